@@ -1,0 +1,172 @@
+"""CLEVR's functional programs: reading, executing and sorting them (Johnson et al. 2017, appendix A)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS
+from vqa.errors import InputError
+
+ARITY: dict[str, int] = {
+    "scene": 0,
+    **{f"filter_{name}": 1 for name in ATTRIBUTES},
+    "unique": 1,
+    "relate": 1,
+    **{f"same_{name}": 1 for name in ATTRIBUTES},
+    "union": 2,
+    "intersect": 2,
+    "count": 1,
+    "exist": 1,
+    **{f"query_{name}": 1 for name in ATTRIBUTES},
+    **{f"equal_{name}": 2 for name in ATTRIBUTES},
+    "equal_integer": 2,
+    "less_than": 2,
+    "greater_than": 2,
+}
+"""Function -> number of inputs."""
+
+_TYPES: dict[str, str] = {
+    "count": "count",
+    "exist": "exist",
+    "equal_integer": "compare integer",
+    "less_than": "compare integer",
+    "greater_than": "compare integer",
+    **{f"query_{name}": "query attribute" for name in ATTRIBUTES},
+    **{f"equal_{name}": "compare attribute" for name in ATTRIBUTES},
+}
+
+
+class IllPosedError(ValueError):
+    """The program has no answer on this scene: `unique` met none or several objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call: its function, the indices of the earlier steps it reads, and its argument (a value or relation)."""
+
+    function: str
+    inputs: tuple[int, ...] = ()
+    value: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as CLEVR's question files store it."""
+        return {
+            "inputs": list(self.inputs),
+            "function": self.function,
+            "value_inputs": [] if self.value is None else [self.value],
+        }
+
+
+Program = tuple[Step, ...]
+Output = tuple[int, ...] | int | str | bool
+"""What a step yields: a set of object indices (ascending), one object's index, a count, a value, or a truth."""
+
+
+def program_from_json(record: Any, where: str = "program") -> Program:
+    """Read a program of a question file; accepts `function` or `type` as the key. Raises InputError naming the step."""
+    if not isinstance(record, list) or not record:
+        raise InputError(f"{where}: expected a list of steps, got {record!r:.80}")
+    steps = []
+    for i, item in enumerate(record):
+        here = f"{where}[{i}]"
+        if not isinstance(item, Mapping):
+            raise InputError(f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}")
+        function = item.get("function", item.get("type"))
+        if function not in ARITY:
+            raise InputError(f"{here}.function: {function!r} is unknown; known are {', '.join(ARITY)}")
+        inputs, values = item.get("inputs", []), item.get("value_inputs") or []
+        if not isinstance(inputs, list) or len(inputs) != ARITY[function]:
+            raise InputError(f"{here}.inputs: {function} takes {ARITY[function]} inputs, got {inputs!r:.80}")
+        if not all(type(j) is int and 0 <= j < i for j in inputs):
+            raise InputError(f"{here}.inputs: {inputs!r:.80} must name earlier steps (0 to {i - 1})")
+        allowed = _argument_values(function)
+        if not isinstance(values, list) or len(values) != bool(allowed) or not all(v in allowed for v in values):
+            wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
+            raise InputError(f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}")
+        steps.append(Step(function, tuple(inputs), values[0] if values else None))
+    return tuple(steps)
+
+
+def _argument_values(function: str) -> Sequence[str]:
+    if function == "relate":
+        return RELATIONS
+    return ATTRIBUTES[function.removeprefix("filter_")] if function.startswith("filter_") else ()
+
+
+def execute(program: Program, scene: Scene) -> list[Output]:
+    """What every step yields on a scene; the last entry is the answer (see `answer_string`).
+
+    Raises IllPosedError where `unique` does not find exactly one object, InputError where a step reads the wrong kind.
+    """
+    outputs: list[Output] = []
+    for i, step in enumerate(program):
+        try:
+            outputs.append(_run(step, [outputs[j] for j in step.inputs], scene))
+        except (TypeError, IndexError) as error:
+            raise InputError(f"program[{i}]: {step.function} cannot read the steps {list(step.inputs)}") from error
+    return outputs
+
+
+def answer_string(output: Output) -> str:
+    """A final output as one of the 28 answers."""
+    if isinstance(output, bool):
+        return "yes" if output else "no"
+    return str(output)
+
+
+def question_type(program: Program) -> str:
+    """One of the five question types of CLEVR's tables, from the program's last step."""
+    return _TYPES.get(program[-1].function, "other")
+
+
+def signature(program: Program) -> str:
+    """The program's functions without arguments: names a question family where the file does not."""
+    return " ".join(f"{step.function}({','.join(map(str, step.inputs))})" for step in program)
+
+
+def _run(step: Step, inputs: list[Any], scene: Scene) -> Output:
+    objects, function = scene.objects, step.function
+    operation, _, attribute = function.partition("_")
+    match operation:
+        case "scene":
+            return tuple(range(len(objects)))
+        case "filter":
+            return tuple(i for i in _set(inputs[0]) if getattr(objects[i], attribute) == step.value)
+        case "unique":
+            if len(_set(inputs[0])) != 1:
+                raise IllPosedError(f"{len(inputs[0])} objects where exactly one was meant")
+            return inputs[0][0]
+        case "relate":
+            return tuple(scene.relationships[str(step.value)][_index(inputs[0])])
+        case "same":
+            value = getattr(objects[_index(inputs[0])], attribute)
+            return tuple(i for i, item in enumerate(objects) if i != inputs[0] and getattr(item, attribute) == value)
+        case "union":
+            return tuple(sorted({*_set(inputs[0]), *_set(inputs[1])}))
+        case "intersect":
+            return tuple(sorted({*_set(inputs[0])} & {*_set(inputs[1])}))
+        case "count":
+            return len(_set(inputs[0]))
+        case "exist":
+            return len(_set(inputs[0])) > 0
+        case "query":
+            return getattr(objects[_index(inputs[0])], attribute)
+        case "equal":
+            return inputs[0] == inputs[1]
+        case "less":
+            return inputs[0] < inputs[1]
+        case _:
+            return inputs[0] > inputs[1]
+
+
+def _set(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError("expected a set of objects")
+    return value
+
+
+def _index(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("expected one object")
+    return value
