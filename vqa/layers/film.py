@@ -1,0 +1,91 @@
+"""Feature-wise linear modulation (Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer")."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vqa.layers.functional import check_option, check_positive, check_vectors, film_modulate
+
+Gamma = Literal["free", "fixed", "sigmoid", "tanh", "exp"]
+Beta = Literal["free", "fixed"]
+Placement = Literal["after_norm", "before_norm", "after_relu"]
+
+_BOUNDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "free": lambda gamma: gamma,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "exp": torch.exp,
+}
+
+
+class FiLM(nn.Module):
+    """y = gamma * x + beta, where one linear layer reads gamma = 1 + delta and beta from a conditioning vector.
+
+    Args:
+        cond_features: size of the conditioning vector.
+        channels: channels C of the features.
+        gamma: "free" is the paper's; "sigmoid", "tanh" and "exp" bound 1 + delta to (0, 1), (-1, 1) and (0, inf);
+            "fixed" is 1.
+        beta: "free", or "fixed" at 0.
+
+    The options are the ablations of Perez et al. 2018, section 5.2. Costs (cond_features + 1) * C parameters for each
+    of gamma and beta that is not fixed. Raises ValueError for an unknown option, for gamma and beta both fixed, and in
+    `forward` for shapes that do not agree.
+    """
+
+    def __init__(self, cond_features: int, channels: int, *, gamma: Gamma = "free", beta: Beta = "free") -> None:
+        super().__init__()
+        check_positive(cond_features=cond_features, channels=channels)
+        check_option("gamma", gamma, [*_BOUNDS, "fixed"])
+        check_option("beta", beta, ["free", "fixed"])
+        if gamma == beta == "fixed":
+            raise ValueError("gamma and beta are both fixed: nothing is left to condition on")
+        self.cond_features, self.channels, self.gamma, self.beta = cond_features, channels, gamma, beta
+        self.linear = nn.Linear(cond_features, channels * ((gamma != "fixed") + (beta != "fixed")))
+
+    def parameters_for(self, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """gamma and beta, each (B, C), for conditioning vectors (B, cond_features); a fixed one is constant."""
+        check_vectors("conditioning vectors", cond, self.cond_features)
+        out = self.linear(cond)
+        if self.gamma == "fixed":
+            return torch.ones_like(out), out
+        if self.beta == "fixed":
+            return _BOUNDS[self.gamma](1 + out), torch.zeros_like(out)
+        delta, beta = out.chunk(2, dim=1)
+        return _BOUNDS[self.gamma](1 + delta), beta
+
+    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+        """Modulate x (B, C, ...) by cond (B, cond_features); the result has the shape of x."""
+        return film_modulate(x, *self.parameters_for(cond))
+
+    def extra_repr(self) -> str:
+        return f"gamma={self.gamma}, beta={self.beta}"
+
+
+class FiLMedNorm(nn.Module):
+    """Normalisation, FiLM and ReLU in the order that `placement` names.
+
+    "after_norm" is norm -> FiLM -> ReLU, the paper's; "before_norm" is FiLM -> norm -> ReLU; "after_relu" is
+    norm -> ReLU -> FiLM (compare Perez et al. 2018, section 5.2). The norm is a BatchNorm without affine parameters
+    unless another is given. Raises ValueError for an unknown placement and for shapes that do not agree.
+    """
+
+    def __init__(self, channels: int, placement: Placement = "after_norm", norm: nn.Module | None = None) -> None:
+        super().__init__()
+        check_option("placement", placement, ["after_norm", "before_norm", "after_relu"])
+        self.placement = placement
+        self.norm = nn.BatchNorm2d(channels, affine=False) if norm is None else norm
+
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W) with gamma and beta (B, C) -> (B, C, H, W)."""
+        if self.placement == "before_norm":
+            return torch.relu(self.norm(film_modulate(x, gamma, beta)))
+        x = self.norm(x)
+        if self.placement == "after_relu":
+            return film_modulate(torch.relu(x), gamma, beta)
+        return torch.relu(film_modulate(x, gamma, beta))
+
+    def extra_repr(self) -> str:
+        return f"placement={self.placement}"
