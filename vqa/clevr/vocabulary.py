@@ -7,6 +7,13 @@ MATERIALS = ("rubber", "metal")
 ATTRIBUTES = {"size": SIZES, "color": COLORS, "material": MATERIALS, "shape": SHAPES}
 """Attribute name -> its values, in the order in which CLEVR's phrases name them."""
 
+_COGENT_HALVES = (("gray", "blue", "brown", "yellow"), ("red", "green", "purple", "cyan"))
+COGENT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cogent-a": {"cube": _COGENT_HALVES[0], "cylinder": _COGENT_HALVES[1], "sphere": COLORS},
+    "cogent-b": {"cube": _COGENT_HALVES[1], "cylinder": _COGENT_HALVES[0], "sphere": COLORS},
+}
+"""CoGenT condition -> shape -> the colours it may have (Johnson et al. 2017, section 4.7)."""
+
 RELATIONS = ("left", "right", "behind", "front")
 MAX_OBJECTS = 10
 
