@@ -1,0 +1,79 @@
+"""Opening pictures that may be broken or hostile."""
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vqa.errors import InputError
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused from their header: decoded they would take 192 MB and more."""
+
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is read; Pillow knows more, and some of those start other programs."""
+
+_BACKDROP = (127, 127, 127)
+
+
+def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None = None) -> Image.Image:
+    """Read a picture from a path, bytes or an open file as upright RGB (see `to_rgb`); `name` stands in messages.
+
+    Raises InputError: no such file, not a picture, more than `MAX_PIXELS` (before decoding), damaged or cut short.
+    """
+    if isinstance(source, str | os.PathLike):
+        name = name or os.fspath(source)
+        try:
+            with Path(source).open("rb") as file:
+                return _decode(file, name)
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise InputError(f"{name}: cannot be opened: {reason}") from error
+    return _decode(io.BytesIO(source) if isinstance(source, bytes) else source, name or "image")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Upright RGB: turned as its EXIF orientation says, 16 bits scaled to 8, transparency laid over mid-gray."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getextrema()[3] != (255, 255):
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (*_BACKDROP, 255)), image)
+    return image.convert("RGB")
+
+
+def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """An RGB picture as uint8 `(H, W, 3)` of `size` (H, W), antialiased; another aspect ratio is squashed to fit."""
+    height, width = size
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
+def _decode(file: IO[bytes], name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=FORMATS)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise InputError(
+                f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; scale the picture down"
+            )
+        return to_rgb(image)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels allowed; scale the picture down") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: not a picture of a known kind ({', '.join(FORMATS)})") from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
+        raise InputError(f"{name}: the picture is damaged or cut short: {error}") from error
