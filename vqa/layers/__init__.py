@@ -1,8 +1,25 @@
 """Channel attention, one mechanism a file; see README.md beside this file."""
 
+from vqa.layers.cbam import CBAM
+from vqa.layers.eca import EfficientChannelAttention
 from vqa.layers.entropy import channel_entropy
 from vqa.layers.film import FiLM
+from vqa.layers.insertion import add_squeeze_excitation
+from vqa.layers.mbconv import MBConv
+from vqa.layers.pathways import PathwayBank
 from vqa.layers.query_squeeze_excite import QueryConditionedSE
+from vqa.layers.spatial import SpatialAttention
 from vqa.layers.squeeze_excite import SqueezeExcitation
 
-__all__ = ["FiLM", "QueryConditionedSE", "SqueezeExcitation", "channel_entropy"]
+__all__ = [
+    "CBAM",
+    "EfficientChannelAttention",
+    "FiLM",
+    "MBConv",
+    "PathwayBank",
+    "QueryConditionedSE",
+    "SpatialAttention",
+    "SqueezeExcitation",
+    "add_squeeze_excitation",
+    "channel_entropy",
+]

@@ -16,8 +16,9 @@ def channel_entropy(weights: Tensor) -> Tensor:
     """Shannon entropy, in nats, of how each sample's weight spreads over its channels.
 
     p = |w| / sum |w| and H = -sum p ln p, with 0 ln 0 = 0: from 0 (one channel) to ln C (all alike). Weights (B, C) of
-    any sign give H (B,). A sample whose weights are all zero (or sum to much less than 1e-12) has H = 0, with finite gradients. bfloat16 and float16 are
-    computed in float32. Raises ValueError unless `weights` is (B, C) with C of at least 1.
+    any sign give H (B,). A sample whose weights are all zero has H = 0, with finite gradients; so, smoothly, have those
+    whose sizes sum to far less than 1e-12. bfloat16 and float16 are computed in float32. Raises ValueError unless
+    `weights` is (B, C) with C of at least 1.
     """
     if weights.ndim != 2 or weights.shape[1] == 0:
         raise ValueError(f"channel weights must be (B, C) with C of at least 1, got {tuple(weights.shape)}")

@@ -34,10 +34,11 @@ def film_modulate(x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tenso
     return scaled if beta is None else scaled + beta.reshape(broadcast)
 
 
-def check_features(x: Tensor, channels: int) -> None:
-    """Raise ValueError unless x is a feature map (B, channels, H, W) with H and W of at least 1."""
-    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] == 0 or x.shape[3] == 0:
-        raise ValueError(f"features must be (B, {channels}, H, W) with H and W of at least 1, got {_shape(x)}")
+def check_features(x: Tensor, channels: int | None = None) -> None:
+    """Raise ValueError unless x is a feature map (B, C, H, W) of `channels` channels, where given, and of some size."""
+    if x.ndim != 4 or 0 in x.shape[1:] or (channels is not None and x.shape[1] != channels):
+        wanted = "C" if channels is None else channels
+        raise ValueError(f"features must be (B, {wanted}, H, W) with H and W of at least 1, got {_shape(x)}")
 
 
 def check_vectors(name: str, vectors: Tensor, features: int, batch: int | None = None) -> None:
