@@ -163,7 +163,7 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
     """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
     with Path(path).open("rb") as file:
         try:
-            info = next(ijson.items(file, "info", use_float=True), {})
+            info: Any = next(ijson.items(file, "info", use_float=True), {})
         except ijson.JSONError:
             return {}
     return info if isinstance(info, dict) else {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from vqa.clevr.scenes import Scene
@@ -25,6 +26,12 @@ ARITY: dict[str, int] = {
     "greater_than": 2,
 }
 """Function -> number of inputs."""
+
+_ARGUMENTS: dict[str, Sequence[str]] = {
+    name: RELATIONS if name == "relate" else ATTRIBUTES[name[7:]] if name.startswith("filter_") else ()
+    for name in ARITY
+}
+"""Function -> the arguments it takes one of; empty where it takes none."""
 
 _TYPES: dict[str, str] = {
     "count": "count",
@@ -69,29 +76,42 @@ def program_from_json(record: Any, where: str = "program") -> Program:
         raise InputError(f"{where}: expected a list of steps, got {record!r:.80}")
     steps = []
     for i, item in enumerate(record):
-        here = f"{where}[{i}]"
-        if not isinstance(item, Mapping):
-            raise InputError(f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}")
-        function = item.get("function", item.get("type"))
-        if function not in ARITY:
-            raise InputError(f"{here}.function: {function!r} is unknown; known are {', '.join(ARITY)}")
-        inputs, values = item.get("inputs", []), item.get("value_inputs") or []
-        if not isinstance(inputs, list) or len(inputs) != ARITY[function]:
-            raise InputError(f"{here}.inputs: {function} takes {ARITY[function]} inputs, got {inputs!r:.80}")
-        if not all(type(j) is int and 0 <= j < i for j in inputs):
-            raise InputError(f"{here}.inputs: {inputs!r:.80} must name earlier steps (0 to {i - 1})")
-        allowed = _argument_values(function)
-        if not isinstance(values, list) or len(values) != bool(allowed) or not all(v in allowed for v in values):
-            wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
-            raise InputError(f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}")
-        steps.append(Step(function, tuple(inputs), values[0] if values else None))
+        try:
+            function = item["function"] if "function" in item else item["type"]
+            inputs, values = item.get("inputs", []), item.get("value_inputs") or []
+            valid = isinstance(inputs, list) and isinstance(values, list) and len(inputs) == ARITY[function]
+            valid = valid and all(type(j) is int and 0 <= j < i for j in inputs)
+            allowed = _ARGUMENTS[function]
+            if not valid or len(values) != bool(allowed) or (values and values[0] not in allowed):
+                raise ValueError
+            steps.append(_step(function, tuple(inputs), values[0] if values else None))
+        except (AttributeError, TypeError, KeyError, ValueError):
+            raise InputError(_step_fault(item, i, f"{where}[{i}]")) from None
     return tuple(steps)
 
 
-def _argument_values(function: str) -> Sequence[str]:
-    if function == "relate":
-        return RELATIONS
-    return ATTRIBUTES[function.removeprefix("filter_")] if function.startswith("filter_") else ()
+@lru_cache(maxsize=1 << 16)
+def _step(function: str, inputs: tuple[int, ...], value: str | None) -> Step:
+    """Equal steps are one object: 700,000 programs have some thousand."""
+    return Step(function, inputs, value)
+
+
+def _step_fault(item: Any, i: int, here: str) -> str:
+    if not isinstance(item, Mapping):
+        return f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}"
+    function = item.get("function", item.get("type"))
+    if not isinstance(function, str) or function not in ARITY:
+        return f"{here}.function: {function!r:.80} is unknown; known are {', '.join(ARITY)}"
+    inputs, values = item.get("inputs", []), item.get("value_inputs") or []
+    if not isinstance(inputs, list) or len(inputs) != ARITY[function]:
+        return f"{here}.inputs: {function} takes {ARITY[function]} inputs, got {inputs!r:.80}"
+    if not all(type(j) is int and 0 <= j < i for j in inputs):
+        return f"{here}.inputs: {inputs!r:.80} must name earlier steps" + (
+            f" (0 to {i - 1})" if i else "; it is the first"
+        )
+    allowed = _ARGUMENTS[function]
+    wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
+    return f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}"
 
 
 def execute(program: Program, scene: Scene) -> list[Output]:

@@ -57,7 +57,7 @@ class Scene:
             _object_from_json(item, f"{where}.objects[{i}]")
             for i, item in enumerate(_field(record, "objects", list, where))
         )
-        directions = record.get("directions") or DIRECTIONS
+        directions = _directions_from_json(record.get("directions"), f"{where}.directions")
         relationships = record.get("relationships")
         if relationships is None:
             relationships = compute_relationships(objects, directions)
@@ -66,9 +66,9 @@ class Scene:
         return cls(
             objects,
             relationships,
-            record.get("image_index", 0),
-            record.get("image_filename", ""),
-            record.get("split", ""),
+            _expect(record.get("image_index", 0), int, f"{where}.image_index"),
+            _expect(record.get("image_filename", ""), str, f"{where}.image_filename"),
+            _expect(record.get("split", ""), str, f"{where}.split"),
             directions,
         )
 
@@ -119,17 +119,31 @@ def _object_from_json(record: Any, where: str) -> SceneObject:
     return SceneObject(
         **values,
         coords=_triple(_field(record, "3d_coords", list, where), f"{where}.3d_coords"),
-        rotation=float(record.get("rotation", 0.0)),
+        rotation=_number(record.get("rotation", 0.0), f"{where}.rotation"),
         pixel_coords=None if pixels is None else _triple(pixels, f"{where}.pixel_coords"),
     )
+
+
+def _directions_from_json(record: Any, where: str) -> Mapping[str, Sequence[float]]:
+    if not record:
+        return DIRECTIONS
+    record = _expect(record, dict, where)
+    for relation in RELATIONS:
+        _field(record, relation, list, where)
+    return {name: _triple(vector, f"{where}.{name}") for name, vector in record.items()}
 
 
 def _triple(value: Any, where: str) -> tuple[float, float, float]:
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise InputError(f"{where}: expected three numbers, got {value!r:.80}")
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in value):
-        raise InputError(f"{where}: expected three finite numbers, got {value!r:.80}")
-    return (value[0], value[1], value[2])
+    x, y, z = (_number(number, where) for number in value)
+    return (x, y, z)
+
+
+def _number(value: Any, where: str) -> float:
+    if type(value) not in (int, float) or not abs(value) < 1e9:
+        raise InputError(f"{where}: expected a finite number, got {value!r:.80}")
+    return value
 
 
 def _check_relationships(value: Any, count: int, where: str) -> None:
@@ -151,6 +165,6 @@ def _field(record: dict, name: str, kind: type, where: str) -> Any:
 
 
 def _expect(value: Any, kind: type, where: str) -> Any:
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise InputError(f"{where}: expected {kind.__name__}, got {value!r:.80}")
     return value
