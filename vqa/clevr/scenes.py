@@ -24,7 +24,7 @@ RELATION_MARGIN = 0.2
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One object: attribute values, centre `coords` in Blender units, `pixel_coords` (x, y in 480x320 pixels, depth)."""
+    """One object: values, centre `coords` in Blender units, `pixel_coords` (x, y in 480x320 pixels, depth)."""
 
     shape: str
     color: str
@@ -40,7 +40,7 @@ Relationships = Mapping[str, Sequence[Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The objects of one picture; `relationships[relation][i]` lists, ascending, the objects that are `relation` of i."""
+    """The objects of one picture; `relationships[relation][i]` lists, ascending, those that are `relation` of i."""
 
     objects: tuple[SceneObject, ...]
     relationships: Relationships
