@@ -11,13 +11,14 @@ then renamed, so that none is ever half there.
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import ijson
 import orjson
+from tqdm import tqdm
 
 from vqa.clevr.programs import Program, program_from_json, question_type, signature
 from vqa.clevr.scenes import Scene
@@ -121,13 +122,37 @@ def safe_filename(filename: str, where: str = "image_filename") -> str:
     return filename
 
 
-def iter_questions(path: str | os.PathLike) -> Iterator[Question]:
-    """Stream a question file; its memory does not grow with the file.
+def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -> Iterator[Any]:
+    """Stream the raw entries of the list `key` ("questions" or "scenes") of a JSON file; `progress` shows a bar.
+
+    Raises InputError naming the file: no such file, not JSON, cut short, no entry.
+    """
+    path = Path(path)
+    count = 0
+    try:
+        with path.open("rb") as opened, _reading(opened, path, progress) as file:
+            for record in ijson.items(file, f"{key}.item", use_float=True):
+                yield record
+                count += 1
+    except ijson.IncompleteJSONError as error:
+        raise InputError(
+            f"{path}: cut short or not JSON after {key}[{count}]: {_reason(error)}; fetch it again"
+        ) from error
+    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {_reason(error)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if not count:
+        raise InputError(f"{path}: holds no {key}: expected {{{key!r}: [...]}} with at least one entry")
+
+
+def iter_questions(path: str | os.PathLike, *, progress: bool = False) -> Iterator[Question]:
+    """Stream a question file; its memory does not grow with the file. `progress` shows a bar.
 
     Raises InputError naming the file, the entry and the field: no such file, JSON cut short, a broken entry, no entry.
     """
     name = Path(path).name
-    for i, record in enumerate(_stream(path, "questions")):
+    for i, record in enumerate(iter_records(path, "questions", progress=progress)):
         yield Question.from_json(record, f"{name}: questions[{i}]")
 
 
@@ -139,7 +164,7 @@ def read_questions(path: str | os.PathLike) -> list[Question]:
 def iter_scenes(path: str | os.PathLike) -> Iterator[Scene]:
     """Stream a scene file; raises InputError as `iter_questions` does."""
     name = Path(path).name
-    for i, record in enumerate(_stream(path, "scenes")):
+    for i, record in enumerate(iter_records(path, "scenes")):
         where = f"{name}: scenes[{i}]"
         scene = Scene.from_json(record, where)
         safe_filename(_text(record, "image_filename", where) or "", f"{where}.image_filename")
@@ -214,25 +239,10 @@ def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Map
     return count
 
 
-def _stream(path: str | os.PathLike, key: str) -> Iterator[Any]:
-    """The entries of the list under `key` at the top of a JSON file, one at a time."""
-    path = Path(path)
-    count = 0
-    try:
-        with path.open("rb") as file:
-            for record in ijson.items(file, f"{key}.item", use_float=True):
-                yield record
-                count += 1
-    except ijson.IncompleteJSONError as error:
-        raise InputError(
-            f"{path}: cut short or not JSON after {key}[{count}]: {_reason(error)}; fetch it again"
-        ) from error
-    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {_reason(error)}") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    if not count:
-        raise InputError(f"{path}: holds no {key}: expected {{{key!r}: [...]}} with at least one entry")
+def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:
+    if not progress:
+        return nullcontext(file)
+    return tqdm.wrapattr(file, "read", total=path.stat().st_size, desc=path.name, leave=False, disable=None)
 
 
 def _reason(error: Exception) -> str:
