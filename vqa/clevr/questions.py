@@ -1,38 +1,27 @@
 """Questions from scenes: fills question templates so that each question has one answer and needs all its words.
 
-After the generator of CLEVR (Johnson et al. 2017, section 3 and appendix B), with stricter care for degenerate questions:
-a phrase with "the" names exactly one object; a relation ("left of", "same size as") that leaves the objects found as
-they would be without it is refused, so is a chain that comes back to an object it passed, and two sets of which the
-words alone say that one holds the other ("more cubes than red cubes").
+After the generator of CLEVR (Johnson et al. 2017, section 3 and appendix B), stricter about degenerate questions. Refused
+are: a phrase with "the" that does not name exactly one object; a relation ("left of", "same size as") without which the
+same objects would be found; a chain that comes back to an object it passed; two sets of which the words alone say that
+one holds the other ("more cubes than red cubes").
 """
 
+import os
 import random
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any
+from pathlib import Path
 
-from vqa.clevr.files import Question
+from vqa.clevr.files import Question, iter_scenes, read_info, write_questions
 from vqa.clevr.programs import Step, answer_string
 from vqa.clevr.scenes import Scene
-from vqa.clevr.template_files import PARAMETER, Node, Template
-from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS, SYNONYMS
+from vqa.clevr.template_files import Template
+from vqa.clevr.template_filling import SceneIndex, fill, is_degenerate, program_of, text_of
+from vqa.errors import InputError
 
 ATTEMPTS = 16
 """How often a family is tried on a scene before the next one has its turn."""
-
-_WORDS = {"thing": ("thing", "object"), **SYNONYMS}
-_NAMES = tuple(ATTRIBUTES)
-_ANYTHING: tuple[str | None, ...] = (None,) * len(_NAMES)
-_OPTIONAL = re.compile(r"\[([^][]*)\]")
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
-_LOOSE = re.compile(r" +(?=[?;,.])")
-_OTHER = re.compile(r"\banother |\bother ")
-
-Key = tuple[str | None, ...]
-"""A description: one value or None for each attribute, in the order of ATTRIBUTES."""
 
 
 @dataclass
@@ -67,16 +56,14 @@ class QuestionGenerator:
             raise ValueError("no templates")
         self.templates = tuple(templates)
 
-    def generate(
-        self, scene: Scene, count: int, rng: random.Random, balance: Balance | None = None
-    ) -> list[Question]:
+    def generate(self, scene: Scene, count: int, rng: random.Random, balance: Balance | None = None) -> list[Question]:
         """Up to `count` different questions on a scene; fewer where it does not afford them.
 
         Families are taken in the order of how little `balance` (updated here) has seen of them, each once, then again
         from the start. Raises nothing for a poor scene: an empty one yields only counts and "no".
         """
         balance = Balance() if balance is None else balance
-        index = _SceneIndex(scene)
+        index = SceneIndex(scene)
         questions: list[Question] = []
         seen: set[tuple[Step, ...]] = set()
         while len(questions) < count:
@@ -93,23 +80,23 @@ class QuestionGenerator:
         return questions
 
     def _ask(
-        self, template: Template, index: "_SceneIndex", rng: random.Random, balance: Balance, seen: set
+        self, template: Template, index: SceneIndex, rng: random.Random, balance: Balance, seen: set
     ) -> Question | None:
         for _ in range(ATTEMPTS):
-            filled = _fill(template, index, rng)
+            filled = fill(template, index, rng)
             if filled is None:
                 continue
             answer = answer_string(filled[-1].output)
-            if not balance.accepts(template.name, answer) or _is_degenerate(template, filled, index):
+            if not balance.accepts(template.name, answer) or is_degenerate(template, filled, index):
                 continue
-            program = _program(template, filled)
+            program = program_of(template, filled)
             if program in seen:
                 continue
             seen.add(program)
             balance.add(template.name, answer)
             scene = index.scene
             return Question(
-                question=_text(template, filled, rng),
+                question=text_of(template, filled, rng),
                 answer=answer,
                 program=program,
                 image_filename=scene.image_filename,
@@ -133,266 +120,33 @@ def generate_questions(
             number += 1
 
 
-@dataclass(slots=True)
-class _Filled:
-    """A node with its choices made. Sets of objects are bit masks: object i is bit i."""
+def make_question_file(
+    scenes: str | os.PathLike,
+    out: str | os.PathLike,
+    templates: Sequence[Template],
+    per_image: int = 10,
+    seed: int = 0,
+    on_scene: Callable[[], object] = lambda: None,
+) -> int:
+    """Write questions for a scene file in CLEVR's format; returns how many. Calls `on_scene` after each scene.
 
-    objects: int = 0
-    output: Any = None
-    key: Key = _ANYTHING
-    matching: int = 0
-    reference: tuple[str, int] | None = None
-    passed: int = 0
+    Raises InputError naming file and field; nothing is left under `out` then.
+    """
+    if per_image < 1:
+        raise InputError(f"questions a picture: {per_image} makes none; take 1 or more")
+    if Path(out).exists() and Path(scenes).exists() and Path(out).samefile(scenes):
+        raise InputError(f"{out}: is the scene file itself; give the questions another name")
 
+    def watched() -> Iterator[Scene]:
+        for scene in iter_scenes(scenes):
+            yield scene
+            on_scene()
 
-class _SceneIndex:
-    """A scene's sets as bit masks, with what a description can pick out of them. Lists are made when first asked."""
+    def some() -> Iterator[Question]:
+        question = None
+        for question in generate_questions(watched(), templates, per_image, seed):
+            yield question
+        if question is None:
+            raise InputError(f"{scenes}: no scene affords a question of these {len(templates)} families")
 
-    def __init__(self, scene: Scene) -> None:
-        objects = scene.objects
-        self.scene = scene
-        self.everything = (1 << len(objects)) - 1
-        self.options: dict[Key, int] = {_ANYTHING: self.everything}
-        for i, item in enumerate(objects):
-            values = ((None, item.size), (None, item.color), (None, item.material), (None, item.shape))
-            for key in product(*values):
-                self.options[key] = self.options.get(key, 0) | 1 << i
-        self.relations = {
-            name: [sum(1 << j for j in row) for row in scene.relationships[name]] for name in RELATIONS
-        }
-        self._options: dict[frozenset[str], list[tuple[Key, int]]] = {}
-        self._related: dict[tuple, list[tuple[str, Key, int]]] = {}
-        self._unique: dict[frozenset[str], list[tuple[Key, int]]] = {}
-
-    def values_of(self, attribute: str, value: str) -> int:
-        """The objects with this value."""
-        key = tuple(value if name == attribute else None for name in _NAMES)
-        return self.options.get(key, 0)
-
-    def descriptions(self, unsaid: frozenset[str]) -> list[tuple[Key, int]]:
-        """All that some object answers to, without the attributes that must stay unsaid."""
-        found = self._options.get(unsaid)
-        if found is None:
-            hidden = [i for i, name in enumerate(_NAMES) if name in unsaid]
-            found = [(k, mask) for k, mask in self.options.items() if all(k[i] is None for i in hidden)]
-            self._options[unsaid] = found
-        return found
-
-    def unique(self, unsaid: frozenset[str]) -> list[tuple[Key, int]]:
-        """The descriptions that fit one object only."""
-        found = self._unique.get(unsaid)
-        if found is None:
-            found = [option for option in self.descriptions(unsaid) if option[1] and not option[1] & (option[1] - 1)]
-            self._unique[unsaid] = found
-        return found
-
-    def related(self, item: int, terminal: str, unsaid: frozenset[str]) -> list[tuple[str, Key, int]]:
-        """(relation, description, what both find) around an object, where the relation narrows the description."""
-        found = self._related.get((item, terminal, unsaid))
-        if found is None:
-            found = []
-            options = self.descriptions(unsaid)
-            for relation in RELATIONS:
-                there = self.relations[relation][item]
-                for key, mask in options:
-                    both = mask & there
-                    if both == mask or (both & (both - 1) or not both if terminal == "unique" else False):
-                        continue
-                    if both or terminal in ("count", "exist"):
-                        found.append((relation, key, both))
-            self._related[item, terminal, unsaid] = found
-        return found
-
-
-def _fill(template: Template, index: _SceneIndex, rng: random.Random) -> list[_Filled] | None:
-    """Choose values for every node at random; None where the choices lead nowhere."""
-    filled: list[_Filled] = []
-    for node in template.nodes:
-        inputs = [filled[j] for j in node.inputs]
-        item = _Filled()
-        for read in inputs:
-            item.passed |= read.passed
-        operation = node.operation
-        if operation.startswith("query"):
-            item.output = getattr(index.scene.objects[inputs[0].output], node.attribute)
-        elif operation in _COMPARE:
-            item.output = _COMPARE[operation](inputs[0].output, inputs[1].output)
-        elif not _fill_set(node, item, inputs, index, rng):
-            return None
-        filled.append(item)
-        for i, j in template.unequal:
-            if max(i, j) == len(filled) - 1 and filled[i].output == filled[j].output:
-                return None
-    return filled
-
-
-_COMPARE = {
-    **{f"equal_{name}": lambda a, b: a == b for name in (*_NAMES, "integer")},
-    "less_than": lambda a, b: a < b,
-    "greater_than": lambda a, b: a > b,
-}
-
-
-def _fill_set(node: Node, item: _Filled, inputs: list[_Filled], index: _SceneIndex, rng: random.Random) -> bool:
-    operation = node.operation
-    if operation == "scene":
-        base = index.everything
-    elif operation == "union":
-        base = inputs[0].output | inputs[1].output
-    elif operation == "intersect":
-        base = inputs[0].output & inputs[1].output
-    elif operation == "relate":
-        origin = inputs[0].output
-        if node.filters:
-            options = index.related(origin, node.terminal, node.unsaid)
-            if not options:
-                return False
-            relation, item.key, base = options[int(rng.random() * len(options))]
-        else:
-            relation = RELATIONS[int(rng.random() * len(RELATIONS))]
-            base = index.relations[relation][origin]
-        item.reference = (relation, origin)
-    elif operation:
-        origin = inputs[0].output
-        value = getattr(index.scene.objects[origin], node.attribute)
-        base = index.values_of(node.attribute, value) & ~(1 << origin)
-        item.reference = (operation, origin)
-    else:
-        base = inputs[0].objects
-        item.reference = inputs[0].reference
-    if node.filters and operation != "relate":
-        key = _describe(node, base, index, rng)
-        if key is None:
-            return False
-        item.key = key
-        base &= index.options.get(key, 0)
-    item.matching = index.options.get(item.key, 0)
-    item.objects = item.output = base
-    if node.terminal == "unique":
-        if not base or base & (base - 1) or base & item.passed:
-            return False
-        item.output = base.bit_length() - 1
-        item.passed |= base
-    elif node.terminal == "count":
-        item.output = base.bit_count()
-    elif node.terminal == "exist":
-        item.output = base != 0
-    return True
-
-
-def _describe(node: Node, base: int, index: _SceneIndex, rng: random.Random) -> Key | None:
-    """A description for a filter node: one that fits one object for unique, else also some that fit nothing."""
-    if len(node.filters) == 1:
-        attribute = node.filters[0][0]
-        values = [getattr(item, attribute) for i, item in enumerate(index.scene.objects) if base >> i & 1]
-        value = rng.choice(values) if values and rng.random() < 0.5 else rng.choice(ATTRIBUTES[attribute])
-        return tuple(value if name == attribute else None for name in _NAMES)
-    if node.terminal == "unique":
-        if base == index.everything:
-            options = index.unique(node.unsaid)
-        else:
-            options = [
-                option
-                for option in index.descriptions(node.unsaid)
-                if (both := option[1] & base) and not both & (both - 1)
-            ]
-        return options[int(rng.random() * len(options))][0] if options else None
-    options = index.descriptions(node.unsaid)
-    if base == index.everything:
-        single = len(index.unique(node.unsaid))
-        absent = len(options) if node.terminal == "exist" else single
-        if rng.random() * (len(options) + absent) < absent:
-            key = tuple(None if name in node.unsaid else rng.choice((None, *ATTRIBUTES[name])) for name in _NAMES)
-            return None if key in index.options else key
-    key = options[int(rng.random() * len(options))][0]
-    return None if key == _ANYTHING and not node.terminal else key
-
-
-def _is_degenerate(template: Template, filled: list[_Filled], index: _SceneIndex) -> bool:
-    for i, node in enumerate(template.nodes):
-        if node.operation in ("relate", "same_size", "same_color", "same_material", "same_shape"):
-            if _is_idle(i, template, filled, index):
-                return True
-        elif node.operation in ("union", "equal_integer", "less_than", "greater_than"):
-            one, other = (filled[j] for j in node.inputs)
-            if _implies(one, other) or _implies(other, one):
-                return True
-    return False
-
-
-def _is_idle(start: int, template: Template, filled: list[_Filled], index: _SceneIndex) -> bool:
-    """Whether the set that reaches the next unique, count or exist is the same without the relation of a node."""
-    item = filled[start]
-    _, origin = item.reference or ("", 0)
-    without = index.everything if template.nodes[start].operation == "relate" else index.everything & ~(1 << origin)
-    changed = {start: without & item.matching}
-    for i in range(start, len(filled)):
-        node = template.nodes[i]
-        if i > start:
-            if not any(j in changed for j in node.inputs):
-                continue
-            sets = [changed.get(j, filled[j].objects) for j in node.inputs]
-            if node.operation == "union":
-                changed[i] = sets[0] | sets[1]
-            else:
-                changed[i] = (sets[0] & sets[-1]) & filled[i].matching
-        if node.terminal:
-            return changed[i] == filled[i].objects
-    return False
-
-
-def _implies(one: _Filled, other: _Filled) -> bool:
-    """Whether the words alone say that the first set lies in the second."""
-    if other.reference is not None and other.reference != one.reference:
-        return False
-    return all(wide is None or wide == narrow for narrow, wide in zip(one.key, other.key, strict=True))
-
-
-def _program(template: Template, filled: list[_Filled]) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    last: list[int] = []
-    for node, item in zip(template.nodes, filled, strict=True):
-        inputs = tuple(last[j] for j in node.inputs)
-        if node.operation:
-            value = item.reference[0] if node.relation and item.reference else None
-            steps.append(Step(node.operation, inputs, value))
-            inputs = (len(steps) - 1,)
-        for attribute, _ in node.filters:
-            value = item.key[_NAMES.index(attribute)]
-            if value is not None:
-                steps.append(Step(f"filter_{attribute}", inputs, value))
-                inputs = (len(steps) - 1,)
-        if node.terminal:
-            steps.append(Step(node.terminal, inputs))
-            inputs = (len(steps) - 1,)
-        last.append(inputs[0])
-    return tuple(steps)
-
-
-def _text(template: Template, filled: list[_Filled], rng: random.Random) -> str:
-    said: dict[str, str] = {}
-    for node, item in zip(template.nodes, filled, strict=True):
-        if node.relation and item.reference:
-            said[node.relation] = item.reference[0]
-        for attribute, name in node.filters:
-            said[name] = item.key[_NAMES.index(attribute)] or ("thing" if attribute == "shape" else "")
-    words = {name: rng.choice(_WORDS[value]) if value in _WORDS else value for name, value in said.items()}
-    text = rng.choice(template.texts)
-    if len(template.parameters) == 2 * len(_NAMES):
-        text = _drop_other(text, template, said, rng)
-    text = _OPTIONAL.sub(lambda match: match[1] if rng.random() < 0.5 else "", text)
-    text = PARAMETER.sub(lambda match: words.get(match[0], ""), text)
-    return _ARTICLE.sub(r"\1n ", _LOOSE.sub("", " ".join(text.split())))
-
-
-def _drop_other(text: str, template: Template, said: dict[str, str], rng: random.Random) -> str:
-    """Leave "other" out where the words of two descriptions already set their objects apart; toss where one is vague."""
-    described = [dict(node.filters) for node in template.nodes if node.filters]
-    if len(described) != 2 or not _OTHER.search(text):
-        return text
-    pairs = [(said[described[0][name]], said[described[1][name]]) for name in _NAMES]
-    apart = [one and other and one != other for one, other in pairs]
-    vague = "thing" in pairs[-1]
-    if any(apart[:-1]) or (apart[-1] and (not vague or rng.random() < 0.5)):
-        return _OTHER.sub(lambda match: "a " if match[0] == "another " else "", text)
-    return text
+    return write_questions(out, some(), read_info(scenes) if Path(scenes).is_file() else None)

@@ -23,8 +23,7 @@ SHIPPED = Path(__file__).parent / "templates"
 
 PARAMETER = re.compile(r"<[A-Za-z]\w*>")
 _KINDS = {**{name.capitalize(): name for name in ATTRIBUTES}, "Relation": "relation"}
-_COMPOSITES = ("filter", "filter_unique", "filter_count", "filter_exist")
-_COMPOSITES += tuple(f"relate_{name}" for name in _COMPOSITES)
+_COMPOSITES = tuple(f"{head}filter{tail}" for head in ("", "relate_") for tail in ("", "_unique", "_count", "_exist"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def load_templates(
     chosen: dict[tuple[str, int], Template] = {}
     for name in families:
         stem, colon, index = name.removesuffix(".json").replace(".json:", ":").partition(":")
-        sources = list(extra.values()) if stem == "closure" and extra else [(paths | extra).get(stem)]
+        sources = list(extra.values()) if stem == "closure" and extra and not colon else [(paths | extra).get(stem)]
         if sources[0] is None:
             raise InputError(f"family {name!r:.80}: {folder.name} has {', '.join([*paths, *extra])}")
         found = [template for path in sources if path for template in read_templates(path)]

@@ -6,4 +6,57 @@ import argparse
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `data` and its subcommands."""
     parser = commands.add_parser("data", help="make, render, check, fetch, split and pack datasets")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)  # noqa: F841
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _register_questions(actions)
+    _register_parse(actions)
+
+
+def _register_questions(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser("questions", help="make questions, answers and programs for a scene file")
+    parser.add_argument("--scenes", required=True, metavar="FILE", help="CLEVR_SPLIT_scenes.json to ask about")
+    parser.add_argument("--out", required=True, metavar="FILE", help="question file to write, in CLEVR's format")
+    parser.add_argument("--templates", metavar="DIR", help="folder of template files (default: ours)")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="only these: a template file (one_hop), a family in it (one_hop:3), closure (default: CLEVR's 90)",
+    )
+    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions a picture (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same file (default: 0)")
+    parser.set_defaults(run=_questions)
+
+
+def _questions(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from vqa.clevr.questions import make_question_file
+    from vqa.clevr.template_files import load_templates
+
+    templates = load_templates(args.templates, args.families)
+    bar = tqdm(desc="questions", unit=" pictures")
+    with bar:
+        written = make_question_file(args.scenes, args.out, templates, args.per_image, args.seed, on_scene=bar.update)
+    print(f"{args.out}: {written} questions on {bar.n} pictures from {len(templates)} families")
+
+
+def _register_parse(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser("parse", help="show the program that a question in CLEVR's wording means")
+    parser.add_argument("question", help='for example "What color is the cube left of the big sphere?"')
+    parser.add_argument("--json", action="store_true", help="print the program as CLEVR's files store it")
+    parser.set_defaults(run=_parse)
+
+
+def _parse(args: argparse.Namespace) -> None:
+    import json
+
+    from vqa.clevr.language import parse_question
+
+    program = parse_question(args.question)
+    if args.json:
+        print(json.dumps([step.to_json() for step in program]))
+        return
+    for i, step in enumerate(program):
+        reads = f"  <- {', '.join(map(str, step.inputs))}" if step.inputs else ""
+        print(f"{i:2}  {step.function}{f' {step.value}' if step.value else ''}{reads}")
