@@ -1,0 +1,165 @@
+"""Unpacking a zip archive that may be hostile: nothing outside the folder, no links, no bombs, all or nothing."""
+
+import errno
+import shutil
+import stat
+import struct
+import unicodedata
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from tqdm import tqdm
+
+from vqa.errors import InputError
+
+_CHUNK = 1 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+Entry = tuple[zipfile.ZipInfo, PurePosixPath]
+"""A member and where it goes, relative to the target folder."""
+
+
+def unpack(
+    path: Path,
+    target: Path,
+    *,
+    required: Mapping[str, int] | None = None,
+    max_bytes: int = 1 << 40,
+    max_files: int = 1 << 20,
+) -> int:
+    """Unpack the zip `path` as the folder `target`, which must not exist; returns the number of bytes written.
+
+    A single top folder in the archive is left out, so that `target` holds its content; `__MACOSX` and `.DS_Store` are
+    skipped. Everything is checked before the first byte is written: names (absolute, `..`, backslashes, duplicates also
+    by letter case), kinds (only files and folders), encryption, the sum of sizes (`max_bytes`), the number of files and
+    `required`, glob pattern -> least number of files. Each file's CRC-32 is checked as it is written. The folder
+    appears under its name when all of it is there. Raises InputError naming the archive, the member and the remedy;
+    OSError where the disk is full or the folder cannot be written.
+    """
+    if target.exists():
+        raise InputError(f"{target} exists already: move it away first")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = check_entries(archive, path, max_bytes=max_bytes, max_files=max_files)
+            check_structure([str(place) for info, place in entries if not info.is_dir()], required or {}, path)
+            size = sum(info.file_size for info, _ in entries)
+            require_space(target.parent, size, f"unpacking {path.name}")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            with tqdm(total=size, unit="B", unit_scale=True, desc=f"unpack {target.name}", disable=None) as bar:
+                for info, place in entries:
+                    _write(archive, info, partial / place, path, bar.update)
+        partial.replace(target)
+        return size
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+        raise InputError(f"{path}: not a usable zip archive ({error}): fetch it again") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_entries(archive: zipfile.ZipFile, path: Path, *, max_bytes: int, max_files: int) -> list[Entry]:
+    """The members to unpack and their places; raises InputError for an archive that is not to be trusted."""
+    infos = [info for info in archive.infolist() if not _is_litter(info.filename)]
+    if len(infos) > max_files:
+        raise InputError(f"{path}: {len(infos):,} members, more than the {max_files:,} that this archive may hold")
+    total = sum(info.file_size for info in infos)
+    if total > max_bytes:
+        raise InputError(f"{path}: would unpack to {total:,} bytes, more than the {max_bytes:,} expected at most")
+    places = [_place(info, path) for info in infos]
+    tops = {place.parts[0] for place in places}
+    if len(tops) == 1 and all(len(place.parts) > 1 or info.is_dir() for info, place in zip(infos, places, strict=True)):
+        places = [place.relative_to(place.parts[0]) for place in places]
+    entries = [(info, place) for info, place in zip(infos, places, strict=True) if place.parts]
+    _refuse_clashes(entries, path)
+    return entries
+
+
+def check_structure(names: Sequence[str], required: Mapping[str, int], where: Path) -> None:
+    """Raise InputError unless each glob pattern of `required` matches at least that many of the names."""
+    for pattern, least in required.items():
+        found = sum(fnmatchcase(name, pattern) for name in names)
+        if found < least:
+            raise InputError(
+                f"{where}: {found:,} files {pattern}, expected {least:,}: another archive, or a part of it"
+            )
+
+
+def require_space(folder: Path, size: int, task: str) -> None:
+    """Raise OSError (ENOSPC) unless the disk of `folder` has `size` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(errno.ENOSPC, f"{task} needs {size:,} bytes and {free:,} are free", str(folder))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+
+
+def _place(info: zipfile.ZipInfo, path: Path) -> PurePosixPath:
+    name, raw = info.filename, info.orig_filename
+
+    def refuse(reason: str) -> InputError:
+        return InputError(f"{path}: member {raw!r:.100} {reason}; the archive is not unpacked")
+
+    if "\\" in raw or ":" in raw or any(unicodedata.category(char) == "Cc" for char in raw):
+        raise refuse("has a character that file names must not have")
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise refuse("points outside the folder")
+    if any(len(part.encode()) > 255 for part in parts) or len(name) > 1000:
+        raise refuse("has too long a name")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > info.is_dir():
+        raise refuse("is a link or a device")
+    if info.flag_bits & 1:
+        raise refuse("is encrypted")
+    if info.compress_type not in _METHODS:
+        raise refuse(f"is compressed by an unknown method ({info.compress_type})")
+    return PurePosixPath(*parts)
+
+
+def _refuse_clashes(entries: Sequence[Entry], path: Path) -> None:
+    files: set[str] = set()
+    folders: set[str] = set()
+    for info, place in entries:
+        key = unicodedata.normalize("NFC", str(place)).casefold()
+        if not info.is_dir():
+            if key in files:
+                raise InputError(f"{path}: member {info.filename!r:.100} comes twice; the archive is not unpacked")
+            files.add(key)
+        folders.update(str(parent) for parent in PurePosixPath(key).parents)
+        if info.is_dir():
+            folders.add(key)
+    if clash := files & folders:
+        raise InputError(f"{path}: {min(clash)!r:.100} is both a file and a folder; the archive is not unpacked")
+
+
+def _write(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path, path: Path, progress: Callable[[int], object]
+) -> None:
+    if info.is_dir():
+        file.mkdir(parents=True, exist_ok=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(info) as source, file.open("xb") as sink:
+        while chunk := _read(source, path):
+            sink.write(chunk)
+            progress(len(chunk))
+    if file.stat().st_size != info.file_size:
+        raise InputError(f"{path}: member {info.filename!r:.100} is cut short: fetch the archive again")
+
+
+def _read(source: IO[bytes], path: Path) -> bytes:
+    """A chunk of a member; whatever a decompressor raises on damaged bytes becomes an InputError."""
+    try:
+        return source.read(_CHUNK)
+    except Exception as error:
+        raise InputError(
+            f"{path}: member {source.name!r:.100} is damaged ({error}): fetch the archive again"
+        ) from error
