@@ -9,7 +9,7 @@ from vqa.layers.functional import SQUEEZES, check_features, check_positive, film
 
 
 def adaptive_kernel_size(channels: int) -> int:
-    """How many neighbouring channels weigh one: (log2 C + 1) / 2, made odd, at least 3 (section 3.2.2, equation 12)."""
+    """How many neighbouring channels weigh one: (log2 C + 1) / 2, made odd, at least 3 (section 3.2)."""
     size = int((math.log2(channels) + 1) / 2)
     return max(3, size if size % 2 else size + 1)
 

@@ -34,7 +34,8 @@ def entropy_penalty(weights: Tensor, strength: float = 1.0, floor: float = ENTRO
 
     Raises ValueError unless `weights` is (B, C).
     """
-    return strength * torch.relu(floor * math.log(weights.shape[-1]) - channel_entropy(weights)).mean()
+    entropy = channel_entropy(weights)
+    return strength * torch.relu(floor * math.log(weights.shape[1]) - entropy).mean()
 
 
 class GateStatistics(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vqa.layers.functional import check_option, check_positive, check_vectors, film_modulate
+from vqa.layers.functional import check_features, check_option, check_positive, check_vectors, film_modulate
 
 Gamma = Literal["free", "fixed", "sigmoid", "tanh", "exp"]
 Beta = Literal["free", "fixed"]
@@ -30,9 +30,9 @@ class FiLM(nn.Module):
             "fixed" is 1.
         beta: "free", or "fixed" at 0.
 
-    The options are the ablations of Perez et al. 2018, section 5.2. Costs (cond_features + 1) * C parameters for each
-    of gamma and beta that is not fixed. Raises ValueError for an unknown option, for gamma and beta both fixed, and in
-    `forward` for shapes that do not agree.
+    The options are ablations of the paper. Costs (cond_features + 1) * C parameters for each of gamma and beta that is
+    not fixed. Raises ValueError for an unknown option, for gamma and beta both fixed, and in `forward` for shapes that
+    do not agree.
     """
 
     def __init__(self, cond_features: int, channels: int, *, gamma: Gamma = "free", beta: Beta = "free") -> None:
@@ -68,18 +68,19 @@ class FiLMedNorm(nn.Module):
     """Normalisation, FiLM and ReLU in the order that `placement` names.
 
     "after_norm" is norm -> FiLM -> ReLU, the paper's; "before_norm" is FiLM -> norm -> ReLU; "after_relu" is
-    norm -> ReLU -> FiLM (compare Perez et al. 2018, section 5.2). The norm is a BatchNorm without affine parameters
-    unless another is given. Raises ValueError for an unknown placement and for shapes that do not agree.
+    norm -> ReLU -> FiLM. The norm is a BatchNorm without affine parameters unless another is given. Raises ValueError
+    for an unknown placement and for shapes that do not agree.
     """
 
     def __init__(self, channels: int, placement: Placement = "after_norm", norm: nn.Module | None = None) -> None:
         super().__init__()
         check_option("placement", placement, ["after_norm", "before_norm", "after_relu"])
-        self.placement = placement
+        self.channels, self.placement = channels, placement
         self.norm = nn.BatchNorm2d(channels, affine=False) if norm is None else norm
 
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tensor:
         """x (B, C, H, W) with gamma and beta (B, C) -> (B, C, H, W)."""
+        check_features(x, self.channels)
         if self.placement == "before_norm":
             return torch.relu(self.norm(film_modulate(x, gamma, beta)))
         x = self.norm(x)

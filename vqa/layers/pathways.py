@@ -60,7 +60,12 @@ class PathwayBank(nn.Module):
             return (scale * self._split(seen) + shift).sum(1)
         bias = (scale * self.linear.bias.view(self.pathways, -1) + shift).sum(1)
         matrix = torch.einsum("bpd,pdi->bdi", scale, self.linear.weight.view(self.pathways, -1, self.in_features))
-        return torch.einsum("bdi,bihw->bdhw", matrix, x) + bias[:, :, None, None]
+        places = x.flatten(2)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            out = torch.baddbmm(bias[:, None], places.mT, matrix.mT).mT
+        else:
+            out = torch.baddbmm(bias[:, :, None], matrix, places)
+        return out.unflatten(2, x.shape[2:])
 
     def _squeezed(self, x: Tensor) -> Tensor:
         if x.ndim == 4:
