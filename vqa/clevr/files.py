@@ -16,10 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import ijson
-import orjson
-from tqdm import tqdm
-
 from vqa.clevr.programs import Program, program_from_json, question_type, signature
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
@@ -95,23 +91,30 @@ class Question:
 
 def questions_path(root: str | os.PathLike, split: str) -> Path:
     """`ROOT/questions/CLEVR_SPLIT_questions.json`."""
-    return Path(root, "questions", f"CLEVR_{_split(split)}_questions.json")
+    return Path(root, "questions", f"CLEVR_{check_split(split)}_questions.json")
 
 
 def scenes_path(root: str | os.PathLike, split: str) -> Path:
     """`ROOT/scenes/CLEVR_SPLIT_scenes.json`."""
-    return Path(root, "scenes", f"CLEVR_{_split(split)}_scenes.json")
+    return Path(root, "scenes", f"CLEVR_{check_split(split)}_scenes.json")
 
 
 def image_path(root: str | os.PathLike, split: str, filename: str, where: str = "image_filename") -> Path:
     """`ROOT/images/SPLIT/FILENAME`, which need not exist. Raises InputError for a name that leaves that folder."""
-    return Path(root, "images", _split(split), safe_filename(filename, where))
+    return Path(root, "images", check_split(split), safe_filename(filename, where))
 
 
 def list_splits(root: str | os.PathLike) -> list[str]:
     """The splits that have a question file, sorted."""
     found = (re.fullmatch(r"CLEVR_(.+)_questions\.json", path.name) for path in Path(root, "questions").glob("*.json"))
     return sorted(match[1] for match in found if match)
+
+
+def check_split(split: str) -> str:
+    """The split's name itself. Raises InputError for one that could not be part of a file name."""
+    if not re.fullmatch(r"\w[\w.-]*", split):
+        raise InputError(f"split {split!r:.80}: expected a name such as train, val or valA")
+    return split
 
 
 def safe_filename(filename: str, where: str = "image_filename") -> str:
@@ -127,6 +130,8 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
 
     Raises InputError naming the file: no such file, not JSON, cut short, no entry.
     """
+    import ijson  # here, so that a machine that only reads packed files can do without
+
     path = Path(path)
     count = 0
     try:
@@ -186,6 +191,8 @@ def read_scenes(path: str | os.PathLike) -> dict[str, Scene]:
 
 def read_info(path: str | os.PathLike) -> dict[str, Any]:
     """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
+    import ijson
+
     with Path(path).open("rb") as file:
         try:
             info: Any = next(ijson.items(file, "info", use_float=True), {})
@@ -229,6 +236,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 
 
 def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Mapping[str, Any] | None) -> int:
+    import orjson
+
     count = 0
     with atomic_write(path) as file:
         file.write(b'{"info":' + orjson.dumps(dict(info or {})) + f',"{key}":['.encode())
@@ -242,17 +251,13 @@ def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Map
 def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:
     if not progress:
         return nullcontext(file)
+    from tqdm import tqdm
+
     return tqdm.wrapattr(file, "read", total=path.stat().st_size, desc=path.name, leave=False, disable=None)
 
 
 def _reason(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0][:120]
-
-
-def _split(split: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", split):
-        raise InputError(f"split {split!r:.80}: expected a name such as train, val or valA")
-    return split
 
 
 def _text(record: Mapping, name: str, where: str) -> str | None:
