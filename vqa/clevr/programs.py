@@ -33,6 +33,24 @@ _ARGUMENTS: dict[str, Sequence[str]] = {
 }
 """Function -> the arguments it takes one of; empty where it takes none."""
 
+KINDS: dict[str, tuple[str, str]] = {
+    "scene": ("", "set"),
+    **{f"filter_{name}": ("set", "set") for name in ATTRIBUTES},
+    "unique": ("set", "object"),
+    "relate": ("object", "set"),
+    **{f"same_{name}": ("object", "set") for name in ATTRIBUTES},
+    "union": ("set", "set"),
+    "intersect": ("set", "set"),
+    "count": ("set", "number"),
+    "exist": ("set", "truth"),
+    **{f"query_{name}": ("object", name) for name in ATTRIBUTES},
+    **{f"equal_{name}": (name, "truth") for name in ATTRIBUTES},
+    "equal_integer": ("number", "truth"),
+    "less_than": ("number", "truth"),
+    "greater_than": ("number", "truth"),
+}
+"""Function -> what each of its inputs is and what it yields: a set, an object, a number, a truth, or an attribute."""
+
 _TYPES: dict[str, str] = {
     "count": "count",
     "exist": "exist",
@@ -75,6 +93,7 @@ def program_from_json(record: Any, where: str = "program") -> Program:
     if not isinstance(record, list) or not record:
         raise InputError(f"{where}: expected a list of steps, got {record!r:.80}")
     steps = []
+    kinds: list[str] = []
     for i, item in enumerate(record):
         try:
             function = item["function"] if "function" in item else item["type"]
@@ -84,9 +103,15 @@ def program_from_json(record: Any, where: str = "program") -> Program:
             allowed = _ARGUMENTS[function]
             if not valid or len(values) != bool(allowed) or (values and values[0] not in allowed):
                 raise ValueError
+            reads, yields = KINDS[function]
+            if not all(kinds[j] == reads for j in inputs):
+                raise ValueError
+            kinds.append(yields)
             steps.append(_step(function, tuple(inputs), values[0] if values else None))
         except (AttributeError, TypeError, KeyError, ValueError):
-            raise InputError(_step_fault(item, i, f"{where}[{i}]")) from None
+            raise InputError(_step_fault(item, kinds, f"{where}[{i}]")) from None
+    if kinds[-1] in ("set", "object"):
+        raise InputError(f"{where}: ends in {steps[-1].function}, which is no answer; count, query or compare it")
     return tuple(steps)
 
 
@@ -96,7 +121,8 @@ def _step(function: str, inputs: tuple[int, ...], value: str | None) -> Step:
     return Step(function, inputs, value)
 
 
-def _step_fault(item: Any, i: int, here: str) -> str:
+def _step_fault(item: Any, kinds: Sequence[str], here: str) -> str:
+    i = len(kinds)
     if not isinstance(item, Mapping):
         return f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}"
     function = item.get("function", item.get("type"))
@@ -109,6 +135,9 @@ def _step_fault(item: Any, i: int, here: str) -> str:
         return f"{here}.inputs: {inputs!r:.80} must name earlier steps" + (
             f" (0 to {i - 1})" if i else "; it is the first"
         )
+    reads = KINDS[function][0]
+    if not all(kinds[j] == reads for j in inputs):
+        return f"{here}.inputs: {function} reads a {reads}, but these yield {', '.join(kinds[j] for j in inputs)}"
     allowed = _ARGUMENTS[function]
     wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
     return f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}"
@@ -120,11 +149,16 @@ def execute(program: Program, scene: Scene) -> list[Output]:
     Raises IllPosedError where `unique` does not find exactly one object, InputError where a step reads the wrong kind.
     """
     outputs: list[Output] = []
+    kinds: list[str] = []
     for i, step in enumerate(program):
+        reads, yields = KINDS[step.function]
         try:
+            if not all(kinds[j] == reads for j in step.inputs):
+                raise TypeError
             outputs.append(_run(step, [outputs[j] for j in step.inputs], scene))
         except (TypeError, IndexError) as error:
             raise InputError(f"program[{i}]: {step.function} cannot read the steps {list(step.inputs)}") from error
+        kinds.append(yields)
     return outputs
 
 
@@ -163,6 +197,31 @@ def signature(program: Program) -> str:
     return " ".join(written)
 
 
+def equivalent(one: Program, other: Program) -> bool:
+    """Whether two programs ask the same; order of steps, of filters and of sides that commute does not count."""
+    names: dict[tuple, int] = {}
+    return _canonical(one, names) == _canonical(other, names)
+
+
+def _canonical(program: Program, names: dict[tuple, int]) -> int:
+    """A number for what a program asks; `names` gives equal numbers to equal parts."""
+    parts: list[tuple] = []
+    for step in program:
+        inputs = [parts[j] for j in step.inputs]
+        if step.function.startswith("filter_"):
+            _, filters, base = inputs[0] if inputs[0][0] == "filter" else ("filter", frozenset(), inputs[0])
+            parts.append(("filter", filters | {(step.function, step.value)}, base))
+            continue
+        numbers = [names.setdefault(part, len(names)) for part in inputs]
+        function = step.function
+        if function == "greater_than":
+            function, numbers = "less_than", numbers[::-1]
+        elif function != "less_than":
+            numbers.sort()
+        parts.append((function, step.value, *numbers))
+    return names.setdefault(parts[-1], len(names))
+
+
 def _run(step: Step, inputs: list[Any], scene: Scene) -> Output:
     objects, function = scene.objects, step.function
     operation, _, attribute = function.partition("_")
@@ -170,41 +229,29 @@ def _run(step: Step, inputs: list[Any], scene: Scene) -> Output:
         case "scene":
             return tuple(range(len(objects)))
         case "filter":
-            return tuple(i for i in _set(inputs[0]) if getattr(objects[i], attribute) == step.value)
+            return tuple(i for i in inputs[0] if getattr(objects[i], attribute) == step.value)
         case "unique":
-            if len(_set(inputs[0])) != 1:
+            if len(inputs[0]) != 1:
                 raise IllPosedError(f"{len(inputs[0])} objects where exactly one was meant")
             return inputs[0][0]
         case "relate":
-            return tuple(scene.relationships[str(step.value)][_index(inputs[0])])
+            return tuple(scene.relationships[str(step.value)][inputs[0]])
         case "same":
-            value = getattr(objects[_index(inputs[0])], attribute)
+            value = getattr(objects[inputs[0]], attribute)
             return tuple(i for i, item in enumerate(objects) if i != inputs[0] and getattr(item, attribute) == value)
         case "union":
-            return tuple(sorted({*_set(inputs[0]), *_set(inputs[1])}))
+            return tuple(sorted({*inputs[0], *inputs[1]}))
         case "intersect":
-            return tuple(sorted({*_set(inputs[0])} & {*_set(inputs[1])}))
+            return tuple(sorted({*inputs[0]} & {*inputs[1]}))
         case "count":
-            return len(_set(inputs[0]))
+            return len(inputs[0])
         case "exist":
-            return len(_set(inputs[0])) > 0
+            return len(inputs[0]) > 0
         case "query":
-            return getattr(objects[_index(inputs[0])], attribute)
+            return getattr(objects[inputs[0]], attribute)
         case "equal":
             return inputs[0] == inputs[1]
         case "less":
             return inputs[0] < inputs[1]
         case _:
             return inputs[0] > inputs[1]
-
-
-def _set(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, tuple):
-        raise TypeError("expected a set of objects")
-    return value
-
-
-def _index(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError("expected one object")
-    return value

@@ -1,9 +1,9 @@
 """Questions from scenes: fills question templates so that each question has one answer and needs all its words.
 
-After the generator of CLEVR (Johnson et al. 2017, section 3 and appendix B), stricter about degenerate questions. Refused
-are: a phrase with "the" that does not name exactly one object; a relation ("left of", "same size as") without which the
-same objects would be found; a chain that comes back to an object it passed; two sets of which the words alone say that
-one holds the other ("more cubes than red cubes").
+After the generator of CLEVR (Johnson et al. 2017, section 3 and appendix B), stricter about degenerate questions.
+Refused are: a phrase with "the" that does not name exactly one object; a relation ("left of", "same size as") without
+which the same objects would be found; a chain that comes back to an object it passed; two sets of which the words alone
+say that one holds the other ("more cubes than red cubes").
 """
 
 import os

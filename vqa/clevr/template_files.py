@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from vqa.clevr.programs import ARITY
+from vqa.clevr.programs import ARITY, KINDS
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
 
@@ -126,7 +126,7 @@ def _template(record: Any, key: tuple[str, int], where: str) -> Template:
                 raise InputError(f"{where}.nodes[{i}].side_inputs: {parameter} has its value from an earlier node")
             used.add(parameter)
         nodes.append(node)
-        kinds.append(_output_kind(node))
+        kinds.append(KINDS[node.terminal or node.operation or "filter_size"][1])
     if not nodes or kinds[-1] in ("set", "object"):
         raise InputError(f"{where}.nodes: the last node must answer: count, exist, query_* or a comparison")
     for pair in unequal:
@@ -201,32 +201,10 @@ def _node(item: Any, parameters: Mapping[str, str], unsaid: frozenset[str], kind
     node = Node(
         operation, tuple(inputs), relation, filters, terminal, frozenset(a for a, name in filters if name in unsaid)
     )
-    takes = _input_kind(node)
-    if not all(kinds[j] == takes for j in inputs):
-        raise InputError(f"{where}.inputs: {kind} reads {takes}, but those nodes yield {[kinds[j] for j in inputs]}")
+    reads = KINDS[operation or "unique"][0]
+    if not all(kinds[j] == reads for j in inputs):
+        raise InputError(f"{where}.inputs: {kind} reads a {reads}, but these yield {[kinds[j] for j in inputs]}")
     return node
-
-
-def _input_kind(node: Node) -> str:
-    match node.operation.partition("_"):
-        case "relate" | "same" | "query", *_:
-            return "object"
-        case "equal", _, "integer":
-            return "number"
-        case "less" | "greater", *_:
-            return "number"
-        case "equal", _, attribute:
-            return str(attribute)
-    return "set"
-
-
-def _output_kind(node: Node) -> str:
-    match node.operation.partition("_"):
-        case "query", _, attribute:
-            return str(attribute)
-        case "equal" | "less" | "greater", *_:
-            return "truth"
-    return {"": "set", "unique": "object", "count": "number", "exist": "truth"}[node.terminal]
 
 
 def _texts(records: list, parameters: Mapping[str, str], needed: set[str], where: str) -> tuple[str, ...]:
