@@ -14,6 +14,7 @@ import datasets
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.json
 import pyarrow.parquet
 from datasets import Features, Image, List, Value
@@ -182,10 +183,7 @@ def _with_pictures(table: pa.Table, paths: Sequence[str]) -> pa.Table:
 
 def _card(splits: Sequence[datasets.Dataset], title: str) -> str:
     files = "\n".join(f"  - split: {data.split}\n    path: data/{data.split}-*.parquet" for data in splits)
-    counts = "\n".join(
-        f"| {data.split} | {len(data):,} | {sum(map(len, data.data.table['questions'].to_pylist())):,} |"
-        for data in splits
-    )
+    counts = "\n".join(f"| {data.split} | {len(data):,} | {_question_count(data):,} |" for data in splits)
     return f"""\
 ---
 pretty_name: {orjson.dumps(title).decode()}
@@ -226,6 +224,10 @@ rows = load_dataset("PATH_OR_NAME", split="{splits[0].split}")
 CLEVR is by Johnson et al., "CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual Reasoning",
 CVPR 2017, licensed CC BY 4.0. Data that derives from it must keep this attribution.
 """
+
+
+def _question_count(dataset: datasets.Dataset) -> int:
+    return pa.compute.sum(pa.compute.list_value_length(dataset.data["questions"])).as_py()
 
 
 def load_exported(name: str, split: str, cache: Path) -> datasets.Dataset:

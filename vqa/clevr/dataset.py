@@ -114,6 +114,27 @@ def open_dataset(
     return datasets.Dataset.from_file(str(path), split=datasets.NamedSplit(split))
 
 
+def export_data(
+    data: str | os.PathLike,
+    out: str | os.PathLike,
+    splits: Sequence[str] | None = None,
+    *,
+    title: str | None = None,
+    cache: str | os.PathLike | None = None,
+) -> dict[str, int]:
+    """Write `splits` (all that have questions) as parquet with a dataset card; returns the pictures of each.
+
+    Raises InputError as `open_data` does, and where `out` exists.
+    """
+    from vqa.clevr.arrow import export
+
+    splits = list(dict.fromkeys(splits or list_splits(data)))
+    if not splits:
+        raise InputError(f"{data}: holds no questions/CLEVR_SPLIT_questions.json")
+    export([open_dataset(data, split, cache=cache) for split in splits], out, title or Path(data).resolve().name)
+    return {split: len(open_data(data, split, cache=cache)) for split in splits}
+
+
 class _Folder:
     """One split of a CLEVR folder with one question file, and its places in the cache."""
 
@@ -202,7 +223,7 @@ def _root(data: str | os.PathLike, split: str, cache: Path) -> Path:
         if parquet and not (root / "questions").is_dir():
             return _unpacked(str(root.resolve()), split, cache, parquet)
         return root
-    if not root.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data)):
+    if not root.parent.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data)):
         return _unpacked(str(data), split, cache, [])
     raise InputError(
         f"{data}: no such data; expected a CLEVR folder (images/, questions/, scenes/), a packed file, "

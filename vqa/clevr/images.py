@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import IO
@@ -56,6 +57,15 @@ def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.array(image)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """ "160x240" as (height, width). Raises InputError unless both are from 8 to 4096."""
+    match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 8 <= min(size) <= max(size) <= 4096:
+        raise InputError(f"size {text!r:.40}: expected height x width from 8 to 4096 pixels, such as 160x240")
+    return size
 
 
 def _decode(file: IO[bytes], name: str) -> Image.Image:

@@ -10,6 +10,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     _register_questions(actions)
     _register_parse(actions)
     _register_download(actions)
+    _register_pack(actions)
+    _register_export(actions)
 
 
 def _register_questions(actions: argparse._SubParsersAction) -> None:
@@ -97,3 +99,45 @@ def _download(args: argparse.Namespace) -> None:
             report=lambda message: print(message, file=sys.stderr),
         )
         print(folder)
+
+
+def _register_pack(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "pack",
+        help="put one split's pictures, questions and scenes in one memory-mapped file",
+        description="Pack one split for fast training on machines that have neither gradio nor datasets.",
+    )
+    parser.add_argument("data", metavar="DIR", help="CLEVR folder, exported folder or hub name")
+    parser.add_argument("--out", required=True, metavar="FILE", help="file to write; `vqa train --data FILE` reads it")
+    parser.add_argument("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    parser.set_defaults(run=_pack)
+
+
+def _pack(args: argparse.Namespace) -> None:
+    from vqa.clevr.dataset import pack_data
+    from vqa.clevr.images import parse_size
+
+    pack = pack_data(args.data, args.out, parse_size(args.size), args.split, questions=args.questions)
+    print(f"{args.out}: {pack}")
+
+
+def _register_export(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "export",
+        help="write parquet with a dataset card, for datasets.load_dataset and the hub",
+        description="Write a folder of parquet files, pictures inside, with a dataset card; `--data` reads it back.",
+    )
+    parser.add_argument("data", metavar="DIR", help="CLEVR folder")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument("--split", nargs="+", action="extend", help="splits to export (default: all with questions)")
+    parser.add_argument("--title", help="title of the dataset card (default: the folder's name)")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from vqa.clevr.dataset import export_data
+
+    for split, pictures in export_data(args.data, args.out, args.split, title=args.title).items():
+        print(f"{args.out}: {split}: {pictures} pictures")
