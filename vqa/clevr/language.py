@@ -34,12 +34,11 @@ WORDS = tuple(sorted({*_FUNCTION_WORDS.split(), *_NOUNS, *(f"{noun}s" for noun i
 """Every word of CLEVR's questions, of CLOSURE's, and of those that our templates make: lower case, sorted."""
 
 _SPELLINGS = {"colour": "color", "grey": "gray"}
-_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[?;,.!]")
 
 
 def words_of(text: str) -> list[str]:
-    """A question's words in lower case, without punctuation."""
-    return [word for word in _TOKEN.findall(text.lower().replace("\u2019", "'")) if word[0].isalnum()]
+    """A question's words, without punctuation: lower case, American spelling, "what's" as "what is"."""
+    return [token for token in _tokens(text) if token[0].isalnum()]
 
 
 def unknown_words(text: str) -> list[str]:
@@ -53,10 +52,10 @@ def parse_question(text: str) -> Program:
     Raises InputError where the question is too long, has a word that the language lacks, has none of the language's
     forms, can be read in two ways, or contradicts itself.
     """
-    tokens = [_SPELLINGS.get(token, token) for token in _TOKEN.findall(text.lower().replace("\u2019", "'"))]
+    tokens = _tokens(text)
     if len(tokens) > MAX_WORDS or not tokens:
         raise InputError(f"question: {len(tokens)} words; expected 1 to {MAX_WORDS}")
-    if unknown := unknown_words(" ".join(tokens)):
+    if unknown := unknown_words(text):
         raise InputError(f"question: CLEVR's language lacks {', '.join(repr(word[:30]) for word in unknown[:8])}")
     while tokens and tokens[-1] in "?!.":
         tokens.pop()
@@ -69,6 +68,12 @@ def parse_question(text: str) -> Program:
             "one that works: What color is the cube left of the big sphere?"
         ) from None
     return tuple(_linearize(meaning, []))
+
+
+def _tokens(text: str) -> list[str]:
+    text = text.lower().replace("\u2019", "'")
+    text = re.sub(r"\b(what|there|that|it)'s\b", r"\1 is", text)
+    return [_SPELLINGS.get(token, token) for token in re.findall(r"[^\W_]+(?:'[^\W_]+)*|[?;,.!]", text)]
 
 
 class _Call(NamedTuple):
@@ -134,7 +139,7 @@ _THE = rf"(the (?:other )?N\d+{_TAIL}|it)"
 _ONE = rf"((?:an?|any|another) (?:other )?N\d+{_TAIL})"
 _MANY = rf"((?:other )?P\d+{_TAIL})"
 _HOW_MANY = "(?:how many|what number of)"
-_PHRASE = re.compile(rf"(?:the |an? |any )?(other |another )?(?:other )?[NP](\d+)((?:){_TAIL})")
+_PHRASE = re.compile(rf"(?:the |an? |any )?(other |another )?(?:other )?[NP](\d+)({_TAIL})")
 _MODIFIER = re.compile(
     rf"(?:and )?(?:that )?(?:(?:is|are|has|have) )?(both )?(?:R(\d+)|{_SAME.replace(_A, f'({_A})')}) (.+)"
 )
@@ -180,9 +185,9 @@ class _Reader:
         if match is None:
             raise _NoReadingError
         other, mark, modifier = match.groups()
+        if other and not modifier:
+            raise _NoReadingError(f"nothing says {other}than what")
         found = self.modified(modifier.strip()) if modifier else _call("scene")
-        if other and not any(call.function.startswith("same") for call in (found, *found.inputs)):
-            raise _NoReadingError(f"it is not said what the {other}one is compared with")
         return self.filtered(found, mark)
 
     def filtered(self, found: _Call, mark: str) -> _Call:
