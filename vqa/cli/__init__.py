@@ -27,7 +27,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import data, model
+    from vqa.cli import benchmark, data, model
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     model.register(commands)
     data.register(commands)
+    benchmark.register(commands)
     return parser
 
 

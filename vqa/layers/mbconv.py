@@ -59,11 +59,11 @@ class MBConv(nn.Module):
         act = _ACTIVATIONS[activation]
         steps: list[nn.Module] = []
         if expansion > 1:
-            steps += [nn.Conv2d(in_channels, expanded, 1, bias=False), nn.BatchNorm2d(expanded), act()]
+            steps += [nn.Conv2d(in_channels, expanded, 1, bias=False), nn.BatchNorm2d(expanded), act(inplace=True)]
         depthwise = nn.Conv2d(
             expanded, expanded, kernel_size, stride, padding=kernel_size // 2, groups=expanded, bias=False
         )
-        steps += [depthwise, nn.BatchNorm2d(expanded), act()]
+        steps += [depthwise, nn.BatchNorm2d(expanded), act(inplace=True)]
         if excite == "inside":
             silu = activation == "silu"
             steps.append(SqueezeExcitation(expanded, 4 * expansion, activation="silu" if silu else "relu"))
