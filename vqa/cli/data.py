@@ -10,6 +10,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     _register_questions(actions)
     _register_parse(actions)
     _register_download(actions)
+    _register_check(actions)
+    _register_split(actions)
     _register_pack(actions)
     _register_export(actions)
 
@@ -141,3 +143,90 @@ def _export(args: argparse.Namespace) -> None:
 
     for split, pictures in export_data(args.data, args.out, args.split, title=args.title).items():
         print(f"{args.out}: {split}: {pictures} pictures")
+
+
+def _register_check(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "check",
+        help="verify a dataset: pictures, scenes, relations, conditions, every answer",
+        description="Verify a dataset in CLEVR's layout. Exit status: 0 no faults (there may be notes), 1 faults.",
+    )
+    parser.add_argument("data", metavar="DIR", help="folder with images/, scenes/ and questions/")
+    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="only these (default: all)")
+    parser.add_argument(
+        "--questions", nargs="+", action="extend", default=[], metavar="FILE", help="more question files to check"
+    )
+    parser.add_argument(
+        "--condition",
+        choices=["none", "cogent-a", "cogent-b"],
+        help="what all scenes must keep (default: what the scene file says, or a name such as trainA or valB)",
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="leave the picture files alone")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that open pictures (default: CPU cores)")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="faults of a kind to list (default: 20)")
+    parser.set_defaults(run=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from vqa.clevr.check_report import report_text
+    from vqa.clevr.checking import check_dataset
+
+    report = check_dataset(
+        args.data,
+        splits=args.split,
+        condition=args.condition,
+        questions=args.questions,
+        pictures=not args.no_pictures,
+        workers=args.workers,
+        limit=args.limit,
+    )
+    print(report_text(report))
+    return 0 if report.clean else 1
+
+
+def _register_split(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "split",
+        help="select rows for a test of compositional generalisation",
+        description="Count the parts of a split protocol, and with --out write them as splits of a CLEVR folder whose "
+        "pictures are links. Training splits give the part `train`, others the test parts.",
+    )
+    parser.add_argument("data", metavar="DIR", help="folder in CLEVR's layout")
+    parser.add_argument(
+        "--protocol", required=True, metavar="NAME", help="cogent, size-depth, attribute-pairs, families or closure"
+    )
+    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="only these (default: all)")
+    parser.add_argument("--part", nargs="+", action="extend", metavar="NAME", help="only these parts")
+    parser.add_argument("--questions", metavar="FILE", help="another question file about the pictures of one --split")
+    parser.add_argument("--out", metavar="DIR", help="CLEVR folder that receives the parts as SPLIT-PART")
+    parser.add_argument("--objects", type=int, metavar="N", help="size-depth: scenes are small below N (default: 6)")
+    parser.add_argument("--depth", type=int, metavar="N", help="size-depth: programs are shallow below N (default: 4)")
+    parser.add_argument(
+        "--pairs", nargs="+", action="extend", metavar="A:B", help="attribute-pairs: held-out pairs, as in red:cube"
+    )
+    parser.add_argument(
+        "--families", nargs="+", action="extend", metavar="NAME", help="families: those held out, as in one_hop.json:3"
+    )
+    parser.add_argument("--share", type=float, metavar="X", help="families: share drawn without a list (default: 0.2)")
+    parser.add_argument("--seed", type=int, metavar="N", help="families: seed of the draw (default: 0)")
+    parser.set_defaults(run=_split)
+
+
+def _split(args: argparse.Namespace) -> None:
+    from vqa.clevr.splits import make_protocol
+    from vqa.clevr.splitting import select_rows, splits_of, write_selection
+    from vqa.errors import InputError
+
+    given = ("objects", "depth", "pairs", "families", "share", "seed")
+    protocol = make_protocol(args.protocol, {name: getattr(args, name) for name in given})
+    splits = splits_of(args.data, args.split)
+    if args.questions and len(splits) > 1:
+        raise InputError(f"--questions is about one split: choose with --split one of {', '.join(splits)}")
+    print(f"{protocol.name}: {protocol.description}\nsource: {protocol.source}\n")
+    print(f"{'split':24}{'pictures':>10}{'questions':>11}{'of all':>8}")
+    for split in splits:
+        for chosen in select_rows(args.data, protocol, split, args.part, args.questions):
+            share = len(chosen.rows) / chosen.total
+            print(f"{chosen.name:24}{len(chosen.images):>10,}{len(chosen.rows):>11,}{share:>8.1%}")
+            if args.out and chosen.rows:
+                print(f"  {write_selection(args.data, args.out, protocol, chosen, args.questions)}")

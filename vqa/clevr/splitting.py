@@ -1,0 +1,143 @@
+"""Applying a split protocol to a CLEVR folder: counting its parts, writing them as splits of their own."""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vqa.clevr.files import (
+    Question,
+    iter_questions,
+    list_splits,
+    questions_path,
+    read_info,
+    read_scenes,
+    scenes_path,
+    write_questions,
+    write_scenes,
+)
+from vqa.clevr.scenes import Scene
+from vqa.clevr.splits import SplitProtocol
+from vqa.errors import InputError
+
+
+@dataclass
+class Selection:
+    """The rows of one question file that belong to one part."""
+
+    split: str
+    part: str
+    total: int = 0
+    """Questions in the file."""
+    rows: list[int] = field(default_factory=list)
+    """Positions in the question file, ascending."""
+    images: set[str] = field(default_factory=set)
+    """Names of the pictures that have a selected question."""
+
+    @property
+    def name(self) -> str:
+        """The name as a split of its own: `val-few-deep`."""
+        return f"{self.split}-{self.part}"
+
+
+def select_rows(
+    root: str | os.PathLike,
+    protocol: SplitProtocol,
+    split: str,
+    parts: Sequence[str] | None = None,
+    questions: str | os.PathLike | None = None,
+) -> list[Selection]:
+    """Which questions of a split belong to which part.
+
+    parts: default is `train` for a split whose name begins with train, the test parts for any other.
+    questions: another question file about the split's pictures (default: the split's own).
+    Raises InputError for unknown splits and parts, and for rows that lack the scene or program a part is decided from.
+    """
+    if parts is None:
+        parts = ["train"] if split.startswith("train") else list(protocol.tests)
+    belongs = protocol.parts
+    if unknown := [part for part in parts if part not in belongs]:
+        raise InputError(f"{protocol.name} has no part {unknown[0]!r:.80}; it has {', '.join(belongs)}")
+    scenes = _scenes(root, split)
+    selections = [Selection(split, part) for part in parts]
+    for row, question in enumerate(_named(root, split, questions, scenes)):
+        scene = scenes.get(question.image_filename or "")
+        for selection in selections:
+            selection.total += 1
+            if belongs[selection.part](scene, question):
+                selection.rows.append(row)
+                selection.images.add(question.image_filename or "")
+    return selections
+
+
+def write_selection(
+    root: str | os.PathLike,
+    out: str | os.PathLike,
+    protocol: SplitProtocol,
+    selection: Selection,
+    questions: str | os.PathLike | None = None,
+) -> Path:
+    """Write a selection as the split `selection.name` of the CLEVR folder `out`; returns its question file.
+
+    Questions and scenes are those of `root`, their `split` replaced; `images/NAME` becomes a link to the pictures of
+    `root`, none of which is copied. Raises InputError where something else stands under these names.
+    """
+    scenes = _scenes(root, selection.split)
+    pictures = Path(root, "images", selection.split)
+    if pictures.is_dir():
+        _link(Path(out, "images", selection.name), pictures)
+    rows = set(selection.rows)
+    path = questions_path(out, selection.name)
+    source = questions or questions_path(root, selection.split)
+    info = {
+        **read_info(source),
+        "split": selection.name,
+        "protocol": f"{protocol.name}: {protocol.description}",
+        "part": f"{selection.part} of {selection.split}",
+        "protocol_source": protocol.source,
+    }
+    chosen = (question for row, question in enumerate(_named(root, selection.split, questions, scenes)) if row in rows)
+    write_questions(path, (replace(question, split=selection.name) for question in chosen), info)
+    if scenes:
+        kept = (replace(scenes[name], split=selection.name) for name in scenes if name in selection.images)
+        write_scenes(scenes_path(out, selection.name), kept, info)
+    return path
+
+
+def splits_of(root: str | os.PathLike, wanted: Collection[str] | None = None) -> list[str]:
+    """The splits of a CLEVR folder that have questions, or those wanted; raises InputError for one that is missing."""
+    found = list_splits(root)
+    if not found:
+        raise InputError(f"{root}: no questions/CLEVR_SPLIT_questions.json: give a folder in CLEVR's layout")
+    if missing := sorted(set(wanted or ()) - set(found)):
+        raise InputError(f"{root}: no questions for the split {missing[0]!r:.80}; it has {', '.join(found)}")
+    return [split for split in found if not wanted or split in wanted]
+
+
+def _scenes(root: str | os.PathLike, split: str) -> dict[str, Scene]:
+    path = scenes_path(root, split)
+    return read_scenes(path) if path.exists() else {}
+
+
+def _named(
+    root: str | os.PathLike, split: str, questions: str | os.PathLike | None, scenes: Mapping[str, Scene]
+) -> Iterator[Question]:
+    """The questions, each with its picture's name, which some files give as `image_index` alone."""
+    names = {scene.image_index: name for name, scene in scenes.items()}
+    for question in iter_questions(questions or questions_path(root, split), progress=True):
+        if question.image_filename is None and question.image_index in names:
+            question = replace(question, image_filename=names[question.image_index])
+        yield question
+
+
+def _link(link: Path, pictures: Path) -> None:
+    target = Path(os.path.relpath(pictures.resolve(), link.parent.resolve()))
+    if link.is_symlink() and link.readlink() == target:
+        return
+    if link.exists() or link.is_symlink():
+        raise InputError(f"{link}: something stands here already: choose another --out")
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+    except OSError as error:
+        raise InputError(f"{link}: cannot link to {pictures}: {error.strerror or error}") from error
