@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -75,6 +75,7 @@ def test_film_placements_are_orders_of_the_same_steps() -> None:
     assert FiLMedNorm(C, norm=torch.nn.Identity())(x, gamma, beta).equal(film(x).relu())
 
 
+@settings(deadline=None)
 @given(scale=st.floats(-3, 3), shift=st.floats(-3, 3))
 def test_modulating_by_constants_is_arithmetic(scale: float, shift: float) -> None:
     x, _ = inputs()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,6 +21,7 @@ def test_known_values() -> None:
     assert channel_entropy(weights).item() == pytest.approx(1.75 * math.log(2))
 
 
+@settings(deadline=None)
 @given(VECTORS)
 def test_bounds_scale_order_and_sign(values: list[float]) -> None:
     weights = torch.tensor([values], dtype=torch.float64)
@@ -125,5 +126,5 @@ def test_a_gate_collapses_without_the_guard_and_not_with_it() -> None:
     guarded, guarded_accuracy = train_gate(strength=10)
     held = gate_statistics(guarded)
     assert held.entropy > 0.9 * ENTROPY_FLOOR * math.log(32)
-    assert held.effective_channels > 1.2 * alone.effective_channels
+    assert held.effective_channels > 2.3 > alone.effective_channels
     assert min(accuracy, guarded_accuracy) > 0.9
