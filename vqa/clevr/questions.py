@@ -18,6 +18,7 @@ from vqa.clevr.programs import Step, answer_string
 from vqa.clevr.scenes import Scene
 from vqa.clevr.template_files import Template
 from vqa.clevr.template_filling import SceneIndex, fill, is_degenerate, program_of, text_of
+from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 
 ATTEMPTS = 16
@@ -87,7 +88,9 @@ class QuestionGenerator:
             if filled is None:
                 continue
             answer = answer_string(filled[-1].output)
-            if not balance.accepts(template.name, answer) or is_degenerate(template, filled, index):
+            if answer not in ANSWERS or not balance.accepts(template.name, answer):
+                continue
+            if is_degenerate(template, filled, index):
                 continue
             program = program_of(template, filled)
             if program in seen:

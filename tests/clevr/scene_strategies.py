@@ -1,0 +1,41 @@
+"""Scenes for tests: drawn by hypothesis, or at random from a seed; and where the shared data lies."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
+from vqa.clevr.vocabulary import ATTRIBUTES
+
+SHARED = Path(__file__).parents[3] / "shared"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not here")
+
+
+def make_scene(objects) -> Scene:
+    objects = tuple(objects)
+    return Scene(objects, compute_relationships(objects), 0, "CLEVR_test_000000.png", "test")
+
+
+_places = st.integers(-30, 30).map(lambda place: place / 10)
+_objects = st.builds(
+    SceneObject,
+    **{name: st.sampled_from(values) for name, values in ATTRIBUTES.items()},
+    coords=st.tuples(_places, _places, st.just(0.7)),
+)
+scenes = st.lists(_objects, max_size=10).map(make_scene)
+
+
+def random_scenes(count: int, seed: int = 0) -> list[Scene]:
+    rng = random.Random(seed)
+    return [
+        make_scene(
+            SceneObject(
+                **{name: rng.choice(values) for name, values in ATTRIBUTES.items()},
+                coords=(rng.uniform(-3, 3), rng.uniform(-3, 3), 0.7),
+            )
+            for _ in range(rng.randint(3, 10))
+        )
+        for _ in range(count)
+    ]
