@@ -1,0 +1,146 @@
+"""The configuration of a FiLM + query-conditioned squeeze-and-excitation model for visual question answering."""
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from vqa.clevr.vocabulary import ANSWERS
+from vqa.errors import InputError
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "film_gamma": ("free", "fixed", "sigmoid", "tanh", "exp"),
+    "film_beta": ("free", "fixed"),
+    "channel_attention": ("none", "query_se", "se"),
+    "squeeze": ("mean", "max"),
+    "gate": ("sigmoid", "tanh", "relu"),
+    "gate_join": ("concat", "query", "features", "multiply"),
+    "head": ("evidence", "max", "mean", "attention"),
+}
+
+
+class FilmSEConfig(PretrainedConfig):
+    """Configuration of `FilmSEForVisualQuestionAnswering`.
+
+    Args:
+        vocab_size: number of words, special tokens included.
+        image_size: (height, width) in pixels to which pictures are resized; CLEVR's ratio is 2:3.
+        vision_encoder: `conv` (our stem), `film` (Perez et al. 2018, section 4.1, from raw pixels), or the name of a
+            torchvision classification model, such as `resnet18` or `efficientnet_b0`.
+        vision_stride: pixels per grid cell that a torchvision encoder is cut at.
+        vision_weights: torchvision weights to begin with (`DEFAULT` or an entry's name); None is from scratch.
+        freeze_vision: keep a torchvision encoder's weights and statistics as they are.
+        stem_widths: channels of the stem's strided convolutions.
+        stem_blocks: residual 3x3 blocks at the stem's end.
+        width: channels C of the trunk.
+        num_blocks: residual blocks K of the trunk.
+        text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
+        text_config: configuration of a Hugging Face encoder, filled in by `vqa.model.presets.build_config`.
+        word_dim, text_dim: features of a word's embedding and of the encoded question.
+        text_layers: layers of the text encoder.
+        bidirectional: read the question in both directions (`gru`).
+        word_attention: each block attends to the words; otherwise all are conditioned on the last state.
+        film: modulate each block by FiLM (Perez et al. 2018).
+        film_gamma, film_beta: `free`, or one of the paper's ablations (section 5.3).
+        channel_attention: `query_se` (squeeze joined with the question), `se` (Hu et al. 2018) or `none`.
+        reduction, squeeze, gate, gate_join, gate_shift: options of the channel attention; see `vqa.layers`.
+        evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
+        head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
+            `attention` over the trunk's last features.
+        head_width: channels of the projection before a `max`, `mean` or `attention` pool.
+        classifier_dim: hidden features of the classifier.
+        classifier_norm: batch normalisation in the classifier, as in the FiLM paper.
+        dropout: probability of dropping word features, in training.
+    """
+
+    model_type = "film_se"
+
+    def __init__(
+        self,
+        vocab_size: int = 100,
+        image_size: tuple[int, int] = (128, 192),
+        vision_encoder: str = "conv",
+        vision_stride: int = 8,
+        vision_weights: str | None = None,
+        freeze_vision: bool = False,
+        stem_widths: tuple[int, ...] = (32, 64, 96),
+        stem_blocks: int = 2,
+        width: int = 64,
+        num_blocks: int = 5,
+        text_encoder: str = "gru",
+        text_config: dict[str, Any] | None = None,
+        word_dim: int = 96,
+        text_dim: int = 192,
+        text_layers: int = 1,
+        bidirectional: bool = True,
+        word_attention: bool = True,
+        film: bool = True,
+        film_gamma: str = "free",
+        film_beta: str = "free",
+        channel_attention: str = "query_se",
+        reduction: int = 8,
+        squeeze: str = "mean",
+        gate: str = "sigmoid",
+        gate_join: str = "concat",
+        gate_shift: bool = False,
+        evidence: bool = True,
+        head: str = "evidence",
+        head_width: int = 512,
+        classifier_dim: int = 256,
+        classifier_norm: bool = False,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.image_size = list(image_size)
+        self.vision_encoder = vision_encoder
+        self.vision_stride = vision_stride
+        self.vision_weights = vision_weights
+        self.freeze_vision = freeze_vision
+        self.stem_widths = list(stem_widths)
+        self.stem_blocks = stem_blocks
+        self.width = width
+        self.num_blocks = num_blocks
+        self.text_encoder = text_encoder
+        self.text_config = text_config
+        self.word_dim = word_dim
+        self.text_dim = text_dim
+        self.text_layers = text_layers
+        self.bidirectional = bidirectional
+        self.word_attention = word_attention
+        self.film = film
+        self.film_gamma = film_gamma
+        self.film_beta = film_beta
+        self.channel_attention = channel_attention
+        self.reduction = reduction
+        self.squeeze = squeeze
+        self.gate = gate
+        self.gate_join = gate_join
+        self.gate_shift = gate_shift
+        self.evidence = evidence
+        self.head = head
+        self.head_width = head_width
+        self.classifier_dim = classifier_dim
+        self.classifier_norm = classifier_norm
+        self.dropout = dropout
+        if "id2label" not in kwargs and "num_labels" not in kwargs:
+            kwargs["id2label"] = dict(enumerate(ANSWERS))
+            kwargs["label2id"] = {answer: i for i, answer in enumerate(ANSWERS)}
+        super().__init__(**kwargs)
+        self._check()
+
+    def _check(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"config.{name}: {getattr(self, name)!r} is not one of {', '.join(map(str, choices))}")
+        positive = ("vocab_size", "vision_stride", "width", "num_blocks", "word_dim", "text_dim", "text_layers")
+        for name in (*positive, "reduction", "head_width", "classifier_dim"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InputError(f"config.{name}: {getattr(self, name)!r} must be a whole number of at least 1")
+        if len(self.image_size) != 2 or not all(isinstance(n, int) and 16 <= n <= 2048 for n in self.image_size):
+            raise InputError(f"config.image_size: {self.image_size!r} must be two numbers (height, width), 16 to 2048")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"config.dropout: {self.dropout!r} must lie in [0, 1)")
+        if self.head == "evidence" and not self.evidence:
+            raise InputError("config.head: the evidence head needs evidence=true")
+        if not self.film and self.channel_attention == "none":
+            raise InputError("config.film: without FiLM and without channel attention the question reaches no block")

@@ -1,0 +1,191 @@
+"""Spatial evidence: each block marks the objects its step of the question selects, and later blocks read the marks.
+
+A dense head reads from the stem's features, for every grid cell, whether an object's centre lies there, its attributes
+and its place on the ground. A block's map is that objectness times the block's own probability that the object is meant.
+The next block sees the map, positions relative to the marked objects, and (through FiLM) the marked objects' features,
+so that "left of X" or "same colour as X" crosses the grid within one block. All of it trains from answers alone; scenes
+and programs can supervise it (`vqa.training.losses`). The idea of maps handed from step to step is that of Stack-NMN
+(Hu et al. 2018) and MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqa.clevr.steps import OPERATIONS
+from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.layers import FiLM
+from vqa.layers.functional import film_modulate
+from vqa.model.configuration import FilmSEConfig
+from vqa.model.vision import coordinate_maps
+
+ATTRIBUTE_SIZES = tuple(len(values) for values in ATTRIBUTES.values())
+STEP_SIZES = (len(OPERATIONS), *(size + 1 for size in ATTRIBUTE_SIZES))
+"""Classes of a block's step: its operation, then for each attribute "any" or the value it filters by."""
+
+_COUNTS = 11
+
+
+@dataclass
+class SceneMaps:
+    """Dense readings of N pictures: objectness logits (N, H, W), attribute logits (N, 15, H, W), positions (N, 2, H, W).
+
+    Attributes are concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and
+    "front", divided by three, so that they lie about in -1..1 as the coordinate maps do.
+    """
+
+    objectness: Tensor
+    attributes: Tensor
+    position: Tensor
+
+    def per_question(self, image_index: Tensor | None) -> "Grid":
+        """The readings as each question's blocks use them."""
+        presence = self.objectness.float().sigmoid()[:, None]
+        parts = torch.cat([part.softmax(1) for part in self.attributes.float().split(ATTRIBUTE_SIZES, 1)], 1)
+        position = self.position.float()
+        contents = torch.cat([position, parts], 1).flatten(2).transpose(1, 2)
+        maps = torch.cat([position, presence, parts * presence], 1).contiguous(memory_format=torch.channels_last)
+        if image_index is not None:
+            presence, contents, maps = (x.index_select(0, image_index) for x in (presence, contents, maps))
+        return Grid(presence[:, 0], contents, maps)
+
+
+@dataclass
+class Grid:
+    """The readings per question.
+
+    presence (B, H, W): probability of an object's centre. contents (B, H*W, 17): position and attribute probabilities
+    of every cell. maps (B, 18, H, W): what blocks see; position, presence, and the attributes where an object is.
+    """
+
+    presence: Tensor
+    contents: Tensor
+    maps: Tensor
+
+    def pool(self, weights: Tensor) -> Tensor:
+        """Mean contents under a map (B, H, W): (B, 17); near zero where the map is empty."""
+        flat = weights.flatten(1)
+        with torch.autocast(weights.device.type, enabled=False):
+            return torch.bmm(flat[:, None], self.contents)[:, 0] / flat.sum(1, keepdim=True).clamp(min=0.5)
+
+
+class SceneHead(nn.Module):
+    """Reads objectness, attributes and ground position from every cell of the stem's features."""
+
+    def __init__(self, width: int, hidden: int = 96) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(width + 2, hidden, 1)
+        self.objectness = nn.Conv2d(hidden, 1, 1)
+        self.attributes = nn.Conv2d(hidden, sum(ATTRIBUTE_SIZES), 1)
+        self.position = nn.Conv2d(hidden, 2, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin with few objects everywhere and positions equal to the picture's coordinates."""
+        nn.init.constant_(self.objectness.bias, -3.0)
+        nn.init.zeros_(self.position.weight)
+        nn.init.zeros_(self.position.bias)
+
+    def forward(self, features: Tensor) -> SceneMaps:
+        """(N, C, H, W) -> `SceneMaps`."""
+        coords = coordinate_maps(features).expand(features.shape[0], -1, -1, -1)
+        hidden = torch.relu(self.hidden(torch.cat([features, coords], 1)))
+        return SceneMaps(self.objectness(hidden)[:, 0], self.attributes(hidden), coords + self.position(hidden))
+
+
+class Pointer(nn.Module):
+    """Soft choice of one earlier block's map, or of none, from the question."""
+
+    def __init__(self, dim: int, choices: int, total: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, choices + 1)
+        self.missing = total - choices
+
+    def forward(self, view: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+        """View (B, D) and maps (B, H, W) -> the chosen map (B, H, W) and logits (B, total + 1), -1e4 for later blocks."""
+        scores = self.score(view).float()
+        weights = scores.softmax(-1)
+        chosen = torch.zeros_like(like)
+        for j, seen in enumerate(maps):
+            chosen = chosen + weights[:, j + 1, None, None] * seen
+        return chosen, F.pad(scores, (0, self.missing), value=-1e4)
+
+
+class Evidence(nn.Module):
+    """What one block reads from earlier maps, and how it marks its own."""
+
+    EXTRA_CHANNELS = 4 + 1 + sum(ATTRIBUTE_SIZES)
+    """Added to a block's input: position relative to the marked objects (2), presence and attributes, the last map, the
+    map pointed at."""
+
+    def __init__(self, config: FilmSEConfig, index: int) -> None:
+        super().__init__()
+        self.pointer = Pointer(config.text_dim, index, config.num_blocks)
+        contents = 2 + sum(ATTRIBUTE_SIZES)
+        self.read_join = nn.Linear(contents, config.width)
+        self.query_join = nn.Linear(config.text_dim, config.width)
+        self.logit = nn.Conv2d(config.width, 1, 1)
+
+    @staticmethod
+    def condition_dim(config: FilmSEConfig) -> int:
+        """Features of the condition that `read` gives to FiLM."""
+        return config.text_dim + 2 + sum(ATTRIBUTE_SIZES) + config.width
+
+    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Extra inputs (B, EXTRA_CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits."""
+        last = maps[-1] if maps else torch.zeros_like(grid.presence)
+        chosen, pointer = self.pointer(view, maps, grid.presence)
+        contents = grid.pool(last)
+        shift = F.pad(contents[:, :2], (0, grid.maps.shape[1] - 2))
+        extra = torch.cat([grid.maps - shift[..., None, None], last[:, None], chosen[:, None]], 1)
+        joined = self.query_join(view) * self.read_join(contents)
+        return extra, torch.cat([view, contents, joined], 1), pointer
+
+    def mark(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """The block's features (B, C, H, W) -> log-odds (B, H, W) and its map (B, H, W)."""
+        logits = self.logit(x)[:, 0].float()
+        return logits, grid.presence * logits.sigmoid()
+
+
+class StepClassifier(nn.Linear):
+    """Reads from a block's view of the question which operation and filters its step has."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, sum(STEP_SIZES))
+
+
+class EvidenceHead(nn.Module):
+    """Classifies from what lies under the last map and under one earlier map: contents, agreement and counts.
+
+    The question modulates the hidden features by FiLM.
+    """
+
+    def __init__(self, config: FilmSEConfig) -> None:
+        super().__init__()
+        contents = 2 + sum(ATTRIBUTE_SIZES)
+        self.pointer = Pointer(config.text_dim, config.num_blocks - 1, config.num_blocks)
+        features = 2 * contents + config.width + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
+        self.hidden = nn.Linear(features, config.classifier_dim)
+        self.film = FiLM(config.text_dim, config.classifier_dim)
+        self.classifier = nn.Linear(config.classifier_dim, config.num_labels)
+
+    def forward(self, x: Tensor, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor]:
+        """Trunk features (B, C, H, W), maps (B, H, W) and the question (B, D) -> logits (B, answers), pointer logits."""
+        first, (second, pointer) = maps[-1], self.pointer(view, maps[:-1], grid.presence)
+        here, there = grid.pool(first), grid.pool(second)
+        agree = [part.sum(1, keepdim=True) for part in (here * there)[:, 2:].split(ATTRIBUTE_SIZES, 1)]
+        count, other = first.sum((1, 2)), second.sum((1, 2))
+        trunk = torch.einsum("bchw,bhw->bc", x, first.to(x.dtype)) / count.clamp(min=0.5)[:, None]
+        counts = [_bumps(count, 0, _COUNTS), _bumps(other, 0, _COUNTS), _bumps((count - other).clamp(-2, 2), -2, 5)]
+        hidden = self.hidden(torch.cat([here, there, trunk, *agree, *counts], 1))
+        gamma, beta = self.film.parameters_for(view)
+        return self.classifier(torch.relu(film_modulate(hidden, gamma, beta))), pointer
+
+
+def _bumps(number: Tensor, start: int, size: int) -> Tensor:
+    """A number (B,) as triangular indicators of the whole numbers from `start` on: (B, size)."""
+    centres = torch.arange(start, start + size, device=number.device, dtype=number.dtype)
+    return torch.relu(1 - (number[:, None] - centres).abs())

@@ -1,0 +1,134 @@
+"""Vision encoders: pictures (N, 3, H, W) become features (N, C, h, w) once, whatever the number of questions."""
+
+import torch
+from torch import Tensor, nn
+
+from vqa.errors import InputError
+from vqa.model.configuration import FilmSEConfig
+
+
+def coordinate_maps(features: Tensor) -> Tensor:
+    """x and y of every cell, from -1 to 1, for features (N, C, H, W): (1, 2, H, W), as FiLM and CoordConv use."""
+    height, width = features.shape[-2:]
+    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype)
+    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype)
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
+
+
+class ResidualConv(nn.Module):
+    """Two 3x3 convolutions with batch normalisation around a skip (He et al. 2016, basic block)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return torch.relu(x + self.body(x))
+
+
+class ConvStem(nn.Module):
+    """Strided 3x3 convolutions (each halves the grid), residual blocks, and a projection to the trunk's width."""
+
+    def __init__(self, config: FilmSEConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in config.stem_widths:
+            layers += [
+                nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
+        self.layers = nn.Sequential(*layers)
+        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, width, H / 2^n, W / 2^n) for n strided convolutions."""
+        return torch.relu(self.project(self.layers(pixel_values)))
+
+
+class FilmStem(nn.Sequential):
+    """The raw-pixel encoder of FiLM (Perez et al. 2018, section 4.1): four 4x4 convolutions of stride 2."""
+
+    def __init__(self, config: FilmSEConfig) -> None:
+        layers: list[nn.Module] = []
+        channels = 3
+        for _ in range(4):
+            layers += [
+                nn.Conv2d(channels, config.width, 4, stride=2, padding=1),
+                nn.BatchNorm2d(config.width),
+                nn.ReLU(inplace=True),
+            ]
+            channels = config.width
+        super().__init__(*layers)
+
+
+class TorchvisionEncoder(nn.Module):
+    """A torchvision CNN, cut where its stride would pass `vision_stride`, projected to the trunk's width."""
+
+    def __init__(self, config: FilmSEConfig) -> None:
+        super().__init__()
+        self.frozen = config.freeze_vision
+        self.backbone = _torchvision_backbone(config.vision_encoder, config.vision_stride, None)
+        probe = torch.zeros(1, 3, 64, 64, device=next(self.backbone.parameters()).device)
+        channels = self.backbone.eval()(probe).shape[1]
+        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def load_pretrained(self, config: FilmSEConfig) -> None:
+        """Load torchvision's weights `config.vision_weights`. Raises InputError where they cannot be had."""
+        if config.vision_weights:
+            source = _torchvision_backbone(config.vision_encoder, config.vision_stride, config.vision_weights)
+            self.backbone.load_state_dict(source.state_dict())
+
+    def train(self, mode: bool = True) -> "TorchvisionEncoder":
+        """Training mode for the projection; a frozen backbone keeps its statistics."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, width, H / stride, W / stride)."""
+        return torch.relu(self.project(self.backbone(pixel_values)))
+
+
+def build_vision_encoder(config: FilmSEConfig) -> nn.Module:
+    """The encoder that `config.vision_encoder` names, with random weights."""
+    if config.vision_encoder == "conv":
+        return ConvStem(config)
+    return FilmStem(config) if config.vision_encoder == "film" else TorchvisionEncoder(config)
+
+
+def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Sequential:
+    from torchvision.models import get_model, list_models
+
+    if name not in list_models():
+        raise InputError(
+            f"config.vision_encoder: {name!r} is neither conv, film nor a torchvision model such as resnet18 or efficientnet_b0"
+        )
+    try:
+        model = get_model(name, weights=weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"config.vision_weights: torchvision could not load {weights!r} for {name}: {error}") from error
+    stages = list((model.features if hasattr(model, "features") else model).children())
+    kept: list[nn.Module] = []
+    features = torch.zeros(1, 3, 256, 256, device=next(model.parameters()).device)
+    model.eval()
+    with torch.no_grad():
+        for stage in stages:
+            features = stage(features)
+            if features.dim() != 4 or features.shape[-1] * stride < 256:
+                break
+            kept.append(stage)
+    return nn.Sequential(*kept)

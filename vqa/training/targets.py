@@ -1,0 +1,90 @@
+"""What scenes and programs can teach: arrays of targets for the supervised losses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqa.clevr.programs import IllPosedError, Program, execute
+from vqa.clevr.scenes import DIRECTIONS, Scene
+from vqa.clevr.steps import MAX_STEPS, OPERATIONS, reasoning_steps, step_objects
+from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
+
+POSITION_SCALE = 3.0
+"""Blender units for one unit of the model's ground positions: objects stand within -3..3 on both axes."""
+
+_PIXELS = np.array([480.0, 320.0])
+_OPERATION = {name: i for i, name in enumerate(OPERATIONS)}
+_VALUE = {name: {value: i for i, value in enumerate(values)} for name, values in ATTRIBUTES.items()}
+
+
+@dataclass(slots=True)
+class SceneTarget:
+    """Per object, up to `MAX_OBJECTS` rows: centre (x, y) as a fraction of the picture, attributes, place; and a count."""
+
+    centre: np.ndarray
+    attributes: np.ndarray
+    position: np.ndarray
+    count: int
+
+
+@dataclass(slots=True)
+class StepTarget:
+    """Per block, aligned so that the last reasoning step belongs to the last block.
+
+    operation (K,), filters (K, 4) with 0 for any, pointers (K + 1,) with the head's last and 0 for none, and
+    members (K, MAX_OBJECTS): 1 where the object is in the step's set, 0 where it is not, -1 for blocks without a step.
+    """
+
+    operation: np.ndarray
+    filters: np.ndarray
+    pointers: np.ndarray
+    members: np.ndarray
+
+
+def scene_target(scene: Scene) -> SceneTarget | None:
+    """Targets of one picture; None where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
+    objects = scene.objects
+    if len(objects) > MAX_OBJECTS or any(item.pixel_coords is None for item in objects):
+        return None
+    centre = np.zeros((MAX_OBJECTS, 2), np.float32)
+    attributes = np.zeros((MAX_OBJECTS, len(ATTRIBUTES)), np.int64)
+    position = np.zeros((MAX_OBJECTS, 2), np.float32)
+    axes = np.array([(scene.directions or DIRECTIONS)[name] for name in ("right", "front")])
+    for i, item in enumerate(objects):
+        assert item.pixel_coords is not None
+        centre[i] = np.array(item.pixel_coords[:2]) / _PIXELS
+        attributes[i] = [_VALUE[name][getattr(item, name)] for name in ATTRIBUTES]
+        position[i] = axes @ np.array(item.coords) / POSITION_SCALE
+    return SceneTarget(centre, attributes, position, len(objects))
+
+
+def step_target(program: Program, scene: Scene, blocks: int) -> StepTarget | None:
+    """Targets of one question; None where the program is ill-posed here or has more reasoning steps than blocks."""
+    steps, readers = reasoning_steps(program)
+    if len(steps) > min(blocks, MAX_STEPS) or len(scene.objects) > MAX_OBJECTS:
+        return None
+    try:
+        found = step_objects(steps, execute(program, scene))
+    except IllPosedError:
+        return None
+    first = blocks - len(steps)
+    operation = np.zeros(blocks, np.int64)
+    filters = np.zeros((blocks, len(ATTRIBUTES)), np.int64)
+    pointers = np.zeros(blocks + 1, np.int64)
+    members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
+    for k, (step, objects) in enumerate(zip(steps, found, strict=True), start=first):
+        operation[k] = _OPERATION[step.operation]
+        for j, name in enumerate(ATTRIBUTES):
+            if name in step.filters:
+                filters[k, j] = 1 + _VALUE[name][step.filters[name]]
+        pointers[k] = _second(step.inputs, first)
+        members[k, : len(scene.objects)] = 0
+        members[k, list(objects)] = 1
+    pointers[blocks] = _second(readers, first)
+    return StepTarget(operation, filters, pointers, members)
+
+
+def _second(inputs: Sequence[int], first: int) -> int:
+    """The block beside the preceding one that is read, counted from 1; 0 where one input is all there is."""
+    return 1 + first + inputs[0] if len(inputs) == 2 and inputs[0] != inputs[1] else 0
