@@ -90,6 +90,28 @@ def pack_data(
     return PackedDataset(out)
 
 
+def open_pictures(
+    data: str | os.PathLike,
+    size: tuple[int, int],
+    split: str = "train",
+    *,
+    questions: str | os.PathLike | None = None,
+    cache: str | os.PathLike | None = None,
+) -> PackedDataset:
+    """`open_data` with the pictures decoded to `size` (H, W) in one memory-mapped array, made once and cached.
+
+    Raises InputError as `open_data` does, and for a packed file of another size.
+    """
+    if Path(data).is_file():
+        pack = open_data(data, split, questions=questions, cache=cache)
+        if pack.images is None or pack.images.shape[1:3] != tuple(size):
+            height, width = size
+            raise InputError(f"{data}: not packed at {height}x{width}, which this model reads; `vqa data pack --size`")
+        return pack
+    path = _Folder.find(data, split, questions, cache).cached(f".{size[0]}x{size[1]}.pack")
+    return PackedDataset(path) if path.exists() else pack_data(data, path, size, split, questions=questions, cache=cache)
+
+
 def open_dataset(
     data: str | os.PathLike,
     split: str = "train",

@@ -1,27 +1,55 @@
-"""Losses: the answer's cross-entropy, and those that scenes and programs add."""
+"""Losses: the answer's cross-entropy, and those that scenes and programs add.
 
-from dataclasses import dataclass
+Each is a sum and the number of things it sums over, so that processes of different load can share one mean.
+"""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vqa.model.evidence import ATTRIBUTE_SIZES, STEP_SIZES
 from vqa.model.modeling import FilmSEOutput
+from vqa.training.targets import SceneTarget, StepTarget
+
+WEIGHTS = {
+    "answer": 1.0,
+    "objectness": 0.1,
+    "attributes": 0.3,
+    "position": 3.0,
+    "evidence": 3.0,
+    "steps": 1.0,
+    "pointers": 0.5,
+}
+"""Default weight of each loss in the total."""
 
 
-@dataclass
-class SceneTargets:
-    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), count (N,)."""
+class Loss(NamedTuple):
+    """A loss as its sum () and the number () of terms in it."""
+
+    total: Tensor
+    count: Tensor
+
+
+class SceneTargets(NamedTuple):
+    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), count (N,), -1 if unknown."""
 
     centre: Tensor
     attributes: Tensor
     position: Tensor
     count: Tensor
 
+    @classmethod
+    def of(cls, targets: Sequence[SceneTarget], device: torch.device) -> "SceneTargets":
+        """Stack targets on a device."""
+        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
-@dataclass
-class StepTargets:
+
+class StepTargets(NamedTuple):
     """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B,)."""
 
     operation: Tensor
@@ -29,6 +57,13 @@ class StepTargets:
     pointers: Tensor
     members: Tensor
     known: Tensor
+
+    @classmethod
+    def of(cls, targets: Sequence[StepTarget], device: torch.device) -> "StepTargets":
+        """Stack targets on a device."""
+        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
+        tensors = [torch.from_numpy(array).to(device) for array in arrays]
+        return cls(*(tensor.bool() if tensor.dtype == torch.bool else tensor.long() for tensor in tensors))
 
 
 def object_cells(centre: Tensor, height: int, width: int) -> Tensor:
@@ -38,55 +73,65 @@ def object_cells(centre: Tensor, height: int, width: int) -> Tensor:
     return row * width + column
 
 
-def scene_losses(output: FilmSEOutput, targets: SceneTargets) -> dict[str, Tensor]:
+def answer_loss(output: FilmSEOutput, labels: Tensor) -> dict[str, Loss]:
+    """Cross-entropy of the answers, for labels (B,); -100 is left out."""
+    assert output.logits is not None
+    return {"answer": _cross_entropy(output.logits, labels)}
+
+
+def scene_losses(output: FilmSEOutput, targets: SceneTargets) -> dict[str, Loss]:
     """Objectness of every cell, and attributes and ground position of the cells that hold an object's centre."""
     scene = output.scene
     assert scene is not None
     height, width = scene.objectness.shape[-2:]
     cells = object_cells(targets.centre, height, width)
     present = torch.arange(cells.shape[1], device=cells.device) < targets.count[:, None]
-    total = present.sum().clamp(min=1)
+    known = targets.count >= 0
+    number = present.sum()
     where = torch.zeros(cells.shape[0], height * width, device=cells.device)
-    where.scatter_add_(1, cells, present.float())
-    objectness = F.binary_cross_entropy_with_logits(
-        scene.objectness.float().flatten(1), where.clamp(max=1), reduction="sum"
-    )
-    attributes = _at_cells(scene.attributes, cells)[present].float()
+    where = where.scatter_add_(1, cells, present.float()).clamp(max=1)
+    objectness = F.binary_cross_entropy_with_logits(scene.objectness.float().flatten(1), where, reduction="none")
+    labels = targets.attributes[present].long()
+    attributes = _at_cells(scene.attributes, cells)[present].float().split(ATTRIBUTE_SIZES, 1)
+    attribute = torch.stack(
+        [F.cross_entropy(part, labels[:, j], reduction="sum") for j, part in enumerate(attributes)]
+    ).sum()
     position = _at_cells(scene.position, cells)[present].float()
-    labels = targets.attributes[present]
-    attribute = sum(
-        F.cross_entropy(part, labels[:, j]) for j, part in enumerate(attributes.split(ATTRIBUTE_SIZES, 1))
-    )
+    place = F.smooth_l1_loss(position, targets.position[present], beta=0.1, reduction="sum") / 2
     return {
-        "objectness": objectness / total,
-        "attributes": torch.as_tensor(attribute),
-        "position": F.smooth_l1_loss(position, targets.position[present], beta=0.1),
+        "objectness": Loss((objectness * known[:, None]).sum(), number),
+        "attributes": Loss(attribute, number),
+        "position": Loss(place, number),
     }
 
 
 def program_losses(
     output: FilmSEOutput, steps: StepTargets, scenes: SceneTargets, image_index: Tensor
-) -> dict[str, Tensor]:
+) -> dict[str, Loss]:
     """Each block's evidence at the objects' cells, its operation and filters, and what blocks and head point at."""
     assert output.evidence_logits is not None and output.step_logits is not None and output.pointer_logits is not None
     evidence = torch.stack(output.evidence_logits, 1)
     height, width = evidence.shape[-2:]
     cells = object_cells(scenes.centre, height, width)[image_index]
     logits = evidence.flatten(2).gather(2, cells[:, None].expand(-1, evidence.shape[1], -1))
-    member = steps.members
-    supervised = (member >= 0) & steps.known[:, None, None]
-    marks = F.binary_cross_entropy_with_logits(logits, member.clamp(min=0).float(), reduction="none")
-    known = steps.known
-    parts = output.step_logits[known].float().flatten(0, 1).split(STEP_SIZES, 1)
-    language = F.cross_entropy(parts[0], steps.operation[known].flatten())
-    for j, part in enumerate(parts[1:]):
-        language = language + F.cross_entropy(part, steps.filters[known][..., j].flatten())
-    pointers = F.cross_entropy(output.pointer_logits[known].flatten(0, 1), steps.pointers[known].flatten())
+    supervised = (steps.members >= 0) & steps.known[:, None, None] & (scenes.count[image_index] >= 0)[:, None, None]
+    marks = F.binary_cross_entropy_with_logits(logits, steps.members.clamp(min=0).float(), reduction="none")
+    nothing = ~steps.known[:, None]
+    operation = steps.operation.masked_fill(nothing, -100)
+    filters = steps.filters.masked_fill(nothing[..., None], -100)
+    parts = output.step_logits.split(STEP_SIZES, -1)
+    language = [_cross_entropy(parts[0], operation)]
+    language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
     return {
-        "evidence": (marks * supervised).sum() / supervised.sum().clamp(min=1),
-        "steps": language,
-        "pointers": pointers,
+        "evidence": Loss((marks * supervised).sum(), supervised.sum()),
+        "steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].count),
+        "pointers": _cross_entropy(output.pointer_logits, steps.pointers.masked_fill(nothing, -100)),
     }
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Loss:
+    total = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum", ignore_index=-100)
+    return Loss(total, (labels != -100).sum())
 
 
 def _at_cells(maps: Tensor, cells: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vqa.clevr.programs import IllPosedError, Program, execute
 from vqa.clevr.scenes import DIRECTIONS, Scene
-from vqa.clevr.steps import MAX_STEPS, OPERATIONS, reasoning_steps, step_objects
+from vqa.clevr.steps import OPERATIONS, reasoning_steps, step_objects
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 
 POSITION_SCALE = 3.0
@@ -20,59 +20,65 @@ _VALUE = {name: {value: i for i, value in enumerate(values)} for name, values in
 
 @dataclass(slots=True)
 class SceneTarget:
-    """Per object, up to `MAX_OBJECTS` rows: centre (x, y) as a fraction of the picture, attributes, place; and a count."""
+    """Per object, up to M = `MAX_OBJECTS` rows: centre (M, 2), x and y as fractions of the picture; attributes (M, 4);
+    ground position (M, 2) along "right" and "front"; and their number, -1 where the scene is unknown."""
 
     centre: np.ndarray
     attributes: np.ndarray
     position: np.ndarray
-    count: int
+    count: np.ndarray
 
 
 @dataclass(slots=True)
 class StepTarget:
     """Per block, aligned so that the last reasoning step belongs to the last block.
 
-    operation (K,), filters (K, 4) with 0 for any, pointers (K + 1,) with the head's last and 0 for none, and
-    members (K, MAX_OBJECTS): 1 where the object is in the step's set, 0 where it is not, -1 for blocks without a step.
+    operation (K,), filters (K, 4) with 0 for any, pointers (K + 1,) with the head's last and 0 for none,
+    members (K, MAX_OBJECTS): 1 where the object is in the step's set, 0 where it is not, -1 for blocks without a step;
+    and whether the question has such targets at all.
     """
 
     operation: np.ndarray
     filters: np.ndarray
     pointers: np.ndarray
     members: np.ndarray
+    known: np.ndarray
 
 
-def scene_target(scene: Scene) -> SceneTarget | None:
-    """Targets of one picture; None where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
-    objects = scene.objects
-    if len(objects) > MAX_OBJECTS or any(item.pixel_coords is None for item in objects):
-        return None
+def scene_target(scene: Scene | None) -> SceneTarget:
+    """Targets of one picture; unknown where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
     centre = np.zeros((MAX_OBJECTS, 2), np.float32)
-    attributes = np.zeros((MAX_OBJECTS, len(ATTRIBUTES)), np.int64)
+    attributes = np.zeros((MAX_OBJECTS, len(ATTRIBUTES)), np.int8)
     position = np.zeros((MAX_OBJECTS, 2), np.float32)
+    objects = scene.objects if scene is not None else ()
+    if scene is None or len(objects) > MAX_OBJECTS or any(item.pixel_coords is None for item in objects):
+        return SceneTarget(centre, attributes, position, np.int8(-1))
     axes = np.array([(scene.directions or DIRECTIONS)[name] for name in ("right", "front")])
     for i, item in enumerate(objects):
         assert item.pixel_coords is not None
         centre[i] = np.array(item.pixel_coords[:2]) / _PIXELS
         attributes[i] = [_VALUE[name][getattr(item, name)] for name in ATTRIBUTES]
         position[i] = axes @ np.array(item.coords) / POSITION_SCALE
-    return SceneTarget(centre, attributes, position, len(objects))
+    return SceneTarget(centre, attributes, position, np.int8(len(objects)))
 
 
-def step_target(program: Program, scene: Scene, blocks: int) -> StepTarget | None:
-    """Targets of one question; None where the program is ill-posed here or has more reasoning steps than blocks."""
+def step_target(program: Program | None, scene: Scene | None, blocks: int) -> StepTarget:
+    """Targets of one question; unknown without program or scene, for an ill-posed program, or one of too many steps."""
+    operation = np.zeros(blocks, np.int8)
+    filters = np.zeros((blocks, len(ATTRIBUTES)), np.int8)
+    pointers = np.zeros(blocks + 1, np.int8)
+    members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
+    target = StepTarget(operation, filters, pointers, members, np.bool_(False))
+    if program is None or scene is None or len(scene.objects) > MAX_OBJECTS:
+        return target
     steps, readers = reasoning_steps(program)
-    if len(steps) > min(blocks, MAX_STEPS) or len(scene.objects) > MAX_OBJECTS:
-        return None
+    first = blocks - len(steps)
     try:
         found = step_objects(steps, execute(program, scene))
     except IllPosedError:
-        return None
-    first = blocks - len(steps)
-    operation = np.zeros(blocks, np.int64)
-    filters = np.zeros((blocks, len(ATTRIBUTES)), np.int64)
-    pointers = np.zeros(blocks + 1, np.int64)
-    members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
+        return target
+    if first < 0:
+        return target
     for k, (step, objects) in enumerate(zip(steps, found, strict=True), start=first):
         operation[k] = _OPERATION[step.operation]
         for j, name in enumerate(ATTRIBUTES):
@@ -82,7 +88,8 @@ def step_target(program: Program, scene: Scene, blocks: int) -> StepTarget | Non
         members[k, : len(scene.objects)] = 0
         members[k, list(objects)] = 1
     pointers[blocks] = _second(readers, first)
-    return StepTarget(operation, filters, pointers, members)
+    target.known = np.bool_(True)
+    return target
 
 
 def _second(inputs: Sequence[int], first: int) -> int:

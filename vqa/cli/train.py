@@ -1,0 +1,168 @@
+"""`vqa train`."""
+
+import argparse
+import shlex
+import sys
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `train`."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model on a CLEVR folder, a packed file or an exported dataset",
+        description="Train on CLEVR. Ctrl-C saves the run; --resume goes on with it. On several GPUs or hosts: "
+        "`accelerate launch -m vqa.cli train ...`.",
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data", required=True, metavar="DIR", help="CLEVR folder, packed file, exported folder or hub name"
+    )
+    data.add_argument("--split", default="train", help="CLEVR_SPLIT_questions.json (default: train)")
+    data.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    data.add_argument(
+        "--holdout",
+        type=float,
+        default=0.05,
+        metavar="X",
+        help="share of the pictures that chooses the best checkpoint (default: 0.05)",
+    )
+    data.add_argument(
+        "--generated",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="share of questions made anew each epoch from the scenes (default: 0)",
+    )
+    data.add_argument(
+        "--augment", type=float, default=1.0, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--preset", default="film-qcse", help="film-qcse, film-base, film or qcse (default: film-qcse)")
+    model.add_argument(
+        "--set",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="change the preset, as in reduction=4",
+    )
+    model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--output",
+        default="runs/film-qcse",
+        metavar="DIR",
+        help="folder of the run and its checkpoint (default: runs/film-qcse)",
+    )
+    run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    run.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the pictures (default: 10, or until --max-minutes)"
+    )
+    run.add_argument("--max-minutes", type=float, metavar="M", help="end after M minutes; the schedule fits them")
+    run.add_argument(
+        "--batch-size", type=int, default=128, metavar="N", help="questions a step, over all processes (default: 128)"
+    )
+    run.add_argument(
+        "--questions-per-image",
+        type=int,
+        default=8,
+        metavar="N",
+        help="questions about each picture of a batch (default: 8)",
+    )
+    run.add_argument(
+        "--mixed-precision",
+        choices=["auto", "no", "bf16", "fp16"],
+        default="auto",
+        help="auto is bf16 where it measures faster (default: auto)",
+    )
+    run.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
+    run.add_argument(
+        "--save-minutes", type=float, default=5.0, metavar="M", help="save the run every M minutes (default: 5)"
+    )
+    run.add_argument(
+        "--evaluate-minutes",
+        type=float,
+        default=5.0,
+        metavar="M",
+        help="measure held-out accuracy every M minutes (default: 5)",
+    )
+    run.add_argument(
+        "--tracker",
+        dest="trackers",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=["tensorboard", "trackio"],
+        help="log there too (extra `trackers`)",
+    )
+    learning = parser.add_argument_group("learning")
+    learning.add_argument(
+        "--supervision",
+        choices=["answers", "scenes", "programs"],
+        default="programs",
+        help="what teaches the model, where the data has it (default: programs)",
+    )
+    learning.add_argument(
+        "--loss-weight",
+        dest="loss_weights",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="name=value",
+        help="weight of a loss, as in evidence=2; 0 leaves it out",
+    )
+    learning.add_argument(
+        "--learning-rate", type=float, default=1e-3, metavar="X", help="peak of AdamW's rate (default: 0.001)"
+    )
+    learning.add_argument(
+        "--weight-decay", type=float, default=1e-4, metavar="X", help="of matrices and kernels (default: 0.0001)"
+    )
+    learning.add_argument(
+        "--warmup-steps",
+        type=int,
+        default=200,
+        metavar="N",
+        help="steps of linear warm-up before the cosine (default: 200)",
+    )
+    learning.add_argument(
+        "--clip-norm", type=float, default=5.0, metavar="X", help="largest norm of the gradient, 0 for any (default: 5)"
+    )
+    learning.add_argument(
+        "--ema", type=float, default=0.998, metavar="X", help="decay of the weights' moving average (default: 0.998)"
+    )
+    learning.add_argument("--freeze-norm", action="store_true", help="keep normalisation in evaluation mode")
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from vqa.training.card import plot_curve
+    from vqa.training.loop import Trainer
+    from vqa.training.options import TrainingOptions
+
+    given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
+    given["loss_weights"] = _weights(args.loss_weights)
+    trainer = Trainer(TrainingOptions(**given), shlex.join(["vqa", *sys.argv[1:]]))
+    try:
+        folder = trainer.run()
+    except KeyboardInterrupt:
+        print(f"vqa: saved; go on with --resume --output {args.output}", file=sys.stderr)
+        raise
+    if trainer.accelerator.is_main_process:
+        plot_curve(folder)
+        print(
+            f"{folder}: held-out accuracy {trainer.progress.best:.2%} after {trainer.progress.presentations:,} presentations"
+        )
+
+
+def _weights(pairs: list[str]) -> dict[str, float]:
+    from vqa.errors import InputError
+
+    weights = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            raise InputError(f"--loss-weight {pair}: expected name=number") from None
+    return weights

@@ -1,0 +1,156 @@
+"""What a checkpoint says of itself: the record of its training, its model card, and its learning curve."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vqa.errors import InputError
+from vqa.model.processing import FilmSEProcessor
+
+RECORD = "training.json"
+
+_CARD = """\
+---
+library_name: transformers
+pipeline_tag: visual-question-answering
+license: cc-by-4.0
+tags: [CLEVR, FiLM, squeeze-and-excitation]
+---
+
+# {title}
+
+Answers questions about CLEVR pictures (28 answers). A convolutional encoder, {blocks} residual blocks modulated by FiLM
+(Perez et al. 2018){gate}; {parameters:,} parameters.
+
+    vqa ask picture.png "What color is the cube left of the big sphere?" --checkpoint {folder}
+
+## Training
+
+- Data: {data}; {pictures:,} pictures. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
+- Supervision: {supervision}{supervision_note}.
+- Question presentations, all runs together: {presentations:,}; {minutes:.0f} minutes of training, {precision} precision, seed {seed}.
+- Commands, in order:
+
+{commands}
+
+## Accuracy on held-out training pictures
+
+{table}
+
+These pictures chose the checkpoint; figures on other pictures come from `vqa evaluate`.
+"""
+
+_NOTES = {
+    "answers": " (nothing but the answers)",
+    "scenes": " (answers, and each object's place and attributes)",
+    "programs": " (answers, scenes, and the objects that each step of the question's program selects; "
+    "none of it is needed to answer)",
+}
+
+
+def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
+    """The training record of a checkpoint folder; empty where it has none. Raises InputError for a broken one."""
+    path = Path(checkpoint) / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text())
+        record["earlier_presentations"] = int(record.get("presentations", 0))
+        record["commands"] = list(record.get("commands", []))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not the record of a training ({error}); remove it to go on without") from error
+    return record
+
+
+def write_checkpoint(folder: Path, model: nn.Module, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
+    """Write configuration, weights, processor, record and card; each file is replaced whole, the weights last.
+
+    Raises InputError where the disk refuses; the files that were there stay.
+    """
+    fresh = folder / ".checkpoint.tmp"
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        model.save_pretrained(fresh)  # type: ignore[operator]
+        processor.save_pretrained(fresh)
+        (fresh / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        (fresh / "README.md").write_text(card(record, model, folder.name))
+        for path in sorted(fresh.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            os.replace(path, folder / path.name)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}; the last checkpoint is kept"
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def card(record: dict[str, Any], model: nn.Module, folder: str) -> str:
+    """The model card of a checkpoint, from its training record."""
+    config = model.config
+    held = record["held_out"]
+    rows = [("all", held["accuracy"]), *held["by_type"].items()]
+    table = "| questions | accuracy |\n|---|---|\n" + "\n".join(
+        f"| {name} | {100 * value:.1f} % |" for name, value in rows
+    )
+    gates = {
+        "none": "",
+        "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
+        "query_se": ", each with squeeze-and-excitation (Hu et al. 2018) that reads the question too",
+    }
+    return _CARD.format(
+        title=folder,
+        folder=folder,
+        blocks=config.num_blocks,
+        gate=gates.get(config.channel_attention, f", each with {config.channel_attention}"),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        table=table if held["questions"] else "No pictures were held out.",
+        commands="\n".join(f"      {command}" for command in record["commands"]),
+        supervision_note=_NOTES[record["supervision"]],
+        **{name: record[name] for name in ("data", "pictures", "supervision", "minutes", "precision", "seed")},
+        presentations=record.get("earlier_presentations", 0) + record["presentations"],
+    )
+
+
+def plot_curve(folder: Path) -> Path | None:
+    """Held-out and training accuracy over presentations and over minutes, from `log.jsonl`: learning_curve.png."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    held = [line for line in lines if "held_out_accuracy" in line]
+    train = [line for line in lines if "train/accuracy" in line]
+    if not held and not train:
+        return None
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
+    for axis, key, name in zip(axes, ("presentations", "minutes"), ("question presentations", "minutes"), strict=True):
+        axis.plot(
+            [line[key] for line in train],
+            [100 * line["train/accuracy"] for line in train],
+            color="0.75",
+            lw=0.8,
+            label="training batches",
+        )
+        axis.plot(
+            [line[key] for line in held],
+            [100 * line["held_out_accuracy"] for line in held],
+            "o-",
+            color="C0",
+            ms=3,
+            label="held-out pictures",
+        )
+        axis.set_xlabel(name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy, %")
+    axes[0].legend()
+    path = folder / "learning_curve.png"
+    figure.savefig(folder / ".curve.png", dpi=110)
+    os.replace(folder / ".curve.png", path)
+    pyplot.close(figure)
+    return path

@@ -1,0 +1,252 @@
+"""Training data: which pictures and questions make a batch, decided by seed, epoch and number alone.
+
+A row is a picture. Any process can say what any batch of any epoch holds, so that resuming needs only a batch's number,
+and processes share an epoch without talking.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqa.clevr.packing import PackedDataset
+from vqa.clevr.questions import Balance, QuestionGenerator
+from vqa.clevr.template_files import load_templates
+from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.errors import InputError
+from vqa.training.losses import SceneTargets, StepTargets
+from vqa.training.targets import SceneTarget, StepTarget, scene_target, step_target
+
+Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
+
+
+@dataclass
+class Questions:
+    """Questions ready for a model: tokens, label (-100 for an answer outside the vocabulary), row, targets and type."""
+
+    tokens: Sequence[Sequence[int]]
+    labels: np.ndarray
+    rows: np.ndarray
+    targets: list[StepTarget]
+    types: np.ndarray
+
+    def of_rows(self, number: int) -> list[np.ndarray]:
+        """The questions' numbers, row by row."""
+        order = np.argsort(self.rows, kind="stable")
+        return np.split(order, np.searchsorted(self.rows[order], np.arange(1, number)))
+
+
+@dataclass
+class Batch:
+    """N pictures (N, 3, H, W) as uint8, B questions (B, L) right-padded, and what they should give."""
+
+    pictures: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    image_index: Tensor
+    labels: Tensor
+    scenes: SceneTargets
+    steps: StepTargets
+
+
+class TrainingData:
+    """One split of a dataset, divided into rows to train on and rows held out.
+
+    Args:
+        pack: the pictures at the model's size, with questions and scenes.
+        encode: texts -> token ids, without padding.
+        answers: answer -> label.
+        blocks: blocks of the model, for the targets of programs.
+        holdout: share of the pictures that is held out, drawn by `seed`.
+        generated: share of questions made anew in every epoch from the scenes.
+    """
+
+    def __init__(
+        self,
+        pack: PackedDataset,
+        encode: Encode,
+        answers: dict[str, int],
+        blocks: int,
+        *,
+        holdout: float,
+        seed: int,
+        generated: float = 0.0,
+        progress: Callable[[range], Sequence[int]] = lambda rows: rows,
+    ) -> None:
+        if pack.images is None:
+            raise InputError(f"{pack.path}: holds no pictures; pack it with `vqa data pack`")
+        self.pack, self.encode, self.answers, self.blocks, self.seed = pack, encode, answers, blocks, seed
+        texts: list[str] = []
+        labels, rows, types = [], [], []
+        targets: list[StepTarget] = []
+        self.scenes: list[SceneTarget] = []
+        for row in progress(range(len(pack))):
+            scene = pack.scene(row)
+            self.scenes.append(scene_target(scene))
+            for number in pack.question_numbers(row):
+                question = pack.question(number)
+                if question.answer is None:
+                    continue
+                texts.append(question.question)
+                labels.append(answers.get(question.answer, -100))
+                rows.append(row)
+                types.append(pack.types[number])
+                targets.append(step_target(question.program, scene, blocks))
+        if not texts:
+            raise InputError(f"{pack.path.name}: no question has an answer; nothing to train on")
+        self.stored = Questions(encode(texts), np.array(labels), np.array(rows), targets, np.array(types))
+        asked = np.unique(self.stored.rows)
+        shuffled = np.random.default_rng((seed, 1)).permutation(asked)
+        held = round(holdout * len(asked)) if len(asked) > 1 else 0
+        self.held_out, self.rows = np.sort(shuffled[:held]), np.sort(shuffled[held:])
+        self._numbers = self.stored.of_rows(len(pack))
+        self.generated = generated
+        self._maker = _QuestionMaker(self, generated) if generated else None
+
+    def batches_per_epoch(self, pictures: int) -> int:
+        """Batches of `pictures` rows that cover the training rows once."""
+        return -(-len(self.rows) // pictures)
+
+    def epoch(self, epoch: int) -> "Epoch":
+        """The rows of an epoch in their order, with the questions made for it."""
+        made = self._maker.take(epoch) if self._maker else None
+        return Epoch(self, epoch, made)
+
+    def close(self) -> None:
+        """Stop the process that makes questions."""
+        if self._maker:
+            self._maker.close()
+
+    def batch(
+        self,
+        chosen: Sequence[tuple[int, Questions, Sequence[int]]],
+        device: torch.device,
+    ) -> Batch:
+        """A batch of (row, questions, numbers in them); a row may occur twice in succession."""
+        assert self.pack.images is not None
+        rows = list(dict.fromkeys(row for row, _, _ in chosen))
+        place = {row: i for i, row in enumerate(rows)}
+        pairs = [(place[row], source, number) for row, source, numbers in chosen for number in numbers]
+        tokens = [source.tokens[number] for _, source, number in pairs]
+        length = max(map(len, tokens), default=1) or 1
+        ids = np.zeros((len(tokens), length), np.int64)
+        mask = np.zeros((len(tokens), length), np.int64)
+        for i, item in enumerate(tokens):
+            ids[i, : len(item)] = item
+            mask[i, : len(item)] = 1
+        pictures = torch.from_numpy(self.pack.images[rows]).to(device).permute(0, 3, 1, 2)
+        return Batch(
+            pictures,
+            torch.from_numpy(ids).to(device),
+            torch.from_numpy(mask).to(device),
+            torch.tensor([i for i, _, _ in pairs], device=device),
+            torch.tensor([int(source.labels[number]) for _, source, number in pairs], device=device),
+            SceneTargets.of([self.scenes[row] for row in rows], device),
+            StepTargets.of([source.targets[number] for _, source, number in pairs], device),
+        )
+
+    def held_out_batches(self, pictures: int, device: torch.device) -> "list[tuple[Batch, np.ndarray]]":
+        """Batches that hold every question of the held-out rows once, with the questions' types."""
+        batches = []
+        for start in range(0, len(self.held_out), pictures):
+            rows = self.held_out[start : start + pictures]
+            chosen = [(int(row), self.stored, self._numbers[row]) for row in rows]
+            types = self.stored.types[np.concatenate([numbers for _, _, numbers in chosen])]
+            batches.append((self.batch(chosen, device), types))
+        return batches
+
+
+class Epoch:
+    """The training rows in the order of one epoch."""
+
+    def __init__(self, data: TrainingData, number: int, made: Questions | None) -> None:
+        self.data, self.number, self.made = data, number, made
+        self.order = np.random.default_rng((data.seed, 2, number)).permutation(data.rows)
+        self._made_numbers = made.of_rows(len(data.pack)) if made else None
+
+    def batch(
+        self, index: int, pictures: int, per_image: int, device: torch.device, rank: int = 0, world: int = 1
+    ) -> Batch:
+        """This process's share of global batch `index`: every `world`-th of its rows, each with up to `per_image` questions.
+
+        A process without a row of its own gets one whose targets count for nothing.
+        """
+        everyone = self.order[index * pictures : (index + 1) * pictures]
+        mine = everyone[rank::world]
+        batch = self.data.batch(
+            [item for row in mine if len(mine) for item in self._questions(int(row), per_image)]
+            or self._questions(int(everyone[0]), 1),
+            device,
+        )
+        if not len(mine):
+            batch.labels.fill_(-100)
+            batch.scenes.count.fill_(-1)
+            batch.steps.known.fill_(False)
+        return batch
+
+    def _questions(self, row: int, per_image: int) -> list[tuple[int, Questions, Sequence[int]]]:
+        rng = np.random.default_rng((self.data.seed, 3, self.number, row))
+        stored = rng.permutation(self.data._numbers[row])
+        made = rng.permutation(self._made_numbers[row]) if self._made_numbers else stored[:0]
+        wanted = min(len(made), int(rng.binomial(per_image, self.data.generated))) if len(made) else 0
+        chosen: list[tuple[int, Questions, Sequence[int]]] = [(row, self.data.stored, stored[: per_image - wanted])]
+        if self.made is not None and wanted:
+            chosen.append((row, self.made, made[:wanted]))
+        return chosen
+
+
+class _QuestionMaker:
+    """Makes each epoch's new questions in a process of its own, one epoch ahead."""
+
+    def __init__(self, data: TrainingData, share: float) -> None:
+        self.data = data
+        self.per_image = max(1, round(12 * share))
+        self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self.ahead: dict[int, Future] = {}
+
+    def take(self, epoch: int) -> Questions:
+        for number in (epoch, epoch + 1):
+            if number not in self.ahead:
+                self.ahead[number] = self.pool.submit(
+                    make_questions,
+                    self.data.pack.path,
+                    self.data.rows,
+                    self.per_image,
+                    self.data.blocks,
+                    f"{self.data.seed} {number}",
+                )
+        rows, texts, answers, targets = self.ahead.pop(epoch).result()
+        labels = np.array([self.data.answers.get(answer, -100) for answer in answers])
+        types = np.full(len(rows), QUESTION_TYPES.index("count"))
+        return Questions(self.data.encode(texts), labels, np.array(rows, int), targets, types)
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_questions(
+    path: Path, rows: np.ndarray, per_image: int, blocks: int, seed: str
+) -> tuple[list[int], list[str], list[str], list[StepTarget]]:
+    """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`."""
+    pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
+    generator = QuestionGenerator(load_templates())
+    found: tuple[list[int], list[str], list[str], list[StepTarget]] = ([], [], [], [])
+    order = list(rows)
+    rng.shuffle(order)
+    for row in order:
+        scene = pack.scene(int(row))
+        for question in generator.generate(scene, per_image, rng, balance) if scene is not None else ():
+            assert question.answer is not None
+            for part, value in zip(
+                found,
+                (int(row), question.question, question.answer, step_target(question.program, scene, blocks)),
+                strict=True,
+            ):
+                part.append(value)  # type: ignore[arg-type]
+    return found

@@ -1,0 +1,108 @@
+"""Options of a training run."""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vqa.errors import InputError
+from vqa.training.losses import WEIGHTS
+
+SUPERVISION = ("answers", "scenes", "programs")
+"""What teaches the model: answers alone; and scenes (objects, attributes, places); and the steps of programs as well."""
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "holdout": (0.0, 0.9),
+    "epochs": (1, 1_000_000),
+    "max_minutes": (0.001, 1_000_000),
+    "batch_size": (1, 1_000_000),
+    "questions_per_image": (1, 1_000),
+    "learning_rate": (0.0, 10.0),
+    "weight_decay": (0.0, 10.0),
+    "warmup_steps": (0, 1_000_000),
+    "clip_norm": (0.0, 1e9),
+    "ema": (0.0, 0.999999),
+    "augment": (0.0, 1.0),
+    "generated": (0.0, 1.0),
+    "save_minutes": (0.0, 1_000_000),
+    "evaluate_minutes": (0.0, 1_000_000),
+}
+
+
+@dataclass
+class TrainingOptions:
+    """What `vqa train` can be told; see `vqa train --help` for each.
+
+    Raises InputError for a value out of range.
+    """
+
+    data: str
+    output: str
+    split: str = "train"
+    questions: str | None = None
+    holdout: float = 0.05
+    preset: str = "film-qcse"
+    overrides: list[str] = field(default_factory=list)
+    init: str | None = None
+    resume: bool = False
+    epochs: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = 128
+    questions_per_image: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    clip_norm: float = 5.0
+    ema: float = 0.998
+    augment: float = 1.0
+    generated: float = 0.0
+    supervision: str = "programs"
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    freeze_norm: bool = False
+    mixed_precision: str = "auto"
+    seed: int = 0
+    save_minutes: float = 5.0
+    evaluate_minutes: float = 5.0
+    trackers: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                flag = name.replace("_", "-")
+                raise InputError(f"--{flag} {value:g}: must lie from {low:g} to {high:g}")
+        if self.supervision not in SUPERVISION:
+            raise InputError(f"--supervision {self.supervision}: must be one of {', '.join(SUPERVISION)}")
+        for name in self.loss_weights:
+            if name not in WEIGHTS:
+                raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(WEIGHTS)}")
+        if self.resume and self.init:
+            raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
+        if self.batch_size < self.questions_per_image:
+            self.questions_per_image = self.batch_size
+        if self.epochs is None and self.max_minutes is None:
+            self.epochs = 10
+
+    @property
+    def pictures_per_batch(self) -> int:
+        """Pictures of a global batch."""
+        return max(1, self.batch_size // self.questions_per_image)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of every loss in the total."""
+        return WEIGHTS | self.loss_weights
+
+    def run_identity(self) -> dict[str, Any]:
+        """What must not change when a run is resumed: all that decides the weights, but how long it lasts."""
+        free = {"output", "resume", "save_minutes", "evaluate_minutes", "trackers", "max_minutes", "epochs", "data"}
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.output)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The options' names."""
+        return [item.name for item in fields(cls)]

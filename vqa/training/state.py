@@ -1,0 +1,69 @@
+"""The state of a run in one file: a safetensors file that is replaced as a whole, or not at all.
+
+Nothing in it is executed when it is read, and there is no moment at which the last good state is missing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from vqa.clevr.files import atomic_write
+from vqa.errors import InputError
+
+FILE = "state.safetensors"
+
+
+def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch.optim.Optimizer, info: dict) -> None:
+    """Write named state dicts, an optimizer's state and `info` (JSON). Raises InputError where the disk refuses."""
+    tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in values.items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = save(tensors, {"info": json.dumps(info)})
+    try:
+        with atomic_write(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}; the last state is kept") from error
+
+
+def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The named state dicts (the optimizer's as "optimizer") and the `info` of a state file. Raises InputError."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            info = json.loads(file.metadata()["info"])
+        tensors = load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no run to resume here; start one without --resume") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the state of a run, or damaged ({error})") from error
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = value
+    return parts, info
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Put the saved state (keys "index/name") into an optimizer over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in saved.items():
+        index, _, field = name.partition("/")
+        state.setdefault(int(index), {})[field] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def restore_module(module: nn.Module, saved: dict[str, Tensor], where: Path) -> None:
+    """Load a state dict. Raises InputError where its names or shapes are not the module's."""
+    try:
+        module.load_state_dict(saved)
+    except RuntimeError as error:
+        raise InputError(f"{where}: the state is of another model: {error}"[:600]) from error
