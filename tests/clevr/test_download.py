@@ -294,7 +294,7 @@ def test_wrong_checksum_of_a_third_party_is_a_warning(archive: Archive, tmp_path
 def test_without_a_checksum_it_says_so(archive: Archive, tmp_path: Path) -> None:
     said: list[str] = []
     download(replace(archive, checksums={}, size=None), tmp_path, report=said.append)
-    assert any("no checksum is published" in message for message in said)
+    assert any("no published checksum is known" in message for message in said)
 
 
 def test_another_length_than_published_is_refused_before_fetching(archive: Archive, tmp_path: Path) -> None:
@@ -558,7 +558,7 @@ def test_the_command(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'CLEVR-Humans'}\n"
-    assert "no checksum is published" in err
+    assert "no published checksum is known" in err
     assert len(tree(tmp_path / "CLEVR-Humans")) == 2
 
     assert main(["data", "download", "clevr", "--out", str(tmp_path), "--from", site.url]) == 2

@@ -149,6 +149,7 @@ def _download(
         if not zipped.exists():
             part = zipped.with_name(zipped.name + ".part")
             url = source or archive.url
+            report(f"{archive.name}: fetching {url}" + (f" from byte {_length(part):,} on" if part.exists() else ""))
             fetch(url, part, size=archive.size, max_size=archive.max_size, attempts=attempts, pause=pause)
             _state(part).unlink(missing_ok=True)
             part.replace(zipped)
@@ -173,7 +174,7 @@ def verify(archive: Archive, path: Path, report: Report = lambda message: None) 
         raise InputError(f"{path}: {size:,} bytes, published are {archive.size:,}: not the archive of {archive.url}")
     digests = {name: hashlib.new(name) for name in archive.checksums}
     if not digests:
-        report(f"{archive.name}: no checksum is published; only size, CRC-32 and the list of files are checked")
+        report(f"{archive.name}: no published checksum is known; only size, CRC-32 and the list of files are checked")
         return
     with (
         path.open("rb") as file,
