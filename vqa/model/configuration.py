@@ -24,6 +24,7 @@ class FilmSEConfig(PretrainedConfig):
     Args:
         vocab_size: number of words, special tokens included.
         image_size: (height, width) in pixels to which pictures are resized; CLEVR's ratio is 2:3.
+        keep_aspect_ratio: border pictures of another ratio instead of squashing them.
         vision_encoder: `conv` (our stem), `film` (Perez et al. 2018, section 4.1, from raw pixels), or the name of a
             torchvision classification model, such as `resnet18` or `efficientnet_b0`.
         vision_stride: pixels per grid cell that a torchvision encoder is cut at.
@@ -58,6 +59,7 @@ class FilmSEConfig(PretrainedConfig):
         self,
         vocab_size: int = 100,
         image_size: tuple[int, int] = (128, 192),
+        keep_aspect_ratio: bool = True,
         vision_encoder: str = "conv",
         vision_stride: int = 8,
         vision_weights: str | None = None,
@@ -92,6 +94,7 @@ class FilmSEConfig(PretrainedConfig):
     ) -> None:
         self.vocab_size = vocab_size
         self.image_size = list(image_size)
+        self.keep_aspect_ratio = keep_aspect_ratio
         self.vision_encoder = vision_encoder
         self.vision_stride = vision_stride
         self.vision_weights = vision_weights

@@ -1,0 +1,246 @@
+"""From pictures and questions to the model's tensors, and back from tokens to words.
+
+Training, evaluation and the page all read pictures through `FilmSEImageProcessor` and words through
+`vqa.clevr.language.words_of`, so that there is one notion of a pixel and one of a word.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordLevel
+from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
+from transformers.image_processing_utils import BaseImageProcessor
+
+from vqa.clevr.images import MAX_PIXELS, load_image, resize_image, to_rgb
+from vqa.clevr.language import MAX_WORDS, WORDS, words_of
+from vqa.errors import InputError
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+
+CLEVR_MEAN, CLEVR_STD = (0.45,) * 3, (0.15,) * 3
+"""Of rescaled pixels: about CLEVR's, the same for all channels, so that gray stays gray."""
+
+ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike | bytes
+"""PIL image; array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W), uint8 or floats in 0..1; path; file contents."""
+
+
+class FilmSEImageProcessor(BaseImageProcessor):
+    """Pictures of any kind and size -> `pixel_values` (N, 3, H, W), rescaled and normalised.
+
+    Args:
+        size: {"height": H, "width": W} in pixels.
+        do_pad: keep a picture's aspect ratio and fill up with a neutral border; otherwise squash it to fit, as the
+            FiLM paper does. CLEVR's 3:2 pictures need no border in a 3:2 model.
+        rescale_factor: what bytes are multiplied with.
+        image_mean, image_std: of the rescaled channels.
+    """
+
+    model_input_names = ["pixel_values"]  # noqa: RUF012 (the library's own type)
+
+    def __init__(
+        self,
+        size: Mapping[str, int] | None = None,
+        do_pad: bool = True,
+        rescale_factor: float = 1 / 255,
+        image_mean: Sequence[float] = CLEVR_MEAN,
+        image_std: Sequence[float] = CLEVR_STD,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.size = dict(size or {"height": 128, "width": 192})
+        self.do_pad = bool(do_pad)
+        self.rescale_factor = rescale_factor
+        self.image_mean, self.image_std = list(image_mean), list(image_std)
+        if set(self.size) != {"height", "width"} or not all(
+            isinstance(n, int) and 16 <= n <= 2048 for n in self.size.values()
+        ):
+            raise InputError(f"image_processor.size: {self.size!r:.80} must be a height and a width from 16 to 2048")
+        numbers = (*self.image_mean, *self.image_std, rescale_factor)
+        if (
+            not (len(self.image_mean) == len(self.image_std) == 3)
+            or not all(isinstance(n, int | float) and abs(n) < 1e6 for n in numbers)
+            or min(self.image_std) <= 0
+        ):
+            raise InputError("image_processor: image_mean and image_std must be three numbers, the latter above 0")
+
+    def to_array(self, image: ImageLike) -> np.ndarray:
+        """One picture as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound picture."""
+        picture = to_picture(image)
+        height, width = self.size["height"], self.size["width"]
+        left, top, right, bottom = self.content_box(picture.width, picture.height)
+        inner = resize_image(picture, (bottom - top, right - left))
+        if inner.shape[:2] == (height, width):
+            return inner
+        canvas = np.empty((height, width, 3), np.uint8)
+        canvas[:] = np.clip(np.round(np.array(self.image_mean) / self.rescale_factor), 0, 255)
+        canvas[top:bottom, left:right] = inner
+        return canvas
+
+    def content_box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Where a picture of this size comes to lie in the model's input: left, top, right, bottom in its pixels."""
+        full_width, full_height = self.size["width"], self.size["height"]
+        if not self.do_pad:
+            return 0, 0, full_width, full_height
+        scale = min(full_width / width, full_height / height)
+        inner_width = min(full_width, max(1, round(width * scale)))
+        inner_height = min(full_height, max(1, round(height * scale)))
+        left, top = (full_width - inner_width) // 2, (full_height - inner_height) // 2
+        return left, top, left + inner_width, top + inner_height
+
+    def normalize_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, H, W, 3), on any device -> float32 (N, 3, H, W), rescaled and normalised."""
+        mean = torch.tensor(self.image_mean, device=pixels.device)[:, None, None]
+        std = torch.tensor(self.image_std, device=pixels.device)[:, None, None]
+        return (pixels.permute(0, 3, 1, 2).float() * self.rescale_factor - mean) / std
+
+    def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
+        """A picture or several -> `pixel_values`. Raises InputError for what is no sound picture."""
+        arrays = np.stack([self.to_array(image) for image in _as_list(images)])
+        values = self.normalize_pixels(torch.from_numpy(arrays))
+        return BatchFeature({"pixel_values": values.numpy()}, tensor_type=return_tensors)
+
+
+class FilmSEProcessor(ProcessorMixin):
+    """Pictures and questions -> what `FilmSEForVisualQuestionAnswering` reads.
+
+    `processor(images=..., text=[...], return_tensors="pt")` gives `pixel_values` (N, 3, H, W), `input_ids` and
+    `attention_mask` (B, L), padded on the right.
+
+    Args:
+        image_processor: a `FilmSEImageProcessor`.
+        tokenizer: `word_tokenizer()`, or that of a Hugging Face text encoder.
+        clevr_words: questions are split into CLEVR's words (`vqa.clevr.language.words_of`) before the tokenizer.
+    """
+
+    def __init__(
+        self, image_processor: FilmSEImageProcessor, tokenizer: PreTrainedTokenizerBase, clevr_words: bool = True
+    ) -> None:
+        if tokenizer.pad_token is None:
+            if tokenizer.eos_token is None:
+                raise InputError("tokenizer: it has no padding token; set pad_token and save it again")
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = tokenizer.truncation_side = "right"
+        tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+        super().__init__(image_processor, tokenizer)
+        self.clevr_words = clevr_words
+        self._vocabulary: dict[str, int] = tokenizer.get_vocab() if clevr_words else {}
+
+    def __call__(  # type: ignore[override]
+        self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        *,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """Pictures, questions or both as tensors; see the class. Raises InputError for broken pictures."""
+        data: dict[str, Any] = {}
+        if images is not None:
+            data |= self.image_processor(images, return_tensors=return_tensors)
+        if text is not None:
+            tokens = self.encode_questions([text] if isinstance(text, str) else text)
+            data |= self.tokenizer.pad(
+                {"input_ids": tokens},
+                padding=padding,
+                max_length=max_length,
+                return_attention_mask=True,
+                return_tensors=return_tensors,
+            )
+        if not data:
+            raise ValueError("give images, text or both")
+        return BatchFeature(data)
+
+    def encode_questions(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token numbers of each question, at least one, cut at `tokenizer.model_max_length`, without padding."""
+        limit = self.tokenizer.model_max_length
+        if not self.clevr_words:
+            return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        get, unknown = self._vocabulary.get, self.tokenizer.unk_token_id
+        return [[get(word, unknown) for word in words_of(text)[:limit]] or [unknown] for text in texts]
+
+    def token_words(self, text: str) -> list[str]:
+        """What each token of `encode_questions` stands for: the question's words, or the tokenizer's pieces."""
+        if self.clevr_words:
+            return words_of(text)[: self.tokenizer.model_max_length] or [UNKNOWN]
+        return self.tokenizer.convert_ids_to_tokens(self.encode_questions([text])[0])
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The question's words that the tokenizer does not know, each once, in their order."""
+        words = list(dict.fromkeys(words_of(text)))
+        if self.clevr_words:
+            return [word for word in words if word not in self._vocabulary]
+        pieces = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+        return [word for word, ids in zip(words, pieces, strict=True) if self.tokenizer.unk_token_id in ids]
+
+
+def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
+    """A tokenizer with a number for each word: 0 pads, 1 is any unknown word, then `words` in their order.
+
+    Used alone it lowers case and drops punctuation; `FilmSEProcessor` gives it the words of `words_of`.
+    """
+    vocabulary = {word: i for i, word in enumerate((PAD, UNKNOWN, *words))}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s?!.,;:]+"), "removed")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        model_max_length=MAX_WORDS,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def to_picture(image: ImageLike) -> Image.Image:
+    """A picture of any kind as upright RGB. Raises InputError for what is none, is damaged or too large."""
+    if isinstance(image, str | os.PathLike | bytes):
+        return load_image(image)
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    if isinstance(image, np.ndarray):
+        image = _from_array(image)
+    if not isinstance(image, Image.Image):
+        raise InputError(f"image: {type(image).__name__} is no picture; give a path, a PIL image or an array")
+    if image.width * image.height > MAX_PIXELS or not image.width * image.height:
+        raise InputError(f"image: {image.width} x {image.height} pixels; expected 1 to {MAX_PIXELS:,}")
+    try:
+        return to_rgb(image)
+    except Exception as error:  # a lazily opened file decodes here, and Pillow raises nearly anything
+        raise InputError(f"image: the picture is damaged or cut short: {error}") from error
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+        raise InputError(f"image: an array of shape {array.shape} is no picture; expected (H, W, 3)")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise InputError("image: an array of floats must have finite values from 0 to 1")
+        array = np.round(array * 255).astype(np.uint8)
+    elif array.dtype.kind == "b":
+        array = array.astype(np.uint8) * 255
+    elif array.dtype.kind in "iu":
+        if array.min() < 0 or array.max() > 255:
+            raise InputError("image: an array of whole numbers must have values from 0 to 255")
+        array = array.astype(np.uint8)
+    else:
+        raise InputError(f"image: an array of {array.dtype} is no picture; expected uint8")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _as_list(images: Any) -> list[Any]:
+    if isinstance(images, list | tuple) or (isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4):
+        images = list(images)
+        if not images:
+            raise InputError("image: an empty list of pictures")
+        return images
+    return [images]
