@@ -52,19 +52,17 @@ def parse_question(text: str) -> Program:
     Raises InputError where the question is too long, has a word that the language lacks, has none of the language's
     forms, can be read in two ways, or contradicts itself.
     """
-    tokens = _tokens(text)
-    if len(tokens) > MAX_WORDS or not tokens:
-        raise InputError(f"question: {len(tokens)} words; expected 1 to {MAX_WORDS}")
+    tokens, words = _tokens(text), words_of(text)
+    if not 0 < len(words) <= MAX_WORDS:
+        raise InputError(f"question: {len(words)} words; expected 1 to {MAX_WORDS}")
     if unknown := unknown_words(text):
         raise InputError(f"question: CLEVR's language lacks {', '.join(repr(word[:30]) for word in unknown[:8])}")
-    while tokens and tokens[-1] in "?!.":
-        tokens.pop()
-    marked, marks = _mark(" ".join(tokens))
+    marked, marks = _mark(" ".join(tokens).rstrip(" ?!."))
     try:
         meaning = _Reader(marks).read(marked)
     except _NoReadingError as error:
         raise InputError(
-            f"question: {' '.join(text.split())[:200]!r}: {error or 'none of the forms of CLEVR questions'}; "
+            f"question: {' '.join(text.split())[:200]!r}: {str(error) or 'none of the forms of CLEVR questions'}; "
             "one that works: What color is the cube left of the big sphere?"
         ) from None
     return tuple(_linearize(meaning, []))

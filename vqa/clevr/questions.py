@@ -21,7 +21,7 @@ from vqa.clevr.template_filling import SceneIndex, fill, is_degenerate, program_
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 
-ATTEMPTS = 16
+ATTEMPTS = 32
 """How often a family is tried on a scene before the next one has its turn."""
 
 
@@ -36,12 +36,12 @@ class Balance:
     answers: dict[str, Counter[str]] = field(default_factory=dict)
 
     def accepts(self, family: str, answer: str) -> bool:
-        """Whether one more such answer keeps the family's most frequent answer within a tenth of the second."""
+        """Whether the family's most frequent answer stays within a tenth of the next with one more of this."""
         counts = self.answers.get(family)
         if not counts:
             return True
         others = [count for name, count in counts.items() if name != answer]
-        return counts[answer] <= 1.1 * max(others, default=0) + 1
+        return counts[answer] <= max(1, 1.1 * max(others, default=0))
 
     def add(self, family: str, answer: str) -> None:
         """Count one question."""

@@ -142,9 +142,10 @@ def _parameters(records: list, where: str) -> dict[str, str]:
         name = item.get("name") if isinstance(item, Mapping) else None
         if not isinstance(name, str) or not PARAMETER.fullmatch(name):
             raise InputError(f"{where}[{i}].name: expected a name such as <Z2>, got {name!r:.60}")
-        if item.get("type") not in _KINDS:
-            raise InputError(f"{where}[{i}].type: {item.get('type')!r:.60} is not one of {', '.join(_KINDS)}")
-        parameters[name] = _KINDS[item["type"]]
+        kind = item.get("type")
+        if not isinstance(kind, str) or kind not in _KINDS:
+            raise InputError(f"{where}[{i}].type: {kind!r:.60} is not one of {', '.join(_KINDS)}")
+        parameters[name] = _KINDS[kind]
     return parameters
 
 
@@ -172,7 +173,7 @@ def _constraints(
 
 def _node(item: Any, parameters: Mapping[str, str], unsaid: frozenset[str], kinds: list[str], where: str) -> Node:
     kind = item.get("type") if isinstance(item, Mapping) else None
-    if kind not in _COMPOSITES and kind not in ARITY:
+    if not isinstance(kind, str) or (kind not in _COMPOSITES and kind not in ARITY):
         raise InputError(f"{where}.type: {kind!r:.60} is unknown; known are {', '.join([*_COMPOSITES, *ARITY])}")
     inputs, names = item.get("inputs", []), item.get("side_inputs") or []
     arity = ARITY.get(kind, 1)
