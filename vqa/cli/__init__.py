@@ -27,7 +27,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import benchmark, data, model
+    from vqa.cli import benchmark, data, model, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vqa {version('film-se-vqa')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     model.register(commands)
+    train.register(commands)
     data.register(commands)
     benchmark.register(commands)
     return parser

@@ -11,7 +11,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         "train",
         help="train a model on a CLEVR folder, a packed file or an exported dataset",
         description="Train on CLEVR. Ctrl-C saves the run; --resume goes on with it. On several GPUs or hosts: "
-        "`accelerate launch -m vqa.cli train ...`.",
+        "`accelerate launch -m vqa train ...`.",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -151,7 +151,8 @@ def _train(args: argparse.Namespace) -> None:
     if trainer.accelerator.is_main_process:
         plot_curve(folder)
         print(
-            f"{folder}: held-out accuracy {trainer.progress.best:.2%} after {trainer.progress.presentations:,} presentations"
+            f"{folder}: held-out accuracy {trainer.progress.best:.2%} "
+            f"after {trainer.progress.presentations:,} question presentations"
         )
 
 

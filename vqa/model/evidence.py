@@ -1,7 +1,8 @@
 """Spatial evidence: each block marks the objects its step of the question selects, and later blocks read the marks.
 
 A dense head reads from the stem's features, for every grid cell, whether an object's centre lies there, its attributes
-and its place on the ground. A block's map is that objectness times the block's own probability that the object is meant.
+and its place on the ground. A block's map is that objectness times the block's own probability that the object is
+meant.
 The next block sees the map, positions relative to the marked objects, and (through FiLM) the marked objects' features,
 so that "left of X" or "same colour as X" crosses the grid within one block. All of it trains from answers alone; scenes
 and programs can supervise it (`vqa.training.losses`). The idea of maps handed from step to step is that of Stack-NMN
@@ -31,10 +32,11 @@ _COUNTS = 11
 
 @dataclass
 class SceneMaps:
-    """Dense readings of N pictures: objectness logits (N, H, W), attribute logits (N, 15, H, W), positions (N, 2, H, W).
+    """Dense readings of N pictures.
 
-    Attributes are concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and
-    "front", divided by three, so that they lie about in -1..1 as the coordinate maps do.
+    objectness (N, H, W) and attributes (N, 15, H, W) are logits, position is (N, 2, H, W). Attributes are
+    concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and "front",
+    divided by three, so that they lie about in -1..1 as the coordinate maps do.
     """
 
     objectness: Tensor
@@ -105,7 +107,7 @@ class Pointer(nn.Module):
         self.missing = total - choices
 
     def forward(self, view: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
-        """View (B, D) and maps (B, H, W) -> the chosen map (B, H, W) and logits (B, total + 1), -1e4 for later blocks."""
+        """View (B, D), maps (B, H, W) -> the chosen map (B, H, W) and logits (B, total + 1), -1e4 for later blocks."""
         scores = self.score(view).float()
         weights = scores.softmax(-1)
         chosen = torch.zeros_like(like)
@@ -118,8 +120,8 @@ class Evidence(nn.Module):
     """What one block reads from earlier maps, and how it marks its own."""
 
     EXTRA_CHANNELS = 4 + 1 + sum(ATTRIBUTE_SIZES)
-    """Added to a block's input: position relative to the marked objects (2), presence and attributes, the last map, the
-    map pointed at."""
+    """Added to a block's input: position relative to the marked objects (2), presence and attributes, the last map,
+    the map pointed at."""
 
     def __init__(self, config: FilmSEConfig, index: int) -> None:
         super().__init__()
@@ -127,7 +129,7 @@ class Evidence(nn.Module):
         contents = 2 + sum(ATTRIBUTE_SIZES)
         self.read_join = nn.Linear(contents, config.width)
         self.query_join = nn.Linear(config.text_dim, config.width)
-        self.logit = nn.Conv2d(config.width, 1, 1)
+        self.select = nn.Linear(self.condition_dim(config), config.width + 1)
 
     @staticmethod
     def condition_dim(config: FilmSEConfig) -> int:
@@ -144,9 +146,10 @@ class Evidence(nn.Module):
         joined = self.query_join(view) * self.read_join(contents)
         return extra, torch.cat([view, contents, joined], 1), pointer
 
-    def mark(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """The block's features (B, C, H, W) -> log-odds (B, H, W) and its map (B, H, W)."""
-        logits = self.logit(x)[:, 0].float()
+    def mark(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Features (B, C, H, W) that fit the condition (B, E), by inner product: log-odds (B, H, W) and map (B, H, W)."""
+        weights, bias = self.select(condition).split((x.shape[1], 1), 1)
+        logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()
         return logits, grid.presence * logits.sigmoid()
 
 
@@ -173,7 +176,7 @@ class EvidenceHead(nn.Module):
         self.classifier = nn.Linear(config.classifier_dim, config.num_labels)
 
     def forward(self, x: Tensor, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor]:
-        """Trunk features (B, C, H, W), maps (B, H, W) and the question (B, D) -> logits (B, answers), pointer logits."""
+        """Features (B, C, H, W), maps (B, H, W) and the question (B, D) -> logits (B, answers), pointer logits."""
         first, (second, pointer) = maps[-1], self.pointer(view, maps[:-1], grid.presence)
         here, there = grid.pool(first), grid.pool(second)
         agree = [part.sum(1, keepdim=True) for part in (here * there)[:, 2:].split(ATTRIBUTE_SIZES, 1)]

@@ -34,8 +34,8 @@ class FilmSEOutput(ModelOutput):
         word_weights: softmax weights of the words, (B, L).
         pathway_weights: weights of the nine pathways of the pathway head, (B, 9).
         evidence_logits: log-odds behind `spatial_weights` given that the cell holds an object's centre, (B, H, W).
-        pointer_logits: which earlier block's evidence a block reads beside its predecessor's, (B, blocks + 1, blocks + 1);
-            the last row is the head's, column 0 means none, column j + 1 block j.
+        pointer_logits: which earlier block's evidence a block reads beside its predecessor's,
+            (B, blocks + 1, blocks + 1); the last row is the head's, column 0 means none, column j + 1 block j.
         step_logits: what each block believes its reasoning step to be, (B, blocks, operations and filters).
         scene: objectness, attribute logits and ground positions of every cell of the N pictures.
     """
@@ -63,9 +63,7 @@ class FilmSEBlock(nn.Module):
         self.reduce = nn.Conv2d(in_channels, width, 1)
         self.conv = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width, affine=not config.film)
-        self.film = (
-            FiLM(condition_dim, width, gamma=config.film_gamma, beta=config.film_beta) if config.film else None
-        )
+        self.film = FiLM(condition_dim, width, gamma=config.film_gamma, beta=config.film_beta) if config.film else None
         self.gate = None
         if config.channel_attention != "none":
             self.gate = QueryConditionedSE(
@@ -206,7 +204,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             betas.append(beta)
             gates.append(gate)
             if self.evidence is not None:
-                logits, marked = self.evidence[k].mark(x, grid)
+                logits, marked = self.evidence[k].mark(x, condition, grid)
                 evidence_logits.append(logits)
                 maps.append(marked)
         if self.evidence is not None and isinstance(self.head, EvidenceHead):

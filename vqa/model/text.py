@@ -45,11 +45,12 @@ class HuggingFaceEncoder(nn.Module):
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__()
         if config.text_encoder == "transformer":
+            heads = max(n for n in range(1, max(1, config.text_dim // 48) + 1) if config.text_dim % n == 0)
             bert = BertConfig(
                 vocab_size=config.vocab_size,
                 hidden_size=config.text_dim,
                 num_hidden_layers=config.text_layers,
-                num_attention_heads=max(1, config.text_dim // 48),
+                num_attention_heads=heads,
                 intermediate_size=2 * config.text_dim,
                 hidden_dropout_prob=config.dropout,
                 attention_probs_dropout_prob=config.dropout,

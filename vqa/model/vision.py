@@ -115,12 +115,15 @@ def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Seq
 
     if name not in list_models():
         raise InputError(
-            f"config.vision_encoder: {name!r} is neither conv, film nor a torchvision model such as resnet18 or efficientnet_b0"
+            f"config.vision_encoder: {name!r} is neither conv, film nor a torchvision model "
+            "such as resnet18 or efficientnet_b0"
         )
     try:
         model = get_model(name, weights=weights)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"config.vision_weights: torchvision could not load {weights!r} for {name}: {error}") from error
+        raise InputError(
+            f"config.vision_weights: torchvision could not load {weights!r} for {name}: {error}"
+        ) from error
     stages = list((model.features if hasattr(model, "features") else model).children())
     kept: list[nn.Module] = []
     features = torch.zeros(1, 3, 256, 256, device=next(model.parameters()).device)

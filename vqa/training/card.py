@@ -32,7 +32,8 @@ Answers questions about CLEVR pictures (28 answers). A convolutional encoder, {b
 
 - Data: {data}; {pictures:,} pictures. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
 - Supervision: {supervision}{supervision_note}.
-- Question presentations, all runs together: {presentations:,}; {minutes:.0f} minutes of training, {precision} precision, seed {seed}.
+- Question presentations, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
+  {precision}, seed {seed}.
 - Commands, in order:
 
 {commands}
@@ -80,7 +81,7 @@ def write_checkpoint(folder: Path, model: nn.Module, processor: FilmSEProcessor,
         (fresh / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         (fresh / "README.md").write_text(card(record, model, folder.name))
         for path in sorted(fresh.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-            os.replace(path, folder / path.name)
+            path.replace(folder / path.name)
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written: {error.strerror or error}; the last checkpoint is kept"
@@ -151,6 +152,6 @@ def plot_curve(folder: Path) -> Path | None:
     axes[0].legend()
     path = folder / "learning_curve.png"
     figure.savefig(folder / ".curve.png", dpi=110)
-    os.replace(folder / ".curve.png", path)
+    (folder / ".curve.png").replace(path)
     pyplot.close(figure)
     return path

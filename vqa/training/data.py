@@ -173,7 +173,7 @@ class Epoch:
     def batch(
         self, index: int, pictures: int, per_image: int, device: torch.device, rank: int = 0, world: int = 1
     ) -> Batch:
-        """This process's share of global batch `index`: every `world`-th of its rows, each with up to `per_image` questions.
+        """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
         A process without a row of its own gets one whose targets count for nothing.
         """

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -20,7 +20,6 @@ from tqdm import tqdm
 from vqa.clevr.dataset import open_pictures
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.model.checkpoints import load_checkpoint
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
@@ -165,7 +164,7 @@ class Trainer:
                         right.setdefault(QUESTION_TYPES[kind] if kind >= 0 else "other", []).append(hit)
         everything = [hit for hits in right.values() for hit in hits]
         accuracy = sum(everything) / len(everything) if everything else 0.0
-        if self.accelerator.is_main_process and (accuracy > progress.best or not everything):
+        if self.accelerator.is_main_process and (accuracy >= progress.best or not everything):
             progress.best = accuracy
             self._export(
                 model, {name: sum(hits) / len(hits) for name, hits in sorted(right.items())}, accuracy, len(everything)
@@ -295,6 +294,8 @@ class Trainer:
         if options.init:
             if options.overrides:
                 raise InputError("--set: the model of --init has its configuration already; leave --set out")
+            from vqa.model.checkpoints import load_checkpoint
+
             model, processor = load_checkpoint(options.init)
             return model.train(), processor, read_record(options.init)
         config = build_config(options.preset, options.overrides)
@@ -303,12 +304,14 @@ class Trainer:
     def _choose_precision(self) -> str:
         if self.options.mixed_precision != "auto":
             return self.options.mixed_precision
-        device = Accelerator().device
-        batch = self.data.epoch(0).batch(0, self.options.pictures_per_batch, self.options.questions_per_image, device)
-        return choose_precision(
+        device = PartialState().device
+        options = self.options
+        batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image, device)
+        chosen = choose_precision(
             self.model.to(device),
             lambda model: self._forward(model, batch, batch.pictures.float() / 255).logits.float().sum(),
         )
+        return broadcast_object_list([chosen])[0]
 
     def _export(self, model: nn.Module, by_type: dict[str, float], accuracy: float, number: int) -> None:
         options, progress = self.options, self.progress

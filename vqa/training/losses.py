@@ -35,7 +35,7 @@ class Loss(NamedTuple):
 
 
 class SceneTargets(NamedTuple):
-    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), count (N,), -1 if unknown."""
+    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2); count (N,), -1 if unknown."""
 
     centre: Tensor
     attributes: Tensor
@@ -50,7 +50,10 @@ class SceneTargets(NamedTuple):
 
 
 class StepTargets(NamedTuple):
-    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B,)."""
+    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B,).
+
+    Numbers are int64 but for `known`, which is bool.
+    """
 
     operation: Tensor
     filters: Tensor
@@ -109,7 +112,9 @@ def program_losses(
     output: FilmSEOutput, steps: StepTargets, scenes: SceneTargets, image_index: Tensor
 ) -> dict[str, Loss]:
     """Each block's evidence at the objects' cells, its operation and filters, and what blocks and head point at."""
-    assert output.evidence_logits is not None and output.step_logits is not None and output.pointer_logits is not None
+    assert output.evidence_logits is not None
+    assert output.step_logits is not None
+    assert output.pointer_logits is not None
     evidence = torch.stack(output.evidence_logits, 1)
     height, width = evidence.shape[-2:]
     cells = object_cells(scenes.centre, height, width)[image_index]

@@ -8,7 +8,7 @@ from vqa.errors import InputError
 from vqa.training.losses import WEIGHTS
 
 SUPERVISION = ("answers", "scenes", "programs")
-"""What teaches the model: answers alone; and scenes (objects, attributes, places); and the steps of programs as well."""
+"""What teaches the model: answers alone; scenes too (objects, attributes, places); and the steps of programs too."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.0, 0.9),

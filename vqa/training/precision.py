@@ -1,4 +1,4 @@
-"""Which arithmetic is faster here: measured, not guessed."""
+"""Which arithmetic is faster here, by measurement."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def choose_precision(model: nn.Module, forward: Callable[[nn.Module], Tensor], repeats: int = 3) -> str:
-    """ "bf16" if forward and backward take less time in it on the model's device, else "no"; the gradients are dropped."""
+    """ "bf16" if forward and backward take less time in it on the model's device, else "no"; gradients are dropped."""
     device = next(model.parameters()).device
     if device.type == "cuda" and not torch.cuda.is_bf16_supported():
         return "no"
