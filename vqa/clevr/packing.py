@@ -72,8 +72,9 @@ class PackedDataset:
     Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the pictures lie in a folder;
     `split`; `filenames` and `indices` (N) of the pictures; `picture_start` (N + 1): question numbers
     `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for each question number `answers`, `families`,
-    `types` (indices into `answer_names`, `family_names`, `vocabulary.QUESTION_TYPES`, -1 for none) and `lengths`
-    (program steps); `words`, the vocabulary of `tokens`. Small to pickle and cheap to share: workers map the same file.
+    `types` (indices into `answer_names`, `family_names`, `vocabulary.QUESTION_TYPES`, -1 for none), `lengths`
+    (program steps) and `positions` (in their file); `words`, the vocabulary of `tokens`. Small to pickle and cheap to
+    share: workers map the same file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -97,9 +98,9 @@ class PackedDataset:
         self.folder: Path | None = Path(metadata["folder"]) if "folder" in metadata else None
         self.indices: np.ndarray = tensors["index"]
         self.picture_start: np.ndarray = tensors["picture_start"]
-        order = tensors["order"]
+        self.positions: np.ndarray = tensors["order"]
         self.answers, self.families, self.types, self.lengths = (
-            np.asarray(tensors[name])[order] for name in ("answer", "family", "type", "length")
+            np.asarray(tensors[name])[self.positions] for name in ("answer", "family", "type", "length")
         )
         self._tensors = tensors
 

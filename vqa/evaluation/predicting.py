@@ -1,0 +1,133 @@
+"""Running a model over a whole set: the stem once for each picture, the trunk once for each question."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+import torch
+from torch import Tensor
+
+from vqa.clevr.packing import PackedDataset
+from vqa.errors import InputError
+from vqa.evaluation.predictions import Predictions
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+
+_QUESTIONS_AT_ONCE = {"cpu": 64, "cuda": 1024}
+
+
+@torch.inference_mode()
+def predict(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    data: PackedDataset,
+    *,
+    batch_size: int | None = None,
+    bf16: bool = False,
+    workers: int = 2,
+    on_questions: Callable[[int], object] = lambda number: None,
+) -> Predictions:
+    """The model's answer to every question of a set, whatever its words, on the model's device.
+
+    Args:
+        model: is put in evaluation mode.
+        batch_size: questions that pass the trunk at once; by default what suits the device.
+        bf16: compute in bfloat16 where autocast does.
+        workers: threads that open pictures.
+        on_questions: is told how many more questions are answered.
+
+    Raises InputError for a picture that cannot be read, a model whose outputs are not finite, and a full GPU.
+    """
+    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = batch_size or _QUESTIONS_AT_ONCE.get(model.device.type, 256)
+    best = np.zeros(len(data.answers), np.int64)
+    confidence = np.zeros(len(data.answers), np.float32)
+    try:
+        with ThreadPoolExecutor(workers) as pool, torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+            for chunk in _ahead(pool, lambda rows: _load(processor, data, rows), _rows(data, 4 * size), workers + 1):
+                for places, logits in _answer(model, processor, chunk, size):
+                    confidence[chunk.numbers[places]], best[chunk.numbers[places]] = (
+                        part.cpu().numpy() for part in logits.float().softmax(-1).max(-1)
+                    )
+                    on_questions(len(places))
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"--batch-size {size}: the GPU's memory is too small for it; give a smaller one") from error
+    if not np.isfinite(confidence).all():
+        raise InputError("checkpoint: the model's outputs are not finite numbers; train or fetch it again")
+    return Predictions([model.config.id2label[i] for i in best.tolist()], confidence)
+
+
+@dataclass
+class _Chunk:
+    """Some pictures (N, H, W, 3), and of their questions the number in the set, the picture (0 to N - 1) and tokens."""
+
+    pixels: Tensor
+    numbers: np.ndarray
+    owners: np.ndarray
+    tokens: list[list[int]]
+
+
+def _rows(data: PackedDataset, questions: int) -> Iterator[np.ndarray]:
+    """Rows with questions, in chunks of about so many questions."""
+    asked = np.diff(data.picture_start)
+    rows = np.flatnonzero(asked)
+    if len(rows):
+        turns = np.flatnonzero(np.diff((np.cumsum(asked[rows]) - 1) // questions)) + 1
+        yield from np.split(rows, turns)
+
+
+def _load(processor: FilmSEProcessor, data: PackedDataset, rows: Sequence[int]) -> _Chunk:
+    numbers = [np.array(data.question_numbers(row)) for row in rows]
+    pictures = (data.image_path(row) if data.images is None else data.images[row] for row in rows)
+    return _Chunk(
+        torch.from_numpy(np.stack([processor.image_processor.to_array(picture) for picture in pictures])),
+        np.concatenate(numbers),
+        np.repeat(np.arange(len(rows)), [len(some) for some in numbers]),
+        processor.encode_questions(
+            [orjson.loads(data.question_json(number))["question"] for some in numbers for number in some]
+        ),
+    )
+
+
+def _answer(
+    model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, chunk: _Chunk, size: int
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Places (B,) in the chunk, and logits (B, answers) of their questions; questions of like length go together."""
+    features = torch.cat(
+        [
+            model.encode_images(processor.image_processor.normalize_pixels(part.to(model.device)))
+            for part in chunk.pixels.split(max(1, size // 4))
+        ]
+    )
+    by_length = np.argsort([len(item) for item in chunk.tokens], kind="stable")
+    for places in np.array_split(by_length, -(-len(by_length) // size)):
+        text = processor.tokenizer.pad({"input_ids": [chunk.tokens[i] for i in places]}, return_tensors="pt")
+        yield (
+            places,
+            model(
+                image_features=features,
+                input_ids=text["input_ids"].to(model.device),
+                attention_mask=text["attention_mask"].to(model.device),
+                image_index=torch.from_numpy(chunk.owners[places]).to(model.device),
+            ).logits,
+        )
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[np.ndarray], _Chunk], items: Iterable[np.ndarray], depth: int
+) -> Iterator[_Chunk]:
+    """The results of `work` in order, `depth` items ahead of the one in use."""
+    running: deque[Future[_Chunk]] = deque()
+    try:
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) > depth:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
