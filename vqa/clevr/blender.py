@@ -1,0 +1,359 @@
+"""Renders pictures with Blender in child processes, so that its version pins, its licence and its crashes stay outside.
+
+A child is `blender_worker.py` run by Blender's Python: by default `bpy`, which uv fetches into an environment of its own, or an
+installed Blender. Each child is bound to one core and replaced every 1000 pictures, for its memory creeps up.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any
+
+from PIL import Image
+
+from vqa.clevr.camera import RADIUS, Vector, pose
+from vqa.clevr.sampling import Layout
+from vqa.clevr.scenes import Scene
+from vqa.errors import InputError
+
+BPY = "bpy==5.0.1"
+PICTURES_PER_PROCESS = 1000
+FORMATS = ("png", "jpg")
+
+_WORKER = Path(__file__).with_name("blender_worker.py")
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """Size in pixels, which must be 3:2 as in CLEVR, and Cycles samples a pixel, denoised (default 8, from 480 wide 16)."""
+
+    width: int = 240
+    height: int = 160
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        if not 30 <= self.width <= 7680 or 2 * self.width != 3 * self.height:
+            raise InputError(
+                f"--width {self.width} --height {self.height}: pictures must be 3:2 as in CLEVR and 30 to 7680 wide, "
+                "for example 240x160 or 480x320"
+            )
+        if not self.samples:
+            object.__setattr__(self, "samples", 16 if self.width >= 480 else 8)
+        if not 1 <= self.samples <= 65536:
+            raise InputError(f"--samples {self.samples}: must be 1 to 65536")
+
+
+def find_blender(blender: str | Path | None = None) -> list[str]:
+    """The command that runs a script in Blender's Python: an installed Blender, or `bpy` by uv (fetched the first time).
+
+    Raises InputError when there is neither.
+    """
+    if blender is not None:
+        path = shutil.which(blender)
+        if path is None:
+            raise InputError(
+                f"--blender {blender}: no such program; give the path of Blender 4.2 or newer, or leave it out"
+            )
+        return [path, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
+    uv = shutil.which("uv")
+    if uv is None:
+        raise InputError(
+            "rendering needs Blender: install uv (it fetches Blender's Python module by itself), "
+            "or install Blender 4.2 or newer and give --blender PATH"
+        )
+
+    def command(*flags: str) -> list[str]:
+        return [
+            uv,
+            "run",
+            "--no-project",
+            "--no-config",
+            "--quiet",
+            *flags,
+            "--python",
+            "3.11",
+            "--with",
+            BPY,
+            "python",
+        ]
+
+    offline = command("--offline")
+    if not _succeeds([*offline, "-c", ""]):
+        print(f"fetching {BPY} (about 360 MB, once) ...", file=sys.stderr)
+        fetch = subprocess.run([*command(), "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if fetch.returncode:
+            raise InputError(
+                f"uv could not install {BPY} for Python 3.11: {fetch.stderr.strip()[-1500:]}\n"
+                "Check the network, or install Blender 4.2 or newer and give --blender PATH"
+            )
+        if not _succeeds([*offline, "-c", ""]):
+            return command()
+    return offline
+
+
+class BlenderWorker:
+    """One Blender child process that renders layouts; starts when first needed, and anew after a crash.
+
+    `core` is the number of the core to bind it to (Linux; a single-thread Cycles left free wakes a second thread that spins).
+    """
+
+    def __init__(self, command: Sequence[str], settings: RenderSettings, core: int | None = None) -> None:
+        self._command = [*command, str(_WORKER), "--", json.dumps(asdict(settings))]
+        self._core = core
+        self._process: subprocess.Popen[str] | None = None
+        self._made = 0
+        self._closed = False
+        self._lock = Lock()
+        self._folder = tempfile.TemporaryDirectory(prefix="vqa-render-")
+        self._log = Path(self._folder.name, "log")
+
+    def __enter__(self) -> "BlenderWorker":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def render(self, layout: Layout) -> Image.Image:
+        """The picture of a layout, RGB. Raises InputError when Blender does not start, refuses, or dies three times."""
+        path = Path(self._folder.name, "picture.png")
+        job = json.dumps({"path": str(path), **_job(layout)})
+        for _ in range(_TRIES):
+            if self._made >= PICTURES_PER_PROCESS:
+                self._stop()
+            if self._process is None:
+                self._start()
+            self._made += 1
+            reply = self._ask(job)
+            if reply is None:
+                self._stop()
+                continue
+            if "error" in reply:
+                raise InputError(
+                    f"Blender could not render {layout.scene.image_filename or 'the scene'}: {reply['error']}"
+                )
+            with Image.open(path) as picture:
+                return picture.convert("RGB")
+        raise InputError(
+            f"Blender died {_TRIES} times on {layout.scene.image_filename or 'a scene'} (out of memory? try fewer "
+            f"--workers; the same command goes on where it stopped): {self._last_words()}"
+        )
+
+    def close(self) -> None:
+        """End the process at once, even in the middle of a picture, and remove its temporary files."""
+        with self._lock:
+            self._closed = True
+        self._stop()
+        self._folder.cleanup()
+
+    def _start(self) -> None:
+        environment = {**os.environ, "OIDN_NUM_THREADS": "1", "OIDN_SET_AFFINITY": "0", "PYTHONUNBUFFERED": "1"}
+        environment.pop("PYTHONPATH", None)
+        with self._lock, open(self._log, "wb") as log, _bound_to(self._core):
+            if self._closed:
+                raise InputError("rendering was stopped")
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
+                start_new_session=True,
+            )
+        self._made = 0
+        hello = self._ask()
+        if hello is None or "error" in hello:
+            self._stop()
+            raise InputError(
+                f"Blender did not start ({self._command[0]}): {(hello or {}).get('error') or self._last_words()}"
+            )
+
+    def _ask(self, job: str | None = None) -> dict[str, Any] | None:
+        """Send a job and read the answer; None when the process has ended."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            if job is not None:
+                process.stdin.write(f"{job}\n")
+                process.stdin.flush()
+            for line in process.stdout:
+                if line.startswith("@"):
+                    return json.loads(line[1:])
+        except (OSError, ValueError):
+            pass
+        return None
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)  # uv and the Blender below it
+            else:
+                process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError, ValueError):
+                if stream is not None:
+                    stream.close()
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._log.read_text(errors="replace").strip()[-1500:] or "it said nothing"
+        return "it said nothing"
+
+
+def render_layouts(
+    layouts: Iterable[Layout], settings: RenderSettings, workers: int = 1, blender: str | Path | None = None
+) -> Iterator[tuple[Layout, Image.Image]]:
+    """Render layouts with `workers` processes; yields (layout, RGB picture) as they come, in about the given order.
+
+    The layouts are drawn from the iterable only as they are needed. Raises InputError as `BlenderWorker.render` does; whatever
+    ends the iteration early also ends the processes.
+    """
+    if workers < 1:
+        raise InputError(f"--workers {workers}: must be at least 1")
+    command = find_blender(blender)
+    cores = _cores()
+    pool = [BlenderWorker(command, settings, cores[k % len(cores)] if cores else None) for k in range(workers)]
+    idle: SimpleQueue[BlenderWorker] = SimpleQueue()
+    for worker in pool:
+        idle.put(worker)
+
+    def render(layout: Layout) -> tuple[Layout, Image.Image]:
+        worker = idle.get()
+        try:
+            return layout, worker.render(layout)
+        finally:
+            idle.put(worker)
+
+    threads = ThreadPoolExecutor(workers)
+    waiting: set[Future[tuple[Layout, Image.Image]]] = set()
+    try:
+        for layout in layouts:
+            waiting.add(threads.submit(render, layout))
+            while len(waiting) > 2 * workers:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for worker in pool:
+            worker.close()
+        threads.shutdown()
+
+
+def render_scenes(
+    scenes: Iterable[Scene],
+    out_dir: str | Path,
+    settings: RenderSettings | None = None,
+    *,
+    camera: Vector | None = None,
+    lamps: dict[str, Vector] | None = None,
+    image_format: str = "png",
+    workers: int = 1,
+    blender: str | Path | None = None,
+    render_seed: int = 0,
+) -> list[Path]:
+    """Render given scenes to `out_dir`, named by their `image_filename` (else by number); returns the paths, in order.
+
+    `camera` and `lamps` (key, fill, back) are fixed locations. Without a camera each scene's own is recovered from its
+    `pixel_coords`; a scene without them is seen by the camera before jitter. Lamps default to their places before jitter.
+    """
+    out = Path(out_dir)
+    layouts, paths = [], []
+    for number, scene in enumerate(scenes):
+        plain = Layout.of_scene(scene)
+        layouts.append(Layout(scene, camera or plain.camera, {**plain.lamps, **(lamps or {})}, render_seed))
+        stem = Path(scene.image_filename).stem or f"{number:06d}"
+        paths.append(out / f"{stem}.{image_format}")
+    if len(set(paths)) < len(paths):
+        raise InputError("two scenes to render have the same image_filename; give each its own")
+    places = dict(zip(map(id, layouts), paths, strict=True))
+    for layout, picture in render_layouts(
+        layouts, settings or RenderSettings(), min(workers, len(layouts) or 1), blender
+    ):
+        save_picture(picture, places[id(layout)])
+    return paths
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG, or a JPEG fine enough for small coloured objects (quality 92, 4:4:4), whole or not at all."""
+    data = io.BytesIO()
+    if path.suffix == ".png":
+        picture.save(data, "PNG")
+    else:
+        picture.save(data, "JPEG", quality=92, subsampling=0)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data.getbuffer())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another --out"
+        ) from error
+
+
+def _job(layout: Layout) -> dict[str, Any]:
+    return {
+        "seed": layout.render_seed,
+        "camera": pose(layout.camera).tolist(),
+        "lamps": {name: pose(location).tolist() for name, location in layout.lamps.items()},
+        "objects": [
+            {
+                "shape": item.shape,
+                "material": item.material,
+                "color": item.color,
+                "location": item.coords,
+                "rotation": item.rotation,
+                "scale": RADIUS[item.size],
+            }
+            for item in layout.scene.objects
+        ],
+    }
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+@contextlib.contextmanager
+def _bound_to(core: int | None) -> Iterator[None]:
+    """Bind this thread, and so the processes it starts, to one core for a while."""
+    if sys.platform != "linux" or core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
