@@ -14,10 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vqa.clevr.language import parse_question
+from vqa.clevr.programs import answer_string, execute
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.resources import shipped
-from vqa.training.data import TrainingData
+from vqa.training.data import TrainingData, make_questions
 from vqa.training.loop import Trainer
 from vqa.training.options import TrainingOptions
 from vqa.training.state import FILE, load_state
@@ -79,9 +81,9 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 5])
 def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    straight = Trainer(options(tmp_path / "straight", generated=0.25))
+    straight = Trainer(options(tmp_path / "straight"))
     straight.run()
-    broken = Trainer(options(tmp_path / "cut", generated=0.25))
+    broken = Trainer(options(tmp_path / "cut"))
     step = broken._step
 
     def interrupted(batch: object) -> dict[str, float]:
@@ -92,7 +94,7 @@ def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeyp
     monkeypatch.setattr(broken, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    resumed = Trainer(options(tmp_path / "cut", generated=0.25, resume=True))
+    resumed = Trainer(options(tmp_path / "cut", resume=True))
     assert resumed.progress.step == cut
     resumed.run()
     assert straight.progress.step == resumed.progress.step > cut
@@ -175,15 +177,16 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
         out = tmp_path / f"losses{processes}.json"
-        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no"]
+        launch = ["-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
         launch += ["--dynamo_backend", "no", "--num_processes", str(processes)]
-        launch += ["--multi_cpu", "--main_process_port", str(_free_port())] if processes > 1 else []
+        launch += ["--multi_gpu", "--main_process_port", str(_free_port())] if processes > 1 else []
         result = subprocess.run(
             [sys.executable, *launch, str(tmp_path / "steps.py"), str(tmp_path / str(processes)), str(out)],
             capture_output=True,
             text=True,
             timeout=300,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )
         assert result.returncode == 0, result.stderr[-3000:]
         world, losses = json.loads(out.read_text())
@@ -219,7 +222,7 @@ def test_a_full_disk_keeps_the_last_state_and_checkpoint(tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", _no_space)
         patch.setattr(type(trainer.processor), "save_pretrained", _no_space)
-        with pytest.raises(InputError, match="the last state is kept"):
+        with pytest.raises(InputError, match="No space left"):
             trainer.save()
         with pytest.raises(InputError, match="the last checkpoint is kept"):
             trainer.evaluate()
@@ -264,6 +267,30 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_options(tmp_path: Path,
     (folder / FILE).write_bytes((folder / FILE).read_bytes()[:1000])
     assert main(command(folder, "--epochs", "1", "--resume")) == 2
     assert "damaged" in capsys.readouterr().err
+
+
+def test_new_questions_are_the_same_for_the_same_epoch_and_true(tmp_path: Path) -> None:
+    data = Trainer(options(tmp_path)).data
+    first, again, next_epoch = (
+        make_questions(data.pack.path, data.rows[:8], 5, data.blocks, seed) for seed in ("0 1", "0 1", "0 2")
+    )
+    assert first[:3] == again[:3]
+    assert first[1] != next_epoch[1]
+    assert len(first[0]) > 30
+    for row, text, answer, target in zip(*first, strict=True):
+        scene = data.pack.scene(row)
+        assert scene is not None
+        assert answer_string(execute(parse_question(text), scene)[-1]) == answer
+        assert target.known
+
+
+def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
+    trainer = Trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
+    epoch = trainer.data.epoch(0)
+    assert epoch.made is not None
+    chosen = [source for row in trainer.data.rows for _, source, numbers in epoch._questions(row, 8) for _ in numbers]
+    assert sum(source is epoch.made for source in chosen) > 0.9 * len(chosen)
+    trainer.run()
 
 
 @pytest.mark.slow

@@ -31,6 +31,9 @@ from vqa.training.options import TrainingOptions
 from vqa.training.precision import choose_precision
 from vqa.training.state import FILE, load_state, restore_module, restore_optimizer, save_state
 
+_NO_ACCELERATOR = not torch.accelerator.is_available()
+"""Said to accelerate, which otherwise joins no processes on a machine without GPU."""
+
 
 @dataclass
 class Progress:
@@ -81,6 +84,7 @@ class Trainer:
         if not saved:
             self.progress.precision = self._choose_precision()
         self.accelerator = Accelerator(
+            cpu=_NO_ACCELERATOR,
             mixed_precision=self.progress.precision,
             log_with=options.trackers or None,
             project_dir=options.output,
@@ -137,11 +141,13 @@ class Trainer:
                     if progress.batch >= self.steps_per_epoch:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
             self.evaluate()
+            self.save()
+        except KeyboardInterrupt:
+            self.save()
+            raise
         finally:
             bar.close()
             self.data.close()
-            if math.isfinite(progress.seconds):
-                self.save()
         self.accelerator.end_training()
         return options.folder
 
@@ -304,7 +310,7 @@ class Trainer:
     def _choose_precision(self) -> str:
         if self.options.mixed_precision != "auto":
             return self.options.mixed_precision
-        device = PartialState().device
+        device = PartialState(cpu=_NO_ACCELERATOR).device
         options = self.options
         batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image, device)
         chosen = choose_precision(

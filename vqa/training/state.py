@@ -19,18 +19,19 @@ FILE = "state.safetensors"
 
 
 def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch.optim.Optimizer, info: dict) -> None:
-    """Write named state dicts, an optimizer's state and `info` (JSON). Raises InputError where the disk refuses."""
+    """Write named state dicts, an optimizer's state and `info` (JSON).
+
+    Raises InputError where the disk refuses; the last state stays.
+    """
     tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    for left_by_a_kill in path.parent.glob(f".{path.name}.*.tmp"):
+        left_by_a_kill.unlink(missing_ok=True)
     data = save(tensors, {"info": json.dumps(info)})
-    try:
-        with atomic_write(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}; the last state is kept") from error
+    with atomic_write(path) as file:
+        file.write(data)
 
 
 def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
