@@ -1,11 +1,10 @@
 """Renders pictures with Blender in child processes, so that its version pins, its licence and its crashes stay outside.
 
-A child is `blender_worker.py` run by Blender's Python: by default `bpy`, which uv fetches into an environment of its own, or an
-installed Blender. Each child is bound to one core and replaced every 1000 pictures, for its memory creeps up.
+A child is `blender_worker.py` run by Blender's Python: by default `bpy`, which uv fetches into an environment of its
+own, or an installed Blender. Each is bound to one core and replaced every 1000 pictures, for its memory creeps up.
 """
 
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 from PIL import Image
 
 from vqa.clevr.camera import RADIUS, Vector, pose
+from vqa.clevr.files import atomic_write, safe_filename
 from vqa.clevr.sampling import Layout
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
@@ -32,17 +32,20 @@ BPY = "bpy==5.0.1"
 PICTURES_PER_PROCESS = 1000
 FORMATS = ("png", "jpg")
 
-_WORKER = Path(__file__).with_name("blender_worker.py")
+_WORKER = Path(__file__).resolve().with_name("blender_worker.py")
 _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RenderSettings:
-    """Size in pixels, which must be 3:2 as in CLEVR, and Cycles samples a pixel, denoised (default 8, from 480 wide 16)."""
+    """Size in pixels, 3:2 as in CLEVR, and Cycles samples a pixel, denoised (default: 8, from a width of 480 on 16).
+
+    Raises InputError for another shape of picture, or sizes out of range.
+    """
 
     width: int = 240
     height: int = 160
-    samples: int = 0
+    samples: int | None = None
 
     def __post_init__(self) -> None:
         if not 30 <= self.width <= 7680 or 2 * self.width != 3 * self.height:
@@ -50,64 +53,45 @@ class RenderSettings:
                 f"--width {self.width} --height {self.height}: pictures must be 3:2 as in CLEVR and 30 to 7680 wide, "
                 "for example 240x160 or 480x320"
             )
-        if not self.samples:
+        if self.samples is None:
             object.__setattr__(self, "samples", 16 if self.width >= 480 else 8)
-        if not 1 <= self.samples <= 65536:
+        if not 1 <= (self.samples or 0) <= 65536:
             raise InputError(f"--samples {self.samples}: must be 1 to 65536")
 
 
 def find_blender(blender: str | Path | None = None) -> list[str]:
-    """The command that runs a script in Blender's Python: an installed Blender, or `bpy` by uv (fetched the first time).
+    """The command that runs a script in Blender's Python: that of `blender`, or `bpy` by uv, fetched the first time.
 
     Raises InputError when there is neither.
     """
     if blender is not None:
         path = shutil.which(blender)
         if path is None:
-            raise InputError(
-                f"--blender {blender}: no such program; give the path of Blender 4.2 or newer, or leave it out"
-            )
-        return [path, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
+            raise InputError(f"--blender {blender}: no such program; give the path of Blender 4.2 or newer, or none")
+        return [str(Path(path).absolute()), "-b", "--factory-startup", "--python-exit-code", "1", "--python"]
     uv = shutil.which("uv")
     if uv is None:
         raise InputError(
             "rendering needs Blender: install uv (it fetches Blender's Python module by itself), "
             "or install Blender 4.2 or newer and give --blender PATH"
         )
-
-    def command(*flags: str) -> list[str]:
-        return [
-            uv,
-            "run",
-            "--no-project",
-            "--no-config",
-            "--quiet",
-            *flags,
-            "--python",
-            "3.11",
-            "--with",
-            BPY,
-            "python",
-        ]
-
-    offline = command("--offline")
-    if not _succeeds([*offline, "-c", ""]):
-        print(f"fetching {BPY} (about 360 MB, once) ...", file=sys.stderr)
-        fetch = subprocess.run([*command(), "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if fetch.returncode:
-            raise InputError(
-                f"uv could not install {BPY} for Python 3.11: {fetch.stderr.strip()[-1500:]}\n"
-                "Check the network, or install Blender 4.2 or newer and give --blender PATH"
-            )
-        if not _succeeds([*offline, "-c", ""]):
-            return command()
-    return offline
+    online = [uv, "run", "--no-project", "--quiet", "--python", "3.11", "--with", BPY, "python"]
+    offline = [uv, "--offline", *online[1:]]
+    if not _fails(offline):
+        return offline
+    print(f"fetching {BPY} (about 360 MB, once) ...", file=sys.stderr)
+    if reason := _fails(online):
+        raise InputError(
+            f"uv could not install {BPY} for Python 3.11: {reason}\n"
+            "Check the network, or install Blender 4.2 or newer and give --blender PATH"
+        )
+    return online if _fails(offline) else offline
 
 
 class BlenderWorker:
     """One Blender child process that renders layouts; starts when first needed, and anew after a crash.
 
-    `core` is the number of the core to bind it to (Linux; a single-thread Cycles left free wakes a second thread that spins).
+    `core` is the core to bind it to (Linux): a single-thread Cycles left free wakes a second thread, which spins.
     """
 
     def __init__(self, command: Sequence[str], settings: RenderSettings, core: int | None = None) -> None:
@@ -161,7 +145,7 @@ class BlenderWorker:
     def _start(self) -> None:
         environment = {**os.environ, "OIDN_NUM_THREADS": "1", "OIDN_SET_AFFINITY": "0", "PYTHONUNBUFFERED": "1"}
         environment.pop("PYTHONPATH", None)
-        with self._lock, open(self._log, "wb") as log, _bound_to(self._core):
+        with self._lock, self._log.open("wb") as log, _bound_to(self._core):
             if self._closed:
                 raise InputError("rendering was stopped")
             self._process = subprocess.Popen(
@@ -172,6 +156,7 @@ class BlenderWorker:
                 encoding="utf-8",
                 errors="replace",
                 env=environment,
+                cwd=self._folder.name,  # away from any project, whose settings uv would read
                 start_new_session=True,
             )
         self._made = 0
@@ -225,8 +210,8 @@ def render_layouts(
 ) -> Iterator[tuple[Layout, Image.Image]]:
     """Render layouts with `workers` processes; yields (layout, RGB picture) as they come, in about the given order.
 
-    The layouts are drawn from the iterable only as they are needed. Raises InputError as `BlenderWorker.render` does; whatever
-    ends the iteration early also ends the processes.
+    Layouts are drawn from the iterable only as they are needed. Raises InputError as `BlenderWorker.render` does;
+    whatever ends the iteration early also ends the processes.
     """
     if workers < 1:
         raise InputError(f"--workers {workers}: must be at least 1")
@@ -279,15 +264,15 @@ def render_scenes(
     """Render given scenes to `out_dir`, named by their `image_filename` (else by number); returns the paths, in order.
 
     `camera` and `lamps` (key, fill, back) are fixed locations. Without a camera each scene's own is recovered from its
-    `pixel_coords`; a scene without them is seen by the camera before jitter. Lamps default to their places before jitter.
+    `pixel_coords`; a scene without them is seen by the camera before jitter. Lamps stand where they do before jitter.
     """
     out = Path(out_dir)
     layouts, paths = [], []
     for number, scene in enumerate(scenes):
         plain = Layout.of_scene(scene)
         layouts.append(Layout(scene, camera or plain.camera, {**plain.lamps, **(lamps or {})}, render_seed))
-        stem = Path(scene.image_filename).stem or f"{number:06d}"
-        paths.append(out / f"{stem}.{image_format}")
+        name = safe_filename(scene.image_filename or f"{number:06d}", f"scene {number}: image_filename")
+        paths.append(out / Path(name).with_suffix(f".{image_format}"))
     if len(set(paths)) < len(paths):
         raise InputError("two scenes to render have the same image_filename; give each its own")
     places = dict(zip(map(id, layouts), paths, strict=True))
@@ -300,22 +285,11 @@ def render_scenes(
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG, or a JPEG fine enough for small coloured objects (quality 92, 4:4:4), whole or not at all."""
-    data = io.BytesIO()
-    if path.suffix == ".png":
-        picture.save(data, "PNG")
-    else:
-        picture.save(data, "JPEG", quality=92, subsampling=0)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data.getbuffer())
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another --out"
-        ) from error
+    with atomic_write(path) as file:
+        if path.suffix == ".png":
+            picture.save(file, "PNG")
+        else:
+            picture.save(file, "JPEG", quality=92, subsampling=0)
 
 
 def _job(layout: Layout) -> dict[str, Any]:
@@ -337,8 +311,12 @@ def _job(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _succeeds(command: Sequence[str]) -> bool:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+def _fails(python: Sequence[str]) -> str:
+    """Why this Python cannot be started, or nothing."""
+    done = subprocess.run(
+        [*python, "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, cwd=tempfile.gettempdir(), check=False
+    )
+    return done.stderr.decode(errors="replace").strip()[-1500:] or "no reason given" if done.returncode else ""
 
 
 def _cores() -> list[int]:

@@ -1,10 +1,12 @@
 """Renders CLEVR pictures inside Blender's own Python, one job a line; started by vqa/clevr/blender.py, never imported.
 
-Standard library, numpy and bpy only. The first argument after `--` is a JSON object {"width", "height", "samples"}. Each line
-of standard input is a job {"path", "seed", "camera", "lamps", "objects"}: where to write the PNG, Cycles' noise seed, the
-camera's and lamps' object-to-world matrices, and objects {"shape", "material", "color", "location", "rotation", "scale"}.
-Each answer is a line that starts with "@": {} when the picture is written, {"error"} when it is not. It ends with its input.
-The scene is CLEVR's (Johnson et al. 2017), built in code; lengths are Blender units, powers watts, colours scene-linear.
+Standard library, numpy and bpy only. The first argument after `--` is a JSON object {"width", "height", "samples"}.
+Each line of standard input is a job {"path", "seed", "camera", "lamps", "objects"}: where to write the PNG, Cycles'
+noise seed, the camera's and lamps' object-to-world matrices, and objects {"shape", "material", "color", "location",
+"rotation", "scale"}. Each answer is a line that starts with "@": {} when the picture is written, {"error"} when it is
+not. It ends with its input.
+
+The scene is CLEVR's (Johnson et al. 2017), built in code; lengths in Blender units, colours scene-linear, powers in watts.
 """
 
 import functools
@@ -318,7 +320,7 @@ class Shading:
         self.tree.nodes.clear()
 
     def node(self, kind: str, /, *links: Any, **inputs: Any) -> Any:
-        """A node with `links` joined to its first inputs (None leaves one alone), and values by input or property name."""
+        """A node with `links` joined to its first inputs (None: left alone), and values by input or property name."""
         node = self.tree.nodes.new(f"ShaderNode{kind}")
         for name, value in inputs.items():
             if name in node.inputs:

@@ -1,7 +1,7 @@
 """CLEVR's camera: where scene points fall in the picture, and which object each pixel shows.
 
-The camera is a pinhole of 35 mm on a 32 mm sensor that always looks at the world's origin, upright (Johnson et al. 2017,
-supplementary A). Lengths are Blender units, world Z is up, pixels count from the top left.
+The camera is a pinhole of 35 mm on a 32 mm sensor that always looks at the world's origin, upright (Johnson et al.
+2017, supplementary A). Lengths are Blender units, world Z is up, pixels count from the top left.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _FOCAL = 35 / 32
 """Focal length in picture widths."""
 
 
-def look_at_origin(location: Sequence[float]) -> np.ndarray:
+def look_at_origin(location: Sequence[float] | np.ndarray) -> np.ndarray:
     """Axes of a camera or lamp that looks at the origin: rows right, up, back in world coordinates, (3, 3)."""
     back = np.asarray(location, float)
     back = back / np.linalg.norm(back)
@@ -42,7 +42,9 @@ def pose(location: Sequence[float]) -> np.ndarray:
     return matrix
 
 
-def project(points: np.ndarray, location: Sequence[float], frame: tuple[int, int] = PIXEL_FRAME) -> np.ndarray:
+def project(
+    points: np.ndarray, location: Sequence[float] | np.ndarray, frame: tuple[int, int] = PIXEL_FRAME
+) -> np.ndarray:
     """Picture places of world points (N, 3): (N, 3) of x and y in pixels of `frame`, and depth along the view axis."""
     width, height = frame
     right, up, depth = (look_at_origin(location) @ (np.asarray(points, float) - location).T) * [[1], [1], [-1]]
@@ -57,7 +59,7 @@ def pixel_coords(center: Sequence[float], location: Sequence[float]) -> Vector:
 
 
 def recover_location(objects: Sequence[SceneObject]) -> Vector:
-    """The jittered camera of an annotated scene, fitted to the depths (precise) and pixels (whole numbers) of its objects.
+    """The jittered camera of an annotated scene, fitted to its objects' depths (precise) and pixels (whole numbers).
 
     Without an annotated object it is the camera before jitter.
     """
@@ -88,7 +90,7 @@ def object_map(
 ) -> np.ndarray:
     """The index of the object that each pixel shows, -1 for none: int8 (height, width).
 
-    One ray a pixel centre is cast against ideal spheres, boxes and cylinders, so edges are hard and the ground is absent.
+    A ray through each pixel's centre meets ideal spheres, boxes and cylinders: edges are hard, the ground is absent.
     """
     width, height = frame
     axes = look_at_origin(location)

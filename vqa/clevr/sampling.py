@@ -1,4 +1,4 @@
-"""Random CLEVR scenes: attributes, placement, visibility, camera and lamp jitter (Johnson et al. 2017, supplementary A).
+"""Random CLEVR scenes: attributes, placement, visibility, jitter (Johnson et al. 2017, supplementary A).
 
 Each picture has a generator of its own, seeded from (seed, split, index), so that any share of a dataset, made on any
 machine in any order, holds the same scenes.
@@ -38,7 +38,7 @@ _TRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One picture to render: a scene, where camera and area lamps stand (all look at the origin), and the noise's seed."""
+    """One picture to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed."""
 
     scene: Scene
     camera: Vector = CAMERA_LOCATION
@@ -69,8 +69,8 @@ def sample_layout(
 ) -> Layout:
     """The scene, camera and lamps of picture `index` of `split`; `condition` is one of `CONDITIONS`.
 
-    3 to 10 objects, each with at least `MIN_PIXELS` visible pixels, no two nearer than `MIN_GAP`, and none in doubt about a
-    relation (`MIN_MARGIN`). The same arguments give the same layout.
+    3 to 10 objects, each with at least `MIN_PIXELS` visible pixels, no two nearer than `MIN_GAP`, and none in doubt
+    about a relation (`MIN_MARGIN`). The same arguments give the same layout.
     """
     draw = random.Random(f"{seed}/{split}/{index}")
     camera = _jitter(draw, CAMERA_LOCATION, _CAMERA_JITTER)

@@ -7,6 +7,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     """Add `data` and its subcommands."""
     parser = commands.add_parser("data", help="make, render, check, fetch, split and pack datasets")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _register_make(actions)
+    _register_scenes(actions)
+    _register_render(actions)
     _register_questions(actions)
     _register_parse(actions)
     _register_download(actions)
@@ -14,6 +17,123 @@ def register(commands: argparse._SubParsersAction) -> None:
     _register_split(actions)
     _register_pack(actions)
     _register_export(actions)
+
+
+def _register_make(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "make",
+        help="make a whole dataset: scenes, pictures, questions",
+        description="Sample scenes, render them with Blender and ask about them: a CLEVR-like dataset from nothing.",
+    )
+    _add_scene_options(parser)
+    _add_render_options(parser)
+    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions a picture (default: 10)")
+    parser.set_defaults(run=_make)
+
+
+def _make(args: argparse.Namespace) -> None:
+    from vqa.clevr.rendering import make_dataset
+    from vqa.clevr.template_files import load_templates
+
+    source, settings = _render_options(args)
+    templates = load_templates()
+    questions = make_dataset(
+        args.out,
+        args.num,
+        source,
+        settings,
+        templates,
+        per_image=args.per_image,
+        workers=args.workers,
+        blender=args.blender,
+    )
+    print(f"{args.out}: {args.split}: {args.num} pictures, {questions} questions")
+
+
+def _register_render(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "render",
+        help="sample scenes and render them with Blender",
+        description="Sample scenes and render them with Blender, in CLEVR's layout. After a stop the same command "
+        "goes on.",
+    )
+    _add_scene_options(parser)
+    _add_render_options(parser)
+    parser.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="K/N",
+        help="render only every N-th picture from the K-th (several machines); a last run without it writes the scenes",
+    )
+    parser.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> None:
+    import re
+
+    from vqa.clevr.rendering import render_dataset
+    from vqa.errors import InputError
+
+    shard = re.fullmatch(r"(\d{1,6})/(\d{1,6})", args.shard)
+    if not shard:
+        raise InputError(f"--shard {args.shard}: expected K/N, such as 1/4")
+    source, settings = _render_options(args)
+    made = render_dataset(
+        args.out,
+        args.num,
+        source,
+        settings,
+        workers=args.workers,
+        blender=args.blender,
+        shard=(int(shard[1]), int(shard[2])),
+    )
+    print(f"{args.out}: {args.split}: {made} pictures rendered")
+
+
+def _add_scene_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--num", type=int, required=True, metavar="N", help="pictures 0 to N - 1")
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument(
+        "--condition",
+        choices=["none", "cogent-a", "cogent-b"],
+        default="none",
+        help="colours that cubes and cylinders may have (default: none, all)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
+
+
+def _add_render_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for images/, scenes/ and questions/")
+    parser.add_argument("--width", type=int, metavar="PIXELS", help="default: 240")
+    parser.add_argument("--height", type=int, metavar="PIXELS", help="two thirds of the width")
+    parser.add_argument("--samples", type=int, metavar="N", help="Cycles samples (default: 8, from 480 wide on 16)")
+    parser.add_argument("--format", choices=["png", "jpg"], default="png", help="default: png")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
+    parser.add_argument("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
+
+
+def _render_options(args: argparse.Namespace) -> tuple:
+    from vqa.clevr.blender import RenderSettings
+    from vqa.clevr.rendering import SceneSource
+
+    width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
+    height = args.height if args.height is not None else width * 2 // 3
+    settings = RenderSettings(width, height, args.samples)
+    return SceneSource(args.seed, args.split, args.condition, args.format), settings
+
+
+def _register_scenes(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser("scenes", help="sample scene graphs without rendering them")
+    _add_scene_options(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help="scene file to write, in CLEVR's format")
+    parser.set_defaults(run=_scenes)
+
+
+def _scenes(args: argparse.Namespace) -> None:
+    from vqa.clevr.rendering import SceneSource, write_sampled_scenes
+
+    written = write_sampled_scenes(args.out, SceneSource(args.seed, args.split, args.condition), args.num)
+    print(f"{args.out}: {written} scenes")
 
 
 def _register_questions(actions: argparse._SubParsersAction) -> None:
