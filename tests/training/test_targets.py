@@ -26,13 +26,13 @@ def scene() -> Scene:
 
 def test_scene_target(scene: Scene) -> None:
     target = scene_target(scene)
-    assert target.count == 3
+    assert target.number == 3
     np.testing.assert_allclose(target.centre[:2], [[0.5, 0.5], [0.25, 0.25]])
     assert target.attributes[2].tolist() == [1, COLORS.index("red"), 1, SHAPES.index("sphere")]
     right, front = target.position[1]
     assert right == pytest.approx(-2 * (0.6563112735748291 + 0.7544902563095093) / 3)
     assert front == pytest.approx(-2 * (0.754490315914154 - 0.6563112735748291) / 3)
-    assert scene_target(None).count == -1
+    assert scene_target(None).number == -1
 
 
 def test_steps_are_aligned_from_the_last_block(scene: Scene) -> None:
@@ -95,7 +95,7 @@ def test_right_readings_cost_nothing_and_wrong_ones_do(scene: Scene) -> None:
         pointer_logits=torch.tensor([[[30.0, 0, 0]] * 3]),
     )
     found = scene_losses(output, scenes) | program_losses(output, steps, scenes, torch.tensor([0]))
-    assert found["evidence"].count == 6, "two steps with three objects each"
+    assert found["evidence"].number == 6, "two steps with three objects each"
     for name in ("objectness", "attributes", "position", "evidence", "pointers"):
         assert found[name].total.item() == pytest.approx(0, abs=1e-4), name
     output.evidence_logits = output.evidence_logits[::-1]
@@ -104,7 +104,7 @@ def test_right_readings_cost_nothing_and_wrong_ones_do(scene: Scene) -> None:
 
 def test_unknown_pictures_and_programs_count_for_nothing(scene: Scene) -> None:
     scenes, steps = _batch(scene, "How many metal things are right of the red cube?")
-    scenes.count.fill_(-1)
+    scenes.number.fill_(-1)
     steps.known.fill_(False)
     output = FilmSEOutput(
         scene=SceneMaps(torch.randn(1, 4, 6), torch.randn(1, 15, 4, 6), torch.randn(1, 2, 4, 6)),
@@ -114,4 +114,4 @@ def test_unknown_pictures_and_programs_count_for_nothing(scene: Scene) -> None:
     )
     for name, loss in (scene_losses(output, scenes) | program_losses(output, steps, scenes, torch.tensor([0]))).items():
         assert loss.total == 0, name
-        assert loss.count == 0, name
+        assert loss.number == 0, name

@@ -87,6 +87,8 @@ class SceneHead(nn.Module):
 
     def reset_parameters(self) -> None:
         """Begin with few objects everywhere and positions equal to the picture's coordinates."""
+        assert self.objectness.bias is not None
+        assert self.position.bias is not None
         nn.init.constant_(self.objectness.bias, -3.0)
         nn.init.zeros_(self.position.weight)
         nn.init.zeros_(self.position.bias)
@@ -147,7 +149,7 @@ class Evidence(nn.Module):
         return extra, torch.cat([view, contents, joined], 1), pointer
 
     def mark(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W) that fit the condition (B, E), by inner product: log-odds (B, H, W) and map (B, H, W)."""
+        """How well features (B, C, H, W) fit the condition (B, E), by inner product: log-odds and map, both (B, H, W)."""
         weights, bias = self.select(condition).split((x.shape[1], 1), 1)
         logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()
         return logits, grid.presence * logits.sigmoid()
@@ -173,7 +175,7 @@ class EvidenceHead(nn.Module):
         features = 2 * contents + config.width + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
         self.hidden = nn.Linear(features, config.classifier_dim)
         self.film = FiLM(config.text_dim, config.classifier_dim)
-        self.classifier = nn.Linear(config.classifier_dim, config.num_labels)
+        self.classifier = nn.Linear(config.classifier_dim, len(config.id2label or {}))
 
     def forward(self, x: Tensor, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W), maps (B, H, W) and the question (B, D) -> logits (B, answers), pointer logits."""

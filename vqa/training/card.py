@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from transformers import PreTrainedModel
 
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEProcessor
@@ -67,7 +67,7 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
     return record
 
 
-def write_checkpoint(folder: Path, model: nn.Module, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
+def write_checkpoint(folder: Path, model: PreTrainedModel, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
     """Write configuration, weights, processor, record and card; each file is replaced whole, the weights last.
 
     Raises InputError where the disk refuses; the files that were there stay.
@@ -76,7 +76,7 @@ def write_checkpoint(folder: Path, model: nn.Module, processor: FilmSEProcessor,
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        model.save_pretrained(fresh)  # type: ignore[operator]
+        model.save_pretrained(fresh)
         processor.save_pretrained(fresh)
         (fresh / RECORD).write_text(json.dumps(record, indent=1) + "\n")
         (fresh / "README.md").write_text(card(record, model, folder.name))
@@ -90,7 +90,7 @@ def write_checkpoint(folder: Path, model: nn.Module, processor: FilmSEProcessor,
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def card(record: dict[str, Any], model: nn.Module, folder: str) -> str:
+def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
     """The model card of a checkpoint, from its training record."""
     config = model.config
     held = record["held_out"]

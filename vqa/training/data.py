@@ -24,6 +24,8 @@ from vqa.training.losses import SceneTargets, StepTargets
 from vqa.training.targets import SceneTarget, StepTarget, scene_target, step_target
 
 Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
+Chosen = tuple[int, "Questions", np.ndarray]
+"""A row, where its questions are from, and their numbers there."""
 
 
 @dataclass
@@ -125,7 +127,7 @@ class TrainingData:
 
     def batch(
         self,
-        chosen: Sequence[tuple[int, Questions, Sequence[int]]],
+        chosen: Sequence[Chosen],
         device: torch.device,
     ) -> Batch:
         """A batch of (row, questions, numbers in them); a row may occur twice in succession."""
@@ -180,22 +182,22 @@ class Epoch:
         everyone = self.order[index * pictures : (index + 1) * pictures]
         mine = everyone[rank::world]
         batch = self.data.batch(
-            [item for row in mine if len(mine) for item in self._questions(int(row), per_image)]
+            [item for row in mine for item in self._questions(int(row), per_image)]
             or self._questions(int(everyone[0]), 1),
             device,
         )
         if not len(mine):
             batch.labels.fill_(-100)
-            batch.scenes.count.fill_(-1)
+            batch.scenes.number.fill_(-1)
             batch.steps.known.fill_(False)
         return batch
 
-    def _questions(self, row: int, per_image: int) -> list[tuple[int, Questions, Sequence[int]]]:
+    def _questions(self, row: int, per_image: int) -> list[Chosen]:
         rng = np.random.default_rng((self.data.seed, 3, self.number, row))
         stored = rng.permutation(self.data._numbers[row])
         made = rng.permutation(self._made_numbers[row]) if self._made_numbers else stored[:0]
         wanted = min(len(made), int(rng.binomial(per_image, self.data.generated))) if len(made) else 0
-        chosen: list[tuple[int, Questions, Sequence[int]]] = [(row, self.data.stored, stored[: per_image - wanted])]
+        chosen: list[Chosen] = [(row, self.data.stored, stored[: per_image - wanted])]
         if self.made is not None and wanted:
             chosen.append((row, self.made, made[:wanted]))
         return chosen
@@ -236,17 +238,17 @@ def make_questions(
     """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`."""
     pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
     generator = QuestionGenerator(load_templates())
-    found: tuple[list[int], list[str], list[str], list[StepTarget]] = ([], [], [], [])
-    order = list(rows)
+    rows_of: list[int] = []
+    texts: list[str] = []
+    answers: list[str] = []
+    targets: list[StepTarget] = []
+    order = rows.tolist()
     rng.shuffle(order)
     for row in order:
-        scene = pack.scene(int(row))
+        scene = pack.scene(row)
         for question in generator.generate(scene, per_image, rng, balance) if scene is not None else ():
-            assert question.answer is not None
-            for part, value in zip(
-                found,
-                (int(row), question.question, question.answer, step_target(question.program, scene, blocks)),
-                strict=True,
-            ):
-                part.append(value)  # type: ignore[arg-type]
-    return found
+            rows_of.append(row)
+            texts.append(question.question)
+            answers.append(question.answer or "")
+            targets.append(step_target(question.program, scene, blocks))
+    return rows_of, texts, answers, targets

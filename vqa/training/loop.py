@@ -73,7 +73,7 @@ class Trainer:
         self.data = TrainingData(
             self.pack,
             self.processor.encode_questions,
-            dict(self.model.config.label2id),
+            {answer: int(label) for answer, label in (self.model.config.label2id or {}).items()},
             self.model.config.num_blocks,
             holdout=options.holdout,
             seed=options.seed,
@@ -157,6 +157,7 @@ class Trainer:
         Without held-out rows the latest weights are the best.
         """
         progress, model = self.progress, self.average.module
+        assert isinstance(model, FilmSEForVisualQuestionAnswering)
         right: dict[str, list[int]] = {}
         if self.accelerator.is_main_process and len(self.data.held_out):
             model.eval()
@@ -226,10 +227,10 @@ class Trainer:
         if options.augment:
             pictures, shift = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
         losses, logits = self.losses(batch, pictures, shift)
-        hits = Loss((logits.argmax(1) == batch.labels).sum(), losses["answer"].count)
+        hits = Loss((logits.argmax(1) == batch.labels).sum(), losses["answer"].number)
         names = [*losses, "accuracy"]
         local = torch.stack(
-            [torch.stack([item.total.detach().float(), item.count.float()]) for item in [*losses.values(), hits]]
+            [torch.stack([item.total.detach().float(), item.number.float()]) for item in [*losses.values(), hits]]
         )
         sums = accelerator.reduce(local, "sum")
         world = accelerator.num_processes
@@ -319,7 +320,9 @@ class Trainer:
         )
         return broadcast_object_list([chosen])[0]
 
-    def _export(self, model: nn.Module, by_type: dict[str, float], accuracy: float, number: int) -> None:
+    def _export(
+        self, model: FilmSEForVisualQuestionAnswering, by_type: dict[str, float], accuracy: float, number: int
+    ) -> None:
         options, progress = self.options, self.progress
         self.record |= {
             "preset": options.preset if not options.init else self.record.get("preset", options.preset),
@@ -338,8 +341,8 @@ class Trainer:
 
     def _bar(self) -> tqdm:
         options = self.options
-        total = round(60 * options.max_minutes) if options.epochs is None else options.epochs * self.steps_per_epoch
         unit = "s" if options.epochs is None else "batch"
+        total = round(60 * (options.max_minutes or 0)) if unit == "s" else (options.epochs or 0) * self.steps_per_epoch
         return tqdm(
             total=total,
             unit=unit,

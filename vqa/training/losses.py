@@ -31,16 +31,16 @@ class Loss(NamedTuple):
     """A loss as its sum () and the number () of terms in it."""
 
     total: Tensor
-    count: Tensor
+    number: Tensor
 
 
 class SceneTargets(NamedTuple):
-    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2); count (N,), -1 if unknown."""
+    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2); number (N,), -1 if unknown."""
 
     centre: Tensor
     attributes: Tensor
     position: Tensor
-    count: Tensor
+    number: Tensor
 
     @classmethod
     def of(cls, targets: Sequence[SceneTarget], device: torch.device) -> "SceneTargets":
@@ -50,7 +50,7 @@ class SceneTargets(NamedTuple):
 
 
 class StepTargets(NamedTuple):
-    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B,).
+    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B).
 
     Numbers are int64 but for `known`, which is bool.
     """
@@ -88,8 +88,8 @@ def scene_losses(output: FilmSEOutput, targets: SceneTargets) -> dict[str, Loss]
     assert scene is not None
     height, width = scene.objectness.shape[-2:]
     cells = object_cells(targets.centre, height, width)
-    present = torch.arange(cells.shape[1], device=cells.device) < targets.count[:, None]
-    known = targets.count >= 0
+    present = torch.arange(cells.shape[1], device=cells.device) < targets.number[:, None]
+    known = targets.number >= 0
     number = present.sum()
     where = torch.zeros(cells.shape[0], height * width, device=cells.device)
     where = where.scatter_add_(1, cells, present.float()).clamp(max=1)
@@ -119,7 +119,7 @@ def program_losses(
     height, width = evidence.shape[-2:]
     cells = object_cells(scenes.centre, height, width)[image_index]
     logits = evidence.flatten(2).gather(2, cells[:, None].expand(-1, evidence.shape[1], -1))
-    supervised = (steps.members >= 0) & steps.known[:, None, None] & (scenes.count[image_index] >= 0)[:, None, None]
+    supervised = (steps.members >= 0) & steps.known[:, None, None] & (scenes.number[image_index] >= 0)[:, None, None]
     marks = F.binary_cross_entropy_with_logits(logits, steps.members.clamp(min=0).float(), reduction="none")
     nothing = ~steps.known[:, None]
     operation = steps.operation.masked_fill(nothing, -100)
@@ -129,7 +129,7 @@ def program_losses(
     language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
     return {
         "evidence": Loss((marks * supervised).sum(), supervised.sum()),
-        "steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].count),
+        "steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number),
         "pointers": _cross_entropy(output.pointer_logits, steps.pointers.masked_fill(nothing, -100)),
     }
 

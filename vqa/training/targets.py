@@ -26,7 +26,7 @@ class SceneTarget:
     centre: np.ndarray
     attributes: np.ndarray
     position: np.ndarray
-    count: np.ndarray
+    number: np.ndarray
 
 
 @dataclass(slots=True)
@@ -52,14 +52,14 @@ def scene_target(scene: Scene | None) -> SceneTarget:
     position = np.zeros((MAX_OBJECTS, 2), np.float32)
     objects = scene.objects if scene is not None else ()
     if scene is None or len(objects) > MAX_OBJECTS or any(item.pixel_coords is None for item in objects):
-        return SceneTarget(centre, attributes, position, np.int8(-1))
+        return SceneTarget(centre, attributes, position, np.array(-1))
     axes = np.array([(scene.directions or DIRECTIONS)[name] for name in ("right", "front")])
     for i, item in enumerate(objects):
         assert item.pixel_coords is not None
         centre[i] = np.array(item.pixel_coords[:2]) / _PIXELS
         attributes[i] = [_VALUE[name][getattr(item, name)] for name in ATTRIBUTES]
         position[i] = axes @ np.array(item.coords) / POSITION_SCALE
-    return SceneTarget(centre, attributes, position, np.int8(len(objects)))
+    return SceneTarget(centre, attributes, position, np.array(len(objects)))
 
 
 def step_target(program: Program | None, scene: Scene | None, blocks: int) -> StepTarget:
@@ -68,7 +68,7 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
     filters = np.zeros((blocks, len(ATTRIBUTES)), np.int8)
     pointers = np.zeros(blocks + 1, np.int8)
     members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
-    target = StepTarget(operation, filters, pointers, members, np.bool_(False))
+    target = StepTarget(operation, filters, pointers, members, np.array(False))
     if program is None or scene is None or len(scene.objects) > MAX_OBJECTS:
         return target
     steps, readers = reasoning_steps(program)
@@ -88,7 +88,7 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
         members[k, : len(scene.objects)] = 0
         members[k, list(objects)] = 1
     pointers[blocks] = _second(readers, first)
-    target.known = np.bool_(True)
+    target.known = np.array(True)
     return target
 
 
