@@ -262,7 +262,8 @@ def unpack(dataset: datasets.Dataset, root: Path, split: str) -> None:
         with (folder / name).open("xb") as file:
             file.write(content)
     rows = rows.remove_columns("image")
-    write_scenes(scenes_path(root, split), _rows_scenes(rows), {"split": split})
+    if not write_scenes(scenes_path(root, split), _rows_scenes(rows), {"split": split}):
+        scenes_path(root, split).unlink()
     write_questions(questions_path(root, split), _rows_questions(rows), {"split": split})
 
 

@@ -109,7 +109,9 @@ def open_pictures(
             raise InputError(f"{data}: not packed at {height}x{width}, which this model reads; `vqa data pack --size`")
         return pack
     path = _Folder.find(data, split, questions, cache).cached(f".{size[0]}x{size[1]}.pack")
-    return PackedDataset(path) if path.exists() else pack_data(data, path, size, split, questions=questions, cache=cache)
+    return (
+        PackedDataset(path) if path.exists() else pack_data(data, path, size, split, questions=questions, cache=cache)
+    )
 
 
 def open_dataset(
@@ -189,7 +191,7 @@ class _Folder:
         place = _digest(str(self.root), self.split, str(self.questions))
         state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes)))
         path = self.cache / f"{self.split}-{place}-{state}{suffix}"
-        for old in self.cache.glob(f"{self.split}-{place}-*{suffix}"):
+        for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
             if old != path:
                 old.unlink(missing_ok=True)
         return path

@@ -21,6 +21,9 @@ from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
 
 _LARGEST_INDEX = 2**31 - 1
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MAX_DEPTH = 2000
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
     count = 0
     try:
         with path.open("rb") as opened, _reading(opened, path, progress) as file:
-            for record in ijson.items(file, f"{key}.item", use_float=True):
+            for record in ijson.items(_Shallow(file, path), f"{key}.item", buf_size=_CHUNK, use_float=True):
                 yield record
                 count += 1
     except ijson.IncompleteJSONError as error:
@@ -195,7 +198,8 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
 
     with Path(path).open("rb") as file:
         try:
-            info: Any = next(ijson.items(file, "info", use_float=True), {})
+            shallow = _Shallow(file, Path(path))
+            info: Any = next(ijson.items(shallow, "info", buf_size=_CHUNK, use_float=True), {})
         except ijson.JSONError:
             return {}
     return info if isinstance(info, dict) else {}
@@ -246,6 +250,25 @@ def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Map
             count += 1
         file.write(b"\n]}\n")
     return count
+
+
+class _Shallow:
+    """A JSON file that refuses deep nesting, on which ijson spends time and memory in the square of the depth."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self.file, self.path = file, path
+        self.depth, self.rest = 0, b""
+
+    def read(self, size: int) -> bytes:
+        chunk = self.file.read(size)
+        structure, unfinished, string = _STRING.sub(b"", self.rest + chunk).partition(b'"')
+        escaping = (len(string) - len(string.rstrip(b"\\"))) % 2
+        self.rest = unfinished + b"\\" * escaping
+        opened = structure.count(b"[") + structure.count(b"{")
+        if self.depth + opened > _MAX_DEPTH:
+            raise InputError(f"{self.path}: nested deeper than any CLEVR file; fetch or write it again")
+        self.depth += opened - structure.count(b"]") - structure.count(b"}")
+        return chunk
 
 
 def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:

@@ -15,7 +15,7 @@ from vqa.errors import InputError
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header: decoded they would take 192 MB and more."""
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is read; Pillow knows more, and some of those start other programs."""
 
 _BACKDROP = (127, 127, 127)
@@ -70,15 +70,15 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def _decode(file: IO[bytes], name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with warnings.catch_warnings(action="ignore"):  # of sizes, refused below, and of odd metadata
             image = Image.open(file, formats=FORMATS)
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise InputError(
-                f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; scale the picture down"
-            )
-        return to_rgb(image)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; "
+                    "scale the picture down"
+                )
+            return to_rgb(image)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
