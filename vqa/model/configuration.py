@@ -16,6 +16,36 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "gate_join": ("concat", "query", "features", "multiply"),
     "head": ("evidence", "max", "mean", "attention"),
 }
+_RANGES = {
+    "vocab_size": (1, 1_000_000),
+    "vision_stride": (1, 32),
+    "stem_blocks": (0, 32),
+    "width": (1, 8192),
+    "num_blocks": (1, 32),
+    "word_dim": (1, 8192),
+    "text_dim": (1, 8192),
+    "text_layers": (1, 48),
+    "reduction": (1, 8192),
+    "head_width": (1, 8192),
+    "classifier_dim": (1, 8192),
+}
+_FLAGS = (
+    "keep_aspect_ratio",
+    "freeze_vision",
+    "bidirectional",
+    "word_attention",
+    "film",
+    "gate_shift",
+    "evidence",
+    "classifier_norm",
+)
+_KINDS: dict[str, Any] = {
+    "vision_encoder": str,
+    "vision_weights": (str, type(None)),
+    "text_encoder": str,
+    "text_config": (dict, type(None)),
+    "dropout": (int, float),
+}
 
 
 class FilmSEConfig(PretrainedConfig):
@@ -131,19 +161,44 @@ class FilmSEConfig(PretrainedConfig):
         super().__init__(**kwargs)
         self._check()
 
+    @property
+    def answers(self) -> list[str]:
+        """The answers in the order of the logits."""
+        labels: dict[Any, str] = self.id2label or {}
+        return [labels[i] for i in range(len(labels))]
+
     def _check(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InputError(f"config.{name}: {getattr(self, name)!r} is not one of {', '.join(map(str, choices))}")
-        positive = ("vocab_size", "vision_stride", "width", "num_blocks", "word_dim", "text_dim", "text_layers")
-        for name in (*positive, "reduction", "head_width", "classifier_dim"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InputError(f"config.{name}: {getattr(self, name)!r} must be a whole number of at least 1")
-        if len(self.image_size) != 2 or not all(isinstance(n, int) and 16 <= n <= 2048 for n in self.image_size):
+        for name, (low, high) in _RANGES.items():
+            if not _whole(getattr(self, name), low, high):
+                raise InputError(f"config.{name}: {getattr(self, name)!r} must be a whole number, {low} to {high}")
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"config.{name}: {getattr(self, name)!r} must be true or false")
+        for name, kinds in _KINDS.items():
+            if not isinstance(getattr(self, name), kinds):
+                raise InputError(f"config.{name}: {getattr(self, name)!r:.80} is of the wrong kind")
+        if len(self.image_size) != 2 or not all(_whole(n, 16, 2048) for n in self.image_size):
             raise InputError(f"config.image_size: {self.image_size!r} must be two numbers (height, width), 16 to 2048")
+        if not 1 <= len(self.stem_widths) <= 6 or not all(_whole(n, 1, 8192) for n in self.stem_widths):
+            raise InputError(f"config.stem_widths: {self.stem_widths!r:.80} must be 1 to 6 numbers of channels")
         if not 0 <= self.dropout < 1:
             raise InputError(f"config.dropout: {self.dropout!r} must lie in [0, 1)")
+        if self.text_dim % (4 if self.word_attention else 1 + self.bidirectional):
+            raise InputError(
+                f"config.text_dim: {self.text_dim} must be a multiple of 4 with word_attention, of 2 with bidirectional"
+            )
         if self.head == "evidence" and not self.evidence:
             raise InputError("config.head: the evidence head needs evidence=true")
         if not self.film and self.channel_attention == "none":
             raise InputError("config.film: without FiLM and without channel attention the question reaches no block")
+        if self.film_gamma == self.film_beta == "fixed":
+            raise InputError("config.film_gamma: with film_beta fixed too nothing is left of FiLM; say film=false")
+        if self.vision_encoder in ("conv", "film") and (self.vision_weights or self.freeze_vision):
+            raise InputError("config.vision_weights and freeze_vision: for a torchvision vision_encoder only")
+
+
+def _whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

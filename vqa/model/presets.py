@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "classifier_norm": True,
         "dropout": 0.0,
     },
-    "qcse": {"film": False},
+    "qcse": {"film": False, "evidence": False, "head": "max"},
 }
 """Preset -> what it changes in `FilmSEConfig`.
 

@@ -22,11 +22,15 @@ from vqa.errors import InputError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 
+MAX_CHARACTERS = 1000
+"""Longer questions are not asked; CLEVR's have up to about 200 characters."""
+
 CLEVR_MEAN, CLEVR_STD = (0.45,) * 3, (0.15,) * 3
 """Of rescaled pixels: about CLEVR's, the same for all channels, so that gray stays gray."""
 
 ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike | bytes
-"""PIL image; array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W), uint8 or floats in 0..1; path; file contents."""
+"""PIL image; array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W) of bytes or of floats in 0..1; path; a file's
+bytes."""
 
 
 class FilmSEImageProcessor(BaseImageProcessor):
@@ -177,6 +181,26 @@ class FilmSEProcessor(ProcessorMixin):
             return [word for word in words if word not in self._vocabulary]
         pieces = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
         return [word for word, ids in zip(words, pieces, strict=True) if self.tokenizer.unk_token_id in ids]
+
+    def check_question(self, text: str) -> list[str]:
+        """The unknown words of a question to be asked. Raises InputError: no text, too long, no word, none known."""
+        if not isinstance(text, str):
+            raise InputError(f"question: expected text, got {type(text).__name__}")
+        if len(text) > MAX_CHARACTERS:
+            raise InputError(f"question: {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
+        words = words_of(text)
+        if not words:
+            raise InputError("question: it has no words; ask for example: What color is the cube?")
+        if len(words) > MAX_WORDS:
+            raise InputError(f"question: {len(words)} words; at most {MAX_WORDS} are read")
+        unknown = self.unknown_words(text)
+        if len(unknown) == len(set(words)):
+            shown = ", ".join(repr(word[:30]) for word in unknown[:8]) + ", ..." * (len(unknown) > 8)
+            raise InputError(
+                f"question: none of its words is known: {shown}; ask in CLEVR's English, for example: "
+                "How many red cubes are there?"
+            )
+        return unknown
 
 
 def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
