@@ -88,8 +88,13 @@ def test_a_changed_folder_is_read_again(mini):
     scenes_path(mini, "val").unlink()
     assert open_data(mini, "val").scene(0) is None
     assert open_dataset(mini, "val")[0]["scene"] is None
-    open_pictures(mini, (16, 24), "val")
-    assert len(open_data(mini, "val")) == 12
+    pictures = open_pictures(mini, (16, 24), "val")
+    assert len(open_data(mini, "val")) == len(pictures) == 5
+    Image.new("RGB", (240, 160)).save(mini / "new.jpg")
+    (mini / "new.jpg").rename(image_path(mini, "val", pictures.filenames[0]))
+    assert open_pictures(mini, (16, 24), "val").image(0).max() == 0
+    assert pictures.image(0).max() > 100
+    open_dataset(mini, "val")
     assert len(list(cache_dir().glob("*.arrow"))) == 1
     assert len(list(cache_dir().glob("*.pack"))) == 2
 

@@ -189,7 +189,7 @@ class _Folder:
     def cached(self, suffix: str) -> Path:
         """The cache file for this state of the folder; files of earlier states are removed."""
         place = _digest(str(self.root), self.split, str(self.questions))
-        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes)))
+        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes, self._images)))
         path = self.cache / f"{self.split}-{place}-{state}{suffix}"
         for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
             if old != path:
