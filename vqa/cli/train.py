@@ -136,12 +136,15 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    from transformers.utils.logging import disable_progress_bar
+
     from vqa.training.card import plot_curve
     from vqa.training.loop import Trainer
     from vqa.training.options import TrainingOptions
 
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
     given["loss_weights"] = _weights(args.loss_weights)
+    disable_progress_bar()
     trainer = Trainer(TrainingOptions(**given), shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = trainer.run()

@@ -149,7 +149,7 @@ class Evidence(nn.Module):
         return extra, torch.cat([view, contents, joined], 1), pointer
 
     def mark(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """How well features (B, C, H, W) fit the condition (B, E), by inner product: log-odds and map, both (B, H, W)."""
+        """How well features (B, C, H, W) fit the condition (B, E): log-odds, by inner product, and map, (B, H, W)."""
         weights, bias = self.select(condition).split((x.shape[1], 1), 1)
         logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()
         return logits, grid.presence * logits.sigmoid()

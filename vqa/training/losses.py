@@ -35,7 +35,7 @@ class Loss(NamedTuple):
 
 
 class SceneTargets(NamedTuple):
-    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2); number (N,), -1 if unknown."""
+    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), number (N,), -1: unknown."""
 
     centre: Tensor
     attributes: Tensor

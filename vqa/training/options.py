@@ -1,6 +1,7 @@
 """Options of a training run."""
 
 from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,9 @@ class TrainingOptions:
         for name in self.loss_weights:
             if name not in WEIGHTS:
                 raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(WEIGHTS)}")
+        for name in self.trackers:
+            if find_spec(name) is None:
+                raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
         if self.resume and self.init:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
         if self.batch_size < self.questions_per_image:
