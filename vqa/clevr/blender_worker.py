@@ -6,7 +6,7 @@ noise seed, the camera's and lamps' object-to-world matrices, and objects {"shap
 "rotation", "scale"}. Each answer is a line that starts with "@": {} when the picture is written, {"error"} when it is
 not. It ends with its input.
 
-The scene is CLEVR's (Johnson et al. 2017), built in code; lengths in Blender units, colours scene-linear, powers in watts.
+The scene is CLEVR's (Johnson et al. 2017), built in code. Lengths are Blender units, powers watts, colours linear.
 """
 
 import functools
