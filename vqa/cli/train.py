@@ -10,8 +10,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "train",
         help="train a model on a CLEVR folder, a packed file or an exported dataset",
-        description="Train on CLEVR. Ctrl-C saves the run; --resume goes on with it. On several GPUs or hosts: "
-        "`accelerate launch -m vqa train ...`.",
+        description="Train on CLEVR. Ctrl-C saves the run; --resume goes on with it. Defaults in brackets are those of "
+        "our presets; film has the paper's. On several GPUs or hosts: `accelerate launch -m vqa train ...`.",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -34,7 +34,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="share of questions made anew each epoch from the scenes (default: 0)",
     )
     data.add_argument(
-        "--augment", type=float, default=1.0, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
+        "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
     )
     model = parser.add_argument_group("model")
     model.add_argument("--preset", default="film-qcse", help="film-qcse, film-base, film or qcse (default: film-qcse)")
@@ -60,13 +60,10 @@ def register(commands: argparse._SubParsersAction) -> None:
         "--epochs", type=int, metavar="N", help="passes over the pictures (default: 10, or until --max-minutes)"
     )
     run.add_argument("--max-minutes", type=float, metavar="M", help="end after M minutes; the schedule fits them")
-    run.add_argument(
-        "--batch-size", type=int, default=128, metavar="N", help="questions a step, over all processes (default: 128)"
-    )
+    run.add_argument("--batch-size", type=int, metavar="N", help="questions a step, over all processes (default: 128)")
     run.add_argument(
         "--questions-per-image",
         type=int,
-        default=8,
         metavar="N",
         help="questions about each picture of a batch (default: 8)",
     )
@@ -100,7 +97,6 @@ def register(commands: argparse._SubParsersAction) -> None:
     learning.add_argument(
         "--supervision",
         choices=["answers", "scenes", "programs"],
-        default="programs",
         help="what teaches the model, where the data has it (default: programs)",
     )
     learning.add_argument(
@@ -112,24 +108,19 @@ def register(commands: argparse._SubParsersAction) -> None:
         metavar="name=value",
         help="weight of a loss, as in evidence=2; 0 leaves it out",
     )
-    learning.add_argument(
-        "--learning-rate", type=float, default=1e-3, metavar="X", help="peak of AdamW's rate (default: 0.001)"
-    )
-    learning.add_argument(
-        "--weight-decay", type=float, default=1e-4, metavar="X", help="of matrices and kernels (default: 0.0001)"
-    )
+    learning.add_argument("--learning-rate", type=float, metavar="X", help="peak of AdamW's rate (default: 0.001)")
+    learning.add_argument("--weight-decay", type=float, metavar="X", help="of matrices and kernels (default: 0.0001)")
     learning.add_argument(
         "--warmup-steps",
         type=int,
-        default=200,
         metavar="N",
         help="steps of linear warm-up before the cosine (default: 200)",
     )
     learning.add_argument(
-        "--clip-norm", type=float, default=5.0, metavar="X", help="largest norm of the gradient, 0 for any (default: 5)"
+        "--clip-norm", type=float, metavar="X", help="largest norm of the gradient, 0 for any (default: 5)"
     )
     learning.add_argument(
-        "--ema", type=float, default=0.998, metavar="X", help="decay of the weights' moving average (default: 0.998)"
+        "--ema", type=float, metavar="X", help="decay of the weights' moving average (default: 0.998)"
     )
     learning.add_argument("--freeze-norm", action="store_true", help="keep normalisation in evaluation mode")
     parser.set_defaults(run=_train)

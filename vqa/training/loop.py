@@ -91,8 +91,11 @@ class Trainer:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.average = AveragedModel(self.model, multi_avg_fn=_averaging(options.ema), use_buffers=True)
-        optimizer = torch.optim.AdamW(
-            _groups(self.model, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.98)
+        groups = _groups(self.model, options.weight_decay)
+        optimizer = (
+            torch.optim.Adam(groups, options.learning_rate)
+            if options.faithful
+            else torch.optim.AdamW(groups, options.learning_rate, betas=(0.9, 0.98))
         )
         if saved:
             restore_module(self.model, saved[0]["model"], self.state_path)
@@ -268,7 +271,12 @@ class Trainer:
         )
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to a hundredth over the run's epochs or minutes, whichever end comes first."""
+        """Linear warm-up, then a cosine to a hundredth over the run's length, whichever of its ends comes first.
+
+        Constant for the faithful FiLM.
+        """
+        if self.options.faithful:
+            return self.options.learning_rate
         warm = min(1.0, (self.progress.step + 1) / max(1, self.options.warmup_steps))
         return (
             self.options.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))

@@ -11,6 +11,32 @@ from vqa.training.losses import WEIGHTS
 SUPERVISION = ("answers", "scenes", "programs")
 """What teaches the model: answers alone; scenes too (objects, attributes, places); and the steps of programs too."""
 
+_RECIPE: dict[str, Any] = {
+    "batch_size": 128,
+    "questions_per_image": 8,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "warmup_steps": 200,
+    "clip_norm": 5.0,
+    "ema": 0.998,
+    "augment": 1.0,
+    "supervision": "programs",
+}
+"""How a preset is trained unless an option says otherwise."""
+
+_FILM_RECIPE = {
+    "batch_size": 64,
+    "questions_per_image": 1,
+    "learning_rate": 3e-4,
+    "weight_decay": 1e-5,
+    "warmup_steps": 0,
+    "clip_norm": 0.0,
+    "ema": 0.0,
+    "augment": 0.0,
+    "supervision": "answers",
+}
+"""Perez et al. 2018, section 4.1: Adam at a constant rate with an L2 penalty, every question beside its own picture."""
+
 _RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.0, 0.9),
     "epochs": (1, 1_000_000),
@@ -31,7 +57,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 @dataclass
 class TrainingOptions:
-    """What `vqa train` can be told; see `vqa train --help` for each.
+    """What `vqa train` can be told; see `vqa train --help` for each. What is None comes from the preset's recipe.
 
     Raises InputError for a value out of range.
     """
@@ -47,16 +73,16 @@ class TrainingOptions:
     resume: bool = False
     epochs: int | None = None
     max_minutes: float | None = None
-    batch_size: int = 128
-    questions_per_image: int = 8
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    warmup_steps: int = 200
-    clip_norm: float = 5.0
-    ema: float = 0.998
-    augment: float = 1.0
+    batch_size: int = None  # type: ignore[assignment]
+    questions_per_image: int = None  # type: ignore[assignment]
+    learning_rate: float = None  # type: ignore[assignment]
+    weight_decay: float = None  # type: ignore[assignment]
+    warmup_steps: int = None  # type: ignore[assignment]
+    clip_norm: float = None  # type: ignore[assignment]
+    ema: float = None  # type: ignore[assignment]
+    augment: float = None  # type: ignore[assignment]
+    supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
-    supervision: str = "programs"
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
     mixed_precision: str = "auto"
@@ -66,6 +92,9 @@ class TrainingOptions:
     trackers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for name, value in (_FILM_RECIPE if self.faithful else _RECIPE).items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -85,6 +114,11 @@ class TrainingOptions:
             self.questions_per_image = self.batch_size
         if self.epochs is None and self.max_minutes is None:
             self.epochs = 10
+
+    @property
+    def faithful(self) -> bool:
+        """Train as the FiLM paper does: Adam with an L2 penalty, at a constant rate."""
+        return self.preset == "film"
 
     @property
     def pictures_per_batch(self) -> int:
