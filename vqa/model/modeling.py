@@ -54,6 +54,9 @@ class FilmSEOutput(ModelOutput):
     scene: SceneMaps | None = None
 
 
+torch.export.register_dataclass(SceneMaps)
+
+
 class FilmSEBlock(nn.Module):
     """1x1 conv - ReLU - 3x3 conv - BatchNorm - FiLM - ReLU - channel gate, added to what the 1x1 conv gave."""
 

@@ -1,8 +1,8 @@
-"""A `transformers` pipeline; importing this module registers its task.
+"""A `transformers` pipeline; importing `vqa.model` registers its task.
 
-import vqa.model.pipeline
-answer = transformers.pipeline("clevr-visual-question-answering", model="checkpoints/film-qcse-clevr")
-answer(image="picture.png", question="What color is the cube?", top_k=3)
+>>> import transformers, vqa.model
+>>> answerer = transformers.pipeline("clevr-visual-question-answering", model="checkpoints/film-qcse-clevr")
+>>> answerer(image="picture.png", question="What color is the cube?", top_k=3)
 """
 
 from typing import Any

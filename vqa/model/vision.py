@@ -111,27 +111,33 @@ def build_vision_encoder(config: FilmSEConfig) -> nn.Module:
 
 
 def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Sequential:
-    from torchvision.models import get_model, list_models
+    from torchvision import models
 
-    if name not in list_models():
+    if name not in models.list_models(module=models):
         raise InputError(
             f"config.vision_encoder: {name!r} is neither conv, film nor a torchvision model "
             "such as resnet18 or efficientnet_b0"
         )
-    try:
-        model = get_model(name, weights=weights)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"config.vision_weights: torchvision could not load {weights!r} for {name}: {error}"
-        ) from error
-    stages = list((model.features if hasattr(model, "features") else model).children())
+    model = models.get_model(name, weights=None)
+    if weights is not None:
+        try:
+            entry = models.get_model_weights(name)[weights]
+            model.load_state_dict(entry.get_state_dict(check_hash=True, weights_only=True))
+        except Exception as error:  # no such entry, no network, a damaged or hostile file in the cache
+            raise InputError(
+                f"config.vision_weights: torchvision's weights {weights!r} of {name} cannot be had "
+                f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+            ) from error
+    stages = (model.features if hasattr(model, "features") else model).children()
     kept: list[nn.Module] = []
     features = torch.zeros(1, 3, 256, 256, device=next(model.parameters()).device)
     model.eval()
     with torch.no_grad():
         for stage in stages:
             features = stage(features)
-            if features.dim() != 4 or features.shape[-1] * stride < 256:
+            if features.dim() != 4 or features.shape[2] != features.shape[3] or features.shape[3] * stride < 256:
                 break
             kept.append(stage)
+    if not kept:
+        raise InputError(f"config.vision_encoder: {name} has no convolutional stage of stride {stride} or less")
     return nn.Sequential(*kept)
