@@ -177,18 +177,7 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
         out = tmp_path / f"losses{processes}.json"
-        launch = ["-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no"]
-        launch += ["--dynamo_backend", "no", "--num_processes", str(processes)]
-        launch += ["--multi_gpu", "--main_process_port", str(_free_port())] if processes > 1 else []
-        result = subprocess.run(
-            [sys.executable, *launch, str(tmp_path / "steps.py"), str(tmp_path / str(processes)), str(out)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env=os.environ
-            | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        )
-        assert result.returncode == 0, result.stderr[-3000:]
+        launch(processes, str(tmp_path / "steps.py"), str(tmp_path / str(processes)), str(out))
         world, losses = json.loads(out.read_text())
         assert world == processes
         found.append(losses)
@@ -196,6 +185,29 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
         for name, value in one.items():
             assert value == pytest.approx(two[name], abs=1e-4), (step, name)
     assert found[0][-1]["steps"] < found[0][0]["steps"]
+
+
+def test_the_command_runs_on_two_processes(tmp_path: Path) -> None:
+    launch(2, "-m", "vqa", *command(tmp_path / "run", "--epochs", "1"))
+    record = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert record["presentations"] > 0
+    assert load_state(tmp_path / "run" / FILE)[1]["progress"]["epoch"] == 1
+
+
+def launch(processes: int, *script: str) -> None:
+    """Run a script by `accelerate launch` on the CPU; "multi_gpu" is its name for processes of one machine."""
+    flags = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_processes"]
+    flags += [str(processes)]
+    flags += ["--multi_gpu", "--main_process_port", str(_free_port())] if processes > 1 else []
+    result = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *flags, *script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ
+        | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
 
 
 def _free_port() -> int:

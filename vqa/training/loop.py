@@ -363,6 +363,8 @@ class Trainer:
         )
 
     def _show(self, bar: tqdm, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
         progress = self.progress
         bar.n = round(progress.seconds) if bar.unit == "s" else progress.step
         rate = progress.presentations / max(progress.seconds, 1e-9)
