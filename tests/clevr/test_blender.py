@@ -103,7 +103,10 @@ def render(out: Path, stand_in: StandIn, num: int = 6, source: SceneSource = SOU
 def start_render(out: Path, stand_in: StandIn, *flags: str) -> subprocess.Popen[str]:
     code = "import sys; from vqa.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "data", "render", "--out", str(out), "--width", "60", *flags]
-    return subprocess.Popen([*command, "--blender", str(stand_in.path)], stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(stand_in.path.parent)}
+    return subprocess.Popen(
+        [*command, "--blender", str(stand_in.path)], stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def contents(root: Path) -> dict[str, bytes]:
