@@ -219,6 +219,8 @@ def test_blender_s_own_complaint_is_passed_on(tmp_path, stand_in, mode, message)
     with pytest.raises(InputError, match=message):
         render(tmp_path / "set", stand_in, workers=2)
     assert not any(map(is_running, stand_in.started()))
+    stand_in.behave("")
+    assert render(tmp_path / "set", stand_in, source=SceneSource(4, "val"), num=1) == 1
 
 
 def test_processes_are_replaced(tmp_path, stand_in, monkeypatch):

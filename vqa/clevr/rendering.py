@@ -143,17 +143,17 @@ def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str
     folder = image_path(out, source.split, source.filename(0)).parent
     standing = [path for path in folder.glob("*") if not path.name.startswith(".")] if folder.is_dir() else []
     elsewhere = "choose another --out or --split"
-    if journal.exists():
+    if not standing and not scenes.exists():
+        before = info
+    elif journal.exists():
         try:
             before = json.loads(journal.read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{journal}: cannot be read ({error}); {elsewhere}") from error
     elif scenes.exists():
         before = read_info(scenes)
-    elif standing:
-        raise InputError(f"{folder}: holds pictures that `vqa data render` did not make; {elsewhere}")
     else:
-        before = info
+        raise InputError(f"{folder}: holds pictures that `vqa data render` did not make; {elsewhere}")
     if not isinstance(before, dict) or "seed" not in before:
         raise InputError(f"{scenes}: was not made by `vqa data render`, and is left as it is; {elsewhere}")
     for name, value in info.items():
