@@ -83,6 +83,10 @@ class PictureBootstrap:
         self.size = int(self.rows.max(initial=-1)) + 1
         self.samples, self.seed = samples, seed
 
+    def of(self, chosen: np.ndarray) -> "PictureBootstrap":
+        """The same for some of the questions, (Q,) truths, and their pictures."""
+        return PictureBootstrap(self.rows[chosen], self.samples, self.seed)
+
     def per_picture(self, columns: np.ndarray) -> np.ndarray:
         """(Q, K) values of questions -> (N, K) their sums over each picture's questions."""
         return np.stack([np.bincount(self.rows, column, self.size) for column in columns.T], 1)
@@ -101,37 +105,29 @@ class PictureBootstrap:
         return out
 
 
-def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: PictureBootstrap) -> list[list[Estimate | None]]:
-    """The accuracy of each of M models in each of G groups of questions, groups may overlap; None for an empty group.
+def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: PictureBootstrap) -> list[list[Estimate]]:
+    """The accuracy of each of M models in each of G groups of questions.
 
     Args:
         correct: (Q, M) truths.
-        groups: (Q, G) truths.
+        groups: (Q, G) truths; groups may overlap, but none is empty.
 
     Where resampling cannot show the spread, the interval is Wilson's (1927) with a picture as one trial: groups of
     fewer than ten pictures, and those with all answers right or all wrong.
     """
-    models, count = correct.shape[1], groups.shape[1]
-    if not groups.size:
-        return [[None] * count for _ in range(models)]
     totals = bootstrap.per_picture(groups)
     drawn_totals = bootstrap.sums(totals)
-    pictures, questions = (totals > 0).sum(0), totals.sum(0).astype(int)
-    table: list[list[Estimate | None]] = []
-    for model in range(models):
-        right = bootstrap.per_picture(groups & correct[:, model, None])
-        low, high = _percentiles(bootstrap.sums(right), drawn_totals)
-        row: list[Estimate | None] = []
-        for g in range(count):
-            if not questions[g]:
-                row.append(None)
-                continue
-            value = float(right[:, g].sum() / questions[g])
-            bounds = float(low[g]), float(high[g])
+    pictures, questions = (totals > 0).sum(0).tolist(), totals.sum(0).astype(int).tolist()
+    table = []
+    for column in correct.T:
+        right = bootstrap.per_picture(groups & column[:, None])
+        values = (right.sum(0) / questions).tolist()
+        bounds = np.stack(_percentiles(bootstrap.sums(right), drawn_totals), 1).tolist()
+        for g, value in enumerate(values):
             if pictures[g] < _FEWEST_PICTURES or value in (0, 1):
-                bounds = wilson_interval(value, int(pictures[g]))
-            row.append(Estimate(value, *bounds, int(questions[g]), int(pictures[g])))
-        table.append(row)
+                bounds[g] = wilson_interval(value, pictures[g])
+        columns = zip(values, bounds, questions, pictures, strict=True)
+        table.append([Estimate(value, low, high, asked, shown) for value, (low, high), asked, shown in columns])
     return table
 
 
@@ -147,11 +143,11 @@ def paired_difference(
     drawn = bootstrap.sums(per_picture)
     low, high = _percentiles(drawn[:, :1], drawn[:, 1:])
     generator = np.random.default_rng(bootstrap.seed)
-    moved = per_picture[per_picture[:, 0] != 0, 0]
+    moved = per_picture[per_picture[:, 0] != 0, 0].astype(np.float32)
     extreme, step = 0, max(1, _CHUNK // max(1, len(moved)))
     for start in range(0, flips, step):
-        signs = generator.integers(0, 2, (min(step, flips - start), len(moved)), dtype=np.int8)
-        extreme += int((np.abs((2.0 * signs - 1) @ moved) >= abs(moved.sum()) - 1e-9).sum())
+        kept = generator.integers(0, 2, (min(step, flips - start), len(moved)), dtype=np.int8)
+        extreme += int((np.abs(2 * (kept @ moved) - moved.sum()) >= abs(moved.sum())).sum())
     return Difference(
         float(difference.mean()),
         float(low[0]),
@@ -201,10 +197,8 @@ def count_confusion(true: np.ndarray, answered: np.ndarray, largest: int = 10) -
 
 
 def _percentiles(right: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of the ratios of (samples, K) sums; resamples that miss a column's pictures do not count."""
+    """The middle 95 % of the ratios of (samples, K) sums; a resample that misses a column's pictures does not count."""
     ratios = np.divide(right, totals, out=np.full(right.shape, np.nan), where=totals > 0)
-    drawn = ~np.isnan(ratios).all(0)
-    low, high = np.zeros(ratios.shape[1]), np.ones(ratios.shape[1])
-    if drawn.any():
-        low[drawn], high[drawn] = np.nanpercentile(ratios[:, drawn], [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
+    ratios[:, np.isnan(ratios).all(0)] = 0
+    low, high = np.nanpercentile(ratios, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     return low, high

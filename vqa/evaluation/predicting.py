@@ -1,7 +1,7 @@
 """Running a model over a whole set: the stem once for each picture, the trunk once for each question."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def predict(
 
     Raises InputError for a picture that cannot be read, a model whose outputs are not finite, and a full GPU.
     """
-    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.eval()
     size = batch_size or _QUESTIONS_AT_ONCE.get(model.device.type, 256)
     best = np.zeros(len(data.answers), np.int64)
     confidence = np.zeros(len(data.answers), np.float32)
@@ -57,7 +57,8 @@ def predict(
         raise InputError(f"--batch-size {size}: the GPU's memory is too small for it; give a smaller one") from error
     if not np.isfinite(confidence).all():
         raise InputError("checkpoint: the model's outputs are not finite numbers; train or fetch it again")
-    return Predictions([model.config.id2label[i] for i in best.tolist()], confidence)
+    names: Mapping[int, str] = model.config.id2label  # type: ignore[assignment]
+    return Predictions([names[i] for i in best.tolist()], confidence)
 
 
 @dataclass
@@ -79,9 +80,9 @@ def _rows(data: PackedDataset, questions: int) -> Iterator[np.ndarray]:
         yield from np.split(rows, turns)
 
 
-def _load(processor: FilmSEProcessor, data: PackedDataset, rows: Sequence[int]) -> _Chunk:
-    numbers = [np.array(data.question_numbers(row)) for row in rows]
-    pictures = (data.image_path(row) if data.images is None else data.images[row] for row in rows)
+def _load(processor: FilmSEProcessor, data: PackedDataset, rows: np.ndarray) -> _Chunk:
+    numbers = [np.array(data.question_numbers(row)) for row in rows.tolist()]
+    pictures = (data.image_path(row) if data.images is None else data.images[row] for row in rows.tolist())
     return _Chunk(
         torch.from_numpy(np.stack([processor.image_processor.to_array(picture) for picture in pictures])),
         np.concatenate(numbers),

@@ -50,8 +50,8 @@ def write_predictions(file: IO[bytes], data: PackedDataset, keys: np.ndarray, pr
 def read_predictions(path: str | os.PathLike, data: PackedDataset, keys: np.ndarray) -> Predictions:
     """Read a file of answers to the questions of a set, which `keys` (Q,) name.
 
-    Questions without an entry get None. Raises InputError naming the line: not JSON, a field missing or of a wrong type,
-    a question answered twice or about another picture; and where no entry is about a question of the set.
+    Questions without an entry get None. Raises InputError naming the line: not JSON, a field missing or of a wrong
+    type, a question answered twice or about another picture; and where no entry is about a question of the set.
     """
     places = {int(key): number for number, key in enumerate(keys)}
     rows = np.repeat(np.arange(len(data)), np.diff(data.picture_start))

@@ -30,6 +30,10 @@ BREAKDOWNS = {
 """Breakdown -> its title. A form is a template file, such as one_hop; the attribute asked is what the program queries
 or compares last; attributes mentioned are those it filters by or calls the same."""
 
+OTHERS = "(all others)"
+"""The group of what is too rare for a group of its own, in a breakdown of very many."""
+
+_MOST_GROUPS = 300
 _ORDER = {name: i for i, name in enumerate([*QUESTION_TYPES, "other", *ATTRIBUTES, *RELATIONS, *ANSWERS])}
 
 
@@ -43,32 +47,20 @@ class Breakdown:
 
 @dataclass
 class QuestionTable:
-    """The questions of a set that have an answer.
+    """The Q questions of a set that have an answer.
 
-    Attributes: `data`, the set; `numbers` (Q,) of the questions in it; `keys` (Q,) that name them in prediction files;
-    `pictures` (Q,), their rows; `answers` (Q); `breakdowns`, each of `BREAKDOWNS`; `programs`, how many have a program
-    of their own ("stored"), one read from CLEVR's wording ("parsed"), or none; `unanswered`, questions left out.
+    Attributes: `data`, the set; `numbers` (Q,) of the questions in it; `pictures` (Q,), their rows; `answers` (Q);
+    `breakdowns`, each of `BREAKDOWNS`; `programs`, how many have a program of their own ("stored"), one read from
+    CLEVR's wording ("parsed"), or none; `unanswered`, questions left out.
     """
 
     data: PackedDataset
     numbers: np.ndarray
-    keys: np.ndarray
     pictures: np.ndarray
     answers: list[str]
     breakdowns: dict[str, Breakdown]
     programs: dict[str, int]
     unanswered: int
-
-    def unknown_words(self, unknown: Set[str]) -> tuple[int, dict[str, int]]:
-        """Questions that hold one of the words `unknown`, and how often each occurs, the most frequent first."""
-        codes = {code for code, word in enumerate(self.data.words) if word in unknown}
-        found: Counter[str] = Counter()
-        questions = 0
-        for number in self.numbers if codes else ():
-            words = [code for code in self.data.tokens(number).tolist() if code in codes]
-            questions += bool(words)
-            found.update(self.data.words[code] for code in words)
-        return questions, dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def read_table(data: PackedDataset) -> QuestionTable:
@@ -85,7 +77,7 @@ def read_table(data: PackedDataset) -> QuestionTable:
     groups: dict[str, list[Iterable[str]]] = {name: [] for name in BREAKDOWNS}
     programs = {"stored": 0, "parsed": 0, "none": 0}
     answers = [data.answer_names[code] for code in data.answers[numbers]]
-    for number, row, answer in zip(numbers, rows[numbers], answers, strict=True):
+    for number, row, answer in zip(numbers.tolist(), rows[numbers].tolist(), answers, strict=True):
         question = data.question(number)
         program, source = _program_of(question)
         programs[source] += 1
@@ -102,13 +94,24 @@ def read_table(data: PackedDataset) -> QuestionTable:
     return QuestionTable(
         data,
         numbers,
-        question_keys(data)[numbers],
         rows[numbers],
         answers,
         {name: _breakdown(found) for name, found in groups.items()},
         programs,
         len(rows) - len(numbers),
     )
+
+
+def count_words(data: PackedDataset, numbers: Iterable[int], words: Set[str]) -> tuple[int, dict[str, int]]:
+    """Questions that hold one of `words`, and how often each of these occurs, the most frequent first."""
+    codes = {code for code, word in enumerate(data.words) if word in words}
+    found: Counter[str] = Counter()
+    questions = 0
+    for number in numbers if codes else ():
+        present = [data.words[code] for code in data.tokens(number).tolist() if code in codes]
+        questions += bool(present)
+        found.update(present)
+    return questions, dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def question_keys(data: PackedDataset) -> np.ndarray:
@@ -146,8 +149,10 @@ def _program_groups(program: Program) -> dict[str, list[str]]:
 
 
 def _breakdown(groups: Sequence[Iterable[str]]) -> Breakdown:
-    labels = sorted({label for found in groups for label in found}, key=_natural)
-    places = {label: i for i, label in enumerate(labels)}
+    counts = Counter(label for found in groups for label in found)
+    kept = [label for label, _ in counts.most_common(_MOST_GROUPS)]
+    labels = sorted(kept, key=_natural) + [OTHERS] * (len(counts) > len(kept))
+    places = dict.fromkeys(counts, len(kept)) | {label: i for i, label in enumerate(labels)}
     members = np.zeros((len(groups), len(labels)), bool)
     for i, found in enumerate(groups):
         members[i, [places[label] for label in found]] = True

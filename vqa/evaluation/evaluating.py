@@ -1,0 +1,171 @@
+"""Evaluating checkpoints and prediction files on sets of questions, from their names to the report."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vqa.clevr.dataset import open_data
+from vqa.clevr.files import atomic_write, list_splits
+from vqa.clevr.packing import PackedDataset
+from vqa.errors import InputError
+from vqa.evaluation.predicting import predict
+from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
+from vqa.evaluation.questions import QuestionTable, count_words, question_keys, read_table
+from vqa.evaluation.report import Contestant, make_report
+from vqa.model.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder, load_checkpoint
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+
+Loaded = tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Questions to score: a split of `data`, with those of another file where `questions` names one."""
+
+    data: str
+    split: str
+    questions: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        name = f"{Path(self.data).resolve().name} {self.split}"
+        return name if self.questions is None else f"{name} {Path(self.questions).stem}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """How models are run; see `predict`. `device` is chosen where None."""
+
+    device: str | None = None
+    batch_size: int | None = None
+    bf16: bool = False
+
+
+def make_sets(
+    data: Sequence[str], splits: Sequence[str] | None, questions: Sequence[str] | None = None
+) -> list[EvaluationSet]:
+    """The sets that lists of folders, splits and question files name, matched in order; a list of one serves all.
+
+    Raises InputError for lists of other lengths, and without a split, naming those there are.
+    """
+    if not splits:
+        there = sorted({split for folder in data for split in list_splits(folder)})
+        raise InputError(f"--split: say which; {data[0]} has {', '.join(there) or 'no split with questions'}")
+    lists: dict[str, Sequence] = {"--data": data, "--split": splits, "--questions": questions or [None]}
+    size = max(len(values) for values in lists.values())
+    for flag, values in lists.items():
+        if len(values) not in (1, size):
+            raise InputError(f"{flag}: {len(values)} values beside lists of {size}; give one for all, or {size}")
+    columns = [list(values) * (size // len(values)) for values in lists.values()]
+    return [EvaluationSet(*item) for item in zip(*columns, strict=True)]
+
+
+def evaluate(
+    sets: Sequence[EvaluationSet],
+    checkpoints: Sequence[str | None] = (),
+    predictions: Sequence[str] = (),
+    *,
+    running: Running = Running(),
+    samples: int = 1000,
+    seed: int = 0,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """The report (see `vqa.evaluation.report`) on checkpoints, folders or hub ids (None: ours), and prediction files.
+
+    Prediction files belong to one set. Everything is opened before the first model runs. Raises InputError as
+    `open_data`, `read_table`, `read_predictions`, `load_checkpoint` and `predict` do.
+    """
+    if predictions and len(sets) != 1:
+        raise InputError("--predictions: such a file is about one set; give one --data, --split and --questions")
+    tables = [read_table(open_data(item.data, item.split, questions=item.questions)) for item in sets]
+    sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
+    names = distinct_names([*sources, *predictions])
+    from_files = [
+        Contestant(name, _read(path, tables[0]), {"kind": "predictions", "source": path})
+        for path, name in zip(predictions, names[len(sources) :], strict=True)
+    ]
+    loaded = [load_checkpoint(source, running.device) for source in checkpoints]
+    found: list[list[Contestant]] = [[] for _ in sets]
+    for checkpoint, source, name, model in zip(checkpoints, sources, names, loaded, strict=False):
+        origin = {"kind": "checkpoint", "source": source, "weights_sha256": _digest(checkpoint)}
+        for item, table, models in zip(sets, tables, found, strict=True):
+            given = run_model(model, table.data, running, f"{name} on {item.name}").of(table.numbers)
+            vocabulary = frozenset((model[0].config.id2label or {}).values())
+            models.append(Contestant(name, given, origin, vocabulary, unknown_words(model, table.data)))
+    about = [
+        {"name": item.name, "data": item.data, "split": item.split, "questions_file": item.questions} for item in sets
+    ]
+    scored = [(what, table, models + from_files) for what, table, models in zip(about, tables, found, strict=True)]
+    return make_report(scored, command=command, samples=samples, seed=seed)
+
+
+def predict_file(
+    item: EvaluationSet, checkpoint: str | None, out: str | os.PathLike, running: Running
+) -> tuple[int, int, dict[str, int]]:
+    """Write a checkpoint's answers to all questions of a set, with answers or without, as JSON lines.
+
+    Returns the number of questions, that of those with unknown words, and these words. Raises InputError as `evaluate`
+    does, and where `out` cannot be written, before the model runs.
+    """
+    check_writable(out)
+    data = open_data(item.data, item.split, questions=item.questions)
+    model = load_checkpoint(checkpoint, running.device)
+    predictions = run_model(model, data, running, item.name)
+    with atomic_write(out) as file:
+        write_predictions(file, data, question_keys(data), predictions)
+    return len(data.answers), *count_words(data, range(len(data.answers)), unknown_words(model, data))
+
+
+def run_model(model: Loaded, data: PackedDataset, running: Running, title: str) -> Predictions:
+    """`predict`, with a progress bar on a terminal."""
+    with tqdm(total=len(data.answers), desc=title, unit=" questions", disable=None) as bar:
+        return predict(
+            *model,
+            data,
+            batch_size=running.batch_size,
+            bf16=running.bf16,
+            workers=min(16, os.cpu_count() or 1),
+            on_questions=bar.update,
+        )
+
+
+def unknown_words(model: Loaded, data: PackedDataset) -> frozenset[str]:
+    """The words of a set that a model does not know."""
+    return frozenset(word for word in data.words if model[1].unknown_words(word))
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises InputError unless a file can be made there; to ask before work of minutes begins."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def distinct_names(sources: Sequence[str]) -> list[str]:
+    """Short names of files and folders: their last part, more where that is not distinct."""
+    names = [Path(source).resolve().name.removesuffix(".jsonl") for source in sources]
+    names = [source if names.count(name) > 1 else name for source, name in zip(sources, names, strict=True)]
+    return [name if names.index(name) == i else f"{name} ({i + 1})" for i, name in enumerate(names)]
+
+
+def _read(path: str, table: QuestionTable) -> Predictions:
+    return read_predictions(path, table.data, question_keys(table.data)).of(table.numbers)
+
+
+def _digest(checkpoint: str | None) -> str:
+    with (checkpoint_folder(checkpoint) / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,117 @@
+"""The report as tables for a terminal."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vqa.evaluation.questions import BREAKDOWNS
+
+_LABEL, _COLUMN = 34, 22
+_WORDS = 12
+
+
+def format_report(report: Mapping[str, Any], by: Iterable[str] = ("type",)) -> str:
+    """Accuracies in percent with intervals, those of the breakdowns `by` too, and what has to be said about them."""
+    how = report["intervals"]
+    lines = [
+        f"Accuracy in %, in brackets its {how['level']:.0%} interval: {how['method']}, {how['samples']:,} resamples, "
+        f"seed {how['seed']}."
+    ]
+    by = list(by)
+    for entry in report["sets"]:
+        lines += ["", *_set_lines(entry, by)]
+    return "\n".join(lines)
+
+
+def coverage(entry: Mapping[str, Any], key: str) -> str:
+    """What has to be said about a breakdown's basis, or nothing."""
+    programs, questions = entry["programs"], entry["questions"]
+    if key in ("length", "asked", "mentioned", "value") and programs["stored"] < questions:
+        parsed = f"{programs['parsed']:,} programs read from the wording" if programs["parsed"] else ""
+        none = f"{programs['none']:,} of {questions:,} questions without a program left out" if programs["none"] else ""
+        return "; ".join(filter(None, (parsed, none)))
+    if key == "type" and programs["stored"] < questions:
+        return f"of {questions - programs['stored']:,} questions without a program from the wording"
+    rows = entry["models"][0]["breakdowns"][key]
+    if key in ("form", "family", "objects") and (missing := questions - sum(row["questions"] for row in rows)):
+        return f"{missing:,} of {questions:,} questions without {'a scene' if key == 'objects' else 'one'} left out"
+    return ""
+
+
+def notes(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Everything about a set's questions and answers that is out of the ordinary, a sentence each."""
+    if entry["unanswered"]:
+        yield f"{_questions(entry['unanswered'])} without an answer left out"
+    if entry["unknown_words"]["questions"]:
+        yield f"{_many(entry['unknown_words'], 'words')} that CLEVR's language lacks"
+    if entry["unknown_answers"]["questions"]:
+        yield f"{_many(entry['unknown_answers'], 'answers')} that are none of CLEVR's 28"
+    for model in entry["models"]:
+        name = model["name"]
+        if model["unknown_words"] and model["unknown_words"]["questions"]:
+            yield f"{name}: {_many(model['unknown_words'], 'words')} that it does not know"
+        if model["unknown_answers"] and model["unknown_answers"]["questions"]:
+            yield f"{name}: {_many(model['unknown_answers'], 'answers')} that it cannot give"
+        if model["foreign_answers"]["questions"]:
+            yield f"{name}: it gives {_many(model['foreign_answers'], 'answers')} that are none of CLEVR's 28"
+        if model["missing"]:
+            yield f"{name}: {_questions(model['missing'])} without a prediction counted as wrong"
+        if model["surplus"]:
+            yield f"{name}: {model['surplus']:,} predictions about no question of this set left aside"
+
+
+def comparison_text(item: Mapping[str, Any]) -> str:
+    """One comparison as a sentence."""
+    return (
+        f"{item['first']} - {item['second']}: {100 * item['value']:+.1f} points "
+        f"[{100 * item['low']:+.1f}, {100 * item['high']:+.1f}], p = {item['p']:.2g}; "
+        f"right alone: {item['only_first']:,} and {item['only_second']:,} questions"
+    )
+
+
+def _set_lines(entry: Mapping[str, Any], by: Sequence[str]) -> Iterator[str]:
+    models = entry["models"]
+    yield f"{entry['name']}: {entry['pictures']:,} pictures, {entry['questions']:,} questions"
+    yield f"{'':{_LABEL}}{'questions':>10}" + "".join(
+        f"{_short(model['name'], _COLUMN - 2):>{_COLUMN}}" for model in models
+    )
+    yield _row("all", [model["overall"] for model in models])
+    for key in by:
+        said = coverage(entry, key)
+        yield f"{BREAKDOWNS[key]}" + f" ({said})" * bool(said)
+        for rows in zip(*(model["breakdowns"][key] for model in models), strict=True):
+            yield _row("  " + rows[0]["label"], rows)
+    yield _row_of(
+        "calibration error", [model["calibration"] and 100 * model["calibration"]["error"] for model in models]
+    )
+    yield _row_of("mean error of counts", [model["counts"] and model["counts"]["mean_error"] for model in models], 2)
+    yield from map(comparison_text, entry["comparisons"])
+    yield from notes(entry)
+
+
+def _row(label: str, estimates: Sequence[Mapping[str, Any]]) -> str:
+    cells = (f"{100 * e['value']:.1f} [{100 * e['low']:.1f}, {100 * e['high']:.1f}]" for e in estimates)
+    return f"{_short(label, _LABEL - 1):{_LABEL}}{estimates[0]['questions']:>10,}" + "".join(
+        f"{cell:>{_COLUMN}}" for cell in cells
+    )
+
+
+def _row_of(label: str, values: Sequence[float | None], digits: int = 1) -> str:
+    return f"{label:{_LABEL + 10}}" + "".join(
+        f"{'-' if value is None else format(value, f'.{digits}f'):>{_COLUMN}}" for value in values
+    )
+
+
+def _many(found: Mapping[str, Any], key: str) -> str:
+    counts = found[key]
+    shown = ", ".join(f"{_short(word, 30)} ({count:,})" for word, count in list(counts.items())[:_WORDS])
+    return f"{_questions(found['questions'])} with {key} ({shown}{', ...' if len(counts) > _WORDS else ''})"
+
+
+def _questions(count: int) -> str:
+    return f"{count:,} question{'s' * (count != 1)}"
+
+
+def _short(text: str, width: int) -> str:
+    """Printable and no wider than the column."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text if len(text) <= width else text[: width - 3] + "..."
