@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vqa.clevr.files import questions_path, read_questions, write_questions
 from vqa.clevr.language import parse_question
 from vqa.clevr.programs import answer_string, execute
 from vqa.cli import main
@@ -303,6 +304,19 @@ def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
     chosen = [source for row in trainer.data.rows for _, source, numbers in epoch._questions(row, 8) for _ in numbers]
     assert sum(source is epoch.made for source in chosen) > 0.9 * len(chosen)
     trainer.run()
+
+
+def test_scenes_without_questions_are_trained_on_once_questions_are_made(tmp_path: Path) -> None:
+    for name in ("images", "scenes"):
+        (tmp_path / name).symlink_to(Path(MINI, name))
+    (tmp_path / "questions").mkdir()
+    asked = [question for question in read_questions(questions_path(MINI, "train")) if (question.image_index or 0) < 40]
+    write_questions(questions_path(tmp_path, "train"), asked)
+    assert len(Trainer(options(tmp_path / "stored", data=str(tmp_path), holdout=0)).data.rows) == 40
+    data = Trainer(options(tmp_path / "made", data=str(tmp_path), holdout=0, generated=0.5)).data
+    assert data.rows.tolist() == list(range(48))
+    assert len(data.epoch(0).batch(0, 48, 4, torch.device("cpu")).pictures) == 48
+    data.close()
 
 
 @pytest.mark.slow

@@ -66,7 +66,8 @@ class TrainingData:
         answers: answer -> label.
         blocks: blocks of the model, for the targets of programs.
         holdout: share of the pictures that is held out, drawn by `seed`.
-        generated: share of questions made anew in every epoch from the scenes.
+        generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
+            then join the training rows.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class TrainingData:
         asked = np.unique(self.stored.rows)
         shuffled = np.random.default_rng((seed, 1)).permutation(asked)
         held = round(holdout * len(asked)) if len(asked) > 1 else 0
-        self.held_out, self.rows = np.sort(shuffled[:held]), np.sort(shuffled[held:])
+        known = [row for row, scene in enumerate(self.scenes) if generated and scene.number >= 0]
+        self.held_out = np.sort(shuffled[:held])
+        self.rows = np.setdiff1d(np.union1d(asked, np.array(known, int)), self.held_out)
         self._numbers = self.stored.of_rows(len(pack))
         self.generated = generated
         self._maker = _QuestionMaker(self, generated) if generated else None
@@ -196,7 +199,7 @@ class Epoch:
         rng = np.random.default_rng((self.data.seed, 3, self.number, row))
         stored = rng.permutation(self.data._numbers[row])
         made = rng.permutation(self._made_numbers[row]) if self._made_numbers else stored[:0]
-        wanted = min(len(made), int(rng.binomial(per_image, self.data.generated))) if len(made) else 0
+        wanted = min(len(made), int(rng.binomial(per_image, self.data.generated)) if len(stored) else per_image)
         chosen: list[Chosen] = [(row, self.data.stored, stored[: per_image - wanted])]
         if self.made is not None and wanted:
             chosen.append((row, self.made, made[:wanted]))
