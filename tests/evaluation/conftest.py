@@ -56,14 +56,17 @@ def clevr_folder(tmp_path_factory):
     free = [
         ("What color is the cube?", "red"),
         ("Is the glorbish cube shiny or dull?", "shiny"),
-        ("В чём смысл?", "42"),
+        ("何色", "42"),
         ("\U0001f600" * 20, "yes"),
         ("cube " * 2000, "no"),
         ("How many things are there?", None),
     ]
     write_questions(
         root / "questions/CLEVR_human_questions.json",
-        [Question(text, answer, image_filename=f"CLEVR_human_{i % 4:06d}.png") for i, (text, answer) in enumerate(free)],
+        [
+            Question(text, answer, image_filename=f"CLEVR_human_{i % 4:06d}.png")
+            for i, (text, answer) in enumerate(free)
+        ],
     )
     write_questions(
         root / "questions/CLEVR_test_questions.json",

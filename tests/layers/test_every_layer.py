@@ -50,7 +50,7 @@ CASES = {
     "cbam": Case(lambda: CBAM(C, 4)),
     "mbconv": Case(lambda: MBConv(C, C, expansion=2, reduction=4)),
     "mbconv-inside": Case(lambda: MBConv(C, 8, stride=2, expansion=2, excite="inside"), out_channels=8, stride=2),
-    "mbconv-encoder": Case(lambda: MBConvEncoder(C, 4, expansion=2), channels=3, stride=4),
+    "mbconv-encoder": Case(lambda: MBConvEncoder((8, C), expansion=2), channels=3, stride=4),
     "pathways": Case(lambda: PathwayBank(C, 8, Q, pathways=3, reduction=4), (Q,), out_channels=8),
 }
 EXPORT_CASES = ["se", "film", "qcse-shift", "eca", "cbam", "mbconv-inside", "pathways"]
@@ -191,7 +191,8 @@ def test_compiled_forward_and_backward(name: str) -> None:
         (lambda: EfficientChannelAttention(C, 4), "kernel_size must be odd"),
         (lambda: SpatialAttention(6), "kernel_size must be odd"),
         (lambda: MBConv(C, C, stride=3), "stride must be one of 1, 2"),
-        (lambda: MBConvEncoder(C, 5), "downsample must be one of"),
+        (lambda: MBConvEncoder(()), "at least one halving"),
+        (lambda: MBConvEncoder((C, 0)), r"widths\[1\] must be at least 1"),
         (lambda: PathwayBank(C, C, Q, pathways=0), "pathways must be at least 1"),
     ],
 )

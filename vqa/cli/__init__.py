@@ -18,6 +18,7 @@ training and measuring
   train        train on a CLEVR folder
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
+  report       accuracy table from the reports beside a checkpoint
   benchmark    speed of training, asking and layers on this machine
 
 making and keeping data
@@ -27,7 +28,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import benchmark, data, model, train
+    from vqa.cli import app, benchmark, data, evaluation, model, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -37,9 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"vqa {version('film-se-vqa')}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
+    )
     model.register(commands)
+    app.register(commands)
     train.register(commands)
+    evaluation.register(commands)
+    report.register(commands)
     data.register(commands)
     benchmark.register(commands)
     return parser

@@ -64,12 +64,25 @@ class FiLM(nn.Module):
         return f"gamma={self.gamma}, beta={self.beta}"
 
 
-class FiLMedNorm(nn.Module):
-    """Normalisation, FiLM and ReLU in the order that `placement` names.
+def film_norm_relu(
+    x: Tensor, norm: nn.Module, gamma: Tensor, beta: Tensor | None = None, placement: Placement = "after_norm"
+) -> Tensor:
+    """Normalise, modulate and rectify x (B, C, H, W), with gamma and beta (B, C), in the order that `placement` names.
 
     "after_norm" is norm -> FiLM -> ReLU, the paper's; "before_norm" is FiLM -> norm -> ReLU; "after_relu" is
-    norm -> ReLU -> FiLM. The norm is a BatchNorm without affine parameters unless another is given. Raises ValueError
-    for an unknown placement and for shapes that do not agree.
+    norm -> ReLU -> FiLM. Raises ValueError where the shapes do not agree.
+    """
+    if placement == "before_norm":
+        return torch.relu(norm(film_modulate(x, gamma, beta)))
+    if placement == "after_relu":
+        return film_modulate(torch.relu(norm(x)), gamma, beta)
+    return torch.relu(film_modulate(norm(x), gamma, beta))
+
+
+class FiLMedNorm(nn.Module):
+    """`film_norm_relu` with a norm of its own: a BatchNorm without affine parameters, unless another is given.
+
+    Raises ValueError for an unknown placement and for shapes that do not agree.
     """
 
     def __init__(self, channels: int, placement: Placement = "after_norm", norm: nn.Module | None = None) -> None:
@@ -81,12 +94,7 @@ class FiLMedNorm(nn.Module):
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tensor:
         """x (B, C, H, W) with gamma and beta (B, C) -> (B, C, H, W)."""
         check_features(x, self.channels)
-        if self.placement == "before_norm":
-            return torch.relu(self.norm(film_modulate(x, gamma, beta)))
-        x = self.norm(x)
-        if self.placement == "after_relu":
-            return film_modulate(torch.relu(x), gamma, beta)
-        return torch.relu(film_modulate(x, gamma, beta))
+        return film_norm_relu(x, self.norm, gamma, beta, self.placement)
 
     def extra_repr(self) -> str:
         return f"placement={self.placement}"

@@ -4,6 +4,7 @@ MBConv is of Sandler et al. 2018 ("MobileNetV2"), with the gate of Hu et al. 201
 put the gate inside.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -79,32 +80,33 @@ class MBConv(nn.Module):
 
 
 class MBConvEncoder(nn.Module):
-    """Images to features: a 3x3 convolution of stride 2, then for each further halving two MBConv blocks.
+    """Images to features: a 3x3 convolution of stride 2, for each further halving an MBConv, then MBConvs of stride 1.
 
     Args:
-        channels: of the features; each halving before the last has half as many, but at least 16.
-        downsample: 4, 8, 16 or 32: 16 turns 160 x 240 pixels into 10 x 15 places, 8 turns 96 x 144 into 12 x 18.
+        widths: channels after each halving: (32, 64, 96) turns 128 x 192 pixels into 96 channels of 16 x 24 places.
+        blocks: MBConvs of stride 1 at the end.
         in_channels: of the images.
         options: `expansion`, `excite`, `reduction`, `activation` of `MBConv`.
+
+    Raises ValueError without a width and, in `forward`, for images that are not (B, in_channels, H, W).
     """
 
-    def __init__(self, channels: int = 128, downsample: int = 16, in_channels: int = 3, **options) -> None:
+    def __init__(self, widths: Sequence[int], blocks: int = 1, in_channels: int = 3, **options) -> None:
         super().__init__()
-        check_positive(channels=channels, in_channels=in_channels)
-        check_option("downsample", downsample, [4, 8, 16, 32])
-        self.in_channels, self.channels, self.downsample = in_channels, channels, downsample
-        halvings = downsample.bit_length() - 2
-        widths = [max(16, channels >> (halvings - i)) for i in range(halvings)] + [channels]
-        steps: list[nn.Module] = [
+        if not widths:
+            raise ValueError("widths must name at least one halving")
+        check_positive(in_channels=in_channels, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+        self.in_channels = in_channels
+        last = widths[-1]
+        self.steps = nn.Sequential(
             nn.Conv2d(in_channels, widths[0], 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU6(),
-        ]
-        for before, after in pairwise(widths):
-            steps += [MBConv(before, after, stride=2, **options), MBConv(after, after, **options)]
-        self.steps = nn.Sequential(*steps)
+            *[MBConv(before, after, stride=2, **options) for before, after in pairwise(widths)],
+            *[MBConv(last, last, **options) for _ in range(blocks)],
+        )
 
     def forward(self, images: Tensor) -> Tensor:
-        """images (B, in_channels, H, W) -> features (B, channels, H / downsample, W / downsample), rounded up."""
+        """images (B, in_channels, H, W) -> (B, widths[-1], H / 2^n, W / 2^n), rounded up, for n widths."""
         check_features(images, self.in_channels)
         return self.steps(images)

@@ -1,5 +1,6 @@
 """The configuration of a FiLM + query-conditioned squeeze-and-excitation model for visual question answering."""
 
+import inspect
 from typing import Any
 
 from transformers import PretrainedConfig
@@ -7,14 +8,18 @@ from transformers import PretrainedConfig
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 
+OWN_VISION_ENCODERS = ("conv", "mbconv", "film")
+"""Encoders of our own; every other name is torchvision's."""
+
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "film_gamma": ("free", "fixed", "sigmoid", "tanh", "exp"),
     "film_beta": ("free", "fixed"),
-    "channel_attention": ("none", "query_se", "se"),
+    "film_placement": ("after_norm", "before_norm", "after_relu"),
+    "channel_attention": ("none", "query_se", "se", "eca", "cbam"),
     "squeeze": ("mean", "max"),
     "gate": ("sigmoid", "tanh", "relu"),
     "gate_join": ("concat", "query", "features", "multiply"),
-    "head": ("evidence", "max", "mean", "attention"),
+    "head": ("evidence", "max", "mean", "attention", "pathways"),
 }
 _RANGES = {
     "vocab_size": (1, 1_000_000),
@@ -46,6 +51,17 @@ _KINDS: dict[str, Any] = {
     "text_config": (dict, type(None)),
     "dropout": (int, float),
 }
+_EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "film_gamma": ("film", (True,)),
+    "film_beta": ("film", (True,)),
+    "film_placement": ("film", (True,)),
+    "reduction": ("channel_attention", ("query_se", "se", "cbam")),
+    "squeeze": ("channel_attention", ("query_se", "se")),
+    "gate": ("channel_attention", ("query_se", "se")),
+    "gate_shift": ("channel_attention", ("query_se", "se")),
+    "gate_join": ("channel_attention", ("query_se",)),
+}
+"""Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
 
 
 class FilmSEConfig(PretrainedConfig):
@@ -55,13 +71,14 @@ class FilmSEConfig(PretrainedConfig):
         vocab_size: number of words, special tokens included.
         image_size: (height, width) in pixels to which pictures are resized; CLEVR's ratio is 2:3.
         keep_aspect_ratio: border pictures of another ratio instead of squashing them.
-        vision_encoder: `conv` (our stem), `film` (Perez et al. 2018, section 4.1, from raw pixels), or the name of a
-            torchvision classification model, such as `resnet18` or `efficientnet_b0`.
+        vision_encoder: `conv` (our stem), `mbconv` (a stem of MBConv blocks with squeeze-and-excitation), `film` (Perez
+            et al. 2018, section 4.1, from raw pixels), or the name of a torchvision classification model, such as
+            `resnet18` or `efficientnet_b0`.
         vision_stride: pixels per grid cell that a torchvision encoder is cut at.
         vision_weights: torchvision weights to begin with (`DEFAULT` or an entry's name); None is from scratch.
         freeze_vision: keep a torchvision encoder's weights and statistics as they are.
-        stem_widths: channels of the stem's strided convolutions.
-        stem_blocks: residual 3x3 blocks at the stem's end.
+        stem_widths: channels after each halving of the grid by a `conv` or `mbconv` stem.
+        stem_blocks: residual blocks at that stem's end.
         width: channels C of the trunk.
         num_blocks: residual blocks K of the trunk.
         text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
@@ -72,12 +89,15 @@ class FilmSEConfig(PretrainedConfig):
         word_attention: each block attends to the words; otherwise all are conditioned on the last state.
         film: modulate each block by FiLM (Perez et al. 2018).
         film_gamma, film_beta: `free`, or one of the paper's ablations (section 5.3).
-        channel_attention: `query_se` (squeeze joined with the question), `se` (Hu et al. 2018) or `none`.
+        film_placement: `after_norm` (the paper's), `before_norm`, or `after_relu`.
+        channel_attention: `query_se` (squeeze joined with the question), `se` (Hu et al. 2018), `eca` (Wang et al.
+            2020), `cbam` (Woo et al. 2018) or `none`.
         reduction, squeeze, gate, gate_join, gate_shift: options of the channel attention; see `vqa.layers`.
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
-            `attention` over the trunk's last features.
-        head_width: channels of the projection before a `max`, `mean` or `attention` pool.
+            `attention` over the trunk's last features; or `pathways`, nine ways mixed by the question to see the
+            evidence, or the maxima of the trunk's features where there is none.
+        head_width: channels of the projection before a pool over the trunk's features.
         classifier_dim: hidden features of the classifier.
         classifier_norm: batch normalisation in the classifier, as in the FiLM paper.
         dropout: probability of dropping word features, in training.
@@ -108,6 +128,7 @@ class FilmSEConfig(PretrainedConfig):
         film: bool = True,
         film_gamma: str = "free",
         film_beta: str = "free",
+        film_placement: str = "after_norm",
         channel_attention: str = "query_se",
         reduction: int = 8,
         squeeze: str = "mean",
@@ -143,6 +164,7 @@ class FilmSEConfig(PretrainedConfig):
         self.film = film
         self.film_gamma = film_gamma
         self.film_beta = film_beta
+        self.film_placement = film_placement
         self.channel_attention = channel_attention
         self.reduction = reduction
         self.squeeze = squeeze
@@ -196,8 +218,18 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError("config.film: without FiLM and without channel attention the question reaches no block")
         if self.film_gamma == self.film_beta == "fixed":
             raise InputError("config.film_gamma: with film_beta fixed too nothing is left of FiLM; say film=false")
-        if self.vision_encoder in ("conv", "film") and (self.vision_weights or self.freeze_vision):
+        for name, (other, needed) in _EFFECT.items():
+            if getattr(self, other) not in needed and getattr(self, name) != _default(name):
+                raise InputError(
+                    f"config.{name}: {getattr(self, name)!r} has no effect with {other}={getattr(self, other)}; "
+                    f"it is for {other}={' or '.join(map(str, needed))}"
+                )
+        if self.vision_encoder in OWN_VISION_ENCODERS and (self.vision_weights or self.freeze_vision):
             raise InputError("config.vision_weights and freeze_vision: for a torchvision vision_encoder only")
+
+
+def _default(name: str) -> Any:
+    return inspect.signature(FilmSEConfig.__init__).parameters[name].default
 
 
 def _whole(value: Any, low: int, high: int) -> bool:

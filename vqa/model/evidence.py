@@ -18,16 +18,12 @@ from torch import Tensor, nn
 
 from vqa.clevr.steps import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
-from vqa.layers import FiLM
-from vqa.layers.functional import film_modulate
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.vision import coordinate_maps
 
 ATTRIBUTE_SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 STEP_SIZES = (len(OPERATIONS), *(size + 1 for size in ATTRIBUTE_SIZES))
 """Classes of a block's step: its operation, then for each attribute "any" or the value it filters by."""
-
-_COUNTS = 11
 
 
 @dataclass
@@ -160,37 +156,3 @@ class StepClassifier(nn.Linear):
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim, sum(STEP_SIZES))
-
-
-class EvidenceHead(nn.Module):
-    """Classifies from what lies under the last map and under one earlier map: contents, agreement and counts.
-
-    The question modulates the hidden features by FiLM.
-    """
-
-    def __init__(self, config: FilmSEConfig) -> None:
-        super().__init__()
-        contents = 2 + sum(ATTRIBUTE_SIZES)
-        self.pointer = Pointer(config.text_dim, config.num_blocks - 1, config.num_blocks)
-        features = 2 * contents + config.width + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
-        self.hidden = nn.Linear(features, config.classifier_dim)
-        self.film = FiLM(config.text_dim, config.classifier_dim)
-        self.classifier = nn.Linear(config.classifier_dim, len(config.id2label or {}))
-
-    def forward(self, x: Tensor, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, C, H, W), maps (B, H, W) and the question (B, D) -> logits (B, answers), pointer logits."""
-        first, (second, pointer) = maps[-1], self.pointer(view, maps[:-1], grid.presence)
-        here, there = grid.pool(first), grid.pool(second)
-        agree = [part.sum(1, keepdim=True) for part in (here * there)[:, 2:].split(ATTRIBUTE_SIZES, 1)]
-        count, other = first.sum((1, 2)), second.sum((1, 2))
-        trunk = torch.einsum("bchw,bhw->bc", x, first.to(x.dtype)) / count.clamp(min=0.5)[:, None]
-        counts = [_bumps(count, 0, _COUNTS), _bumps(other, 0, _COUNTS), _bumps((count - other).clamp(-2, 2), -2, 5)]
-        hidden = self.hidden(torch.cat([here, there, trunk, *agree, *counts], 1))
-        gamma, beta = self.film.parameters_for(view)
-        return self.classifier(torch.relu(film_modulate(hidden, gamma, beta))), pointer
-
-
-def _bumps(number: Tensor, start: int, size: int) -> Tensor:
-    """A number (B,) as triangular indicators of the whole numbers from `start` on: (B, size)."""
-    centres = torch.arange(start, start + size, device=number.device, dtype=number.dtype)
-    return torch.relu(1 - (number[:, None] - centres).abs())

@@ -1,4 +1,4 @@
-"""FiLM + query-conditioned squeeze-and-excitation for visual question answering: trunk, output and classifier.
+"""FiLM + query-conditioned squeeze-and-excitation for visual question answering: trunk and output.
 
 The visual stem runs once per picture, the trunk once per question. Each residual block is FiLM's (Perez et al. 2018,
 section 4.1) followed by a squeeze-and-excitation gate (Hu et al. 2018) that reads the question as well as the features.
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from vqa.layers import FiLM, QueryConditionedSE
-from vqa.layers.functional import film_modulate
+from vqa.layers import FiLM
+from vqa.layers.film import film_norm_relu
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.evidence import Evidence, EvidenceHead, SceneHead, SceneMaps, StepClassifier
+from vqa.model.evidence import Evidence, SceneHead, SceneMaps, StepClassifier
+from vqa.model.gates import MECHANISMS
+from vqa.model.heads import HEADS
 from vqa.model.text import WordAttention, build_text_encoder
 from vqa.model.vision import build_vision_encoder, coordinate_maps
 
@@ -35,7 +37,8 @@ class FilmSEOutput(ModelOutput):
         pathway_weights: weights of the nine pathways of the pathway head, (B, 9).
         evidence_logits: log-odds behind `spatial_weights` given that the cell holds an object's centre, (B, H, W).
         pointer_logits: which earlier block's evidence a block reads beside its predecessor's,
-            (B, blocks + 1, blocks + 1); the last row is the head's, column 0 means none, column j + 1 block j.
+            (B, blocks + 1, blocks + 1); the last row is the head's, where it reads evidence; column 0 means none,
+            column j + 1 block j.
         step_logits: what each block believes its reasoning step to be, (B, blocks, operations and filters).
         scene: objectness, attribute logits and ground positions of every cell of the N pictures.
     """
@@ -63,64 +66,26 @@ class FilmSEBlock(nn.Module):
     def __init__(self, config: FilmSEConfig, in_channels: int, condition_dim: int) -> None:
         super().__init__()
         width = config.width
+        self.placement, self.mechanism = config.film_placement, MECHANISMS[config.channel_attention]
         self.reduce = nn.Conv2d(in_channels, width, 1)
         self.conv = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width, affine=not config.film)
         self.film = FiLM(condition_dim, width, gamma=config.film_gamma, beta=config.film_beta) if config.film else None
-        self.gate = None
-        if config.channel_attention != "none":
-            self.gate = QueryConditionedSE(
-                width,
-                config.text_dim,
-                reduction=config.reduction,
-                squeeze=config.squeeze,
-                gate=config.gate,
-                join="features" if config.channel_attention == "se" else config.gate_join,
-                shift=config.gate_shift,
-            )
+        self.gate = self.mechanism.build(config)
 
     def forward(
         self, x: Tensor, condition: Tensor, question: Tensor
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
         """x (B, in, H, W), condition (B, E), question (B, D) -> features (B, C, H, W), gamma, beta, weights (B, C)."""
         skip = torch.relu(self.reduce(x))
-        x = self.norm(self.conv(skip))
-        gamma = beta = weights = None
-        if self.film is not None:
+        x, gamma, beta = self.conv(skip), None, None
+        if self.film is None:
+            x = torch.relu(self.norm(x))
+        else:
             gamma, beta = self.film.parameters_for(condition)
-            x = film_modulate(x, gamma, beta)
-        x = torch.relu(x)
-        if self.gate is not None:
-            excitation = self.gate.excite(x, question)
-            x, weights = film_modulate(x, *excitation), excitation.weights
+            x = film_norm_relu(x, self.norm, gamma, beta, self.placement)
+        x, weights = self.mechanism.apply(self.gate, x, question)
         return skip + x, gamma, beta, weights
-
-
-class PoolHead(nn.Module):
-    """The FiLM paper's classifier: 1x1 conv, pool over the grid, and a two-layer perceptron."""
-
-    def __init__(self, config: FilmSEConfig) -> None:
-        super().__init__()
-        norm = config.classifier_norm
-        self.pool = config.head
-        self.project = nn.Conv2d(config.width + 2, config.head_width, 1)
-        self.norm = nn.BatchNorm2d(config.head_width) if norm else nn.Identity()
-        self.score = nn.Conv2d(config.head_width, 1, 1) if self.pool == "attention" else None
-        self.classifier = nn.Sequential(
-            nn.Linear(config.head_width, config.classifier_dim),
-            nn.BatchNorm1d(config.classifier_dim) if norm else nn.Identity(),
-            nn.ReLU(),
-            nn.Linear(config.classifier_dim, config.num_labels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> logits (B, answers)."""
-        coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
-        x = torch.relu(self.norm(self.project(torch.cat([x, coords], 1))))
-        if self.score is not None:
-            weights = self.score(x).flatten(2).softmax(-1)
-            return self.classifier((x.flatten(2) * weights).sum(-1))
-        return self.classifier(x.amax((2, 3)) if self.pool == "max" else x.mean((2, 3)))
 
 
 class FilmSEPreTrainedModel(PreTrainedModel):
@@ -131,7 +96,7 @@ class FilmSEPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding | nn.GRU | SceneHead):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.Embedding | nn.GRU | SceneHead):
             module.reset_parameters()
 
 
@@ -151,7 +116,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         extra = Evidence.EXTRA_CHANNELS if config.evidence else 0
         condition = Evidence.condition_dim(config) if config.evidence else dim
         self.blocks = nn.ModuleList(FilmSEBlock(config, width + 2 + extra, condition) for _ in range(blocks))
-        self.head: nn.Module = EvidenceHead(config) if config.head == "evidence" else PoolHead(config)
+        self.head = HEADS[config.head](config)
         self.post_init()
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
@@ -210,11 +175,9 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
                 logits, marked = self.evidence[k].mark(x, condition, grid)
                 evidence_logits.append(logits)
                 maps.append(marked)
-        if self.evidence is not None and isinstance(self.head, EvidenceHead):
-            answers, pointer = self.head(x, grid, maps, views[:, -1])
+        answers, pointer, pathway_weights = self.head(x, views[:, -1], grid, maps)
+        if pointer is not None:
             pointers.append(pointer)
-        else:
-            answers = self.head(x)
         config = self.config
         output = FilmSEOutput(
             loss=None if labels is None else F.cross_entropy(answers.float(), labels),
@@ -224,6 +187,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             channel_weights=tuple(gates) if config.channel_attention != "none" else None,
             spatial_weights=tuple(maps) or None,
             word_weights=None if word_weights is None else word_weights[:, : config.num_blocks].unbind(1),
+            pathway_weights=pathway_weights,
             evidence_logits=tuple(evidence_logits) or None,
             pointer_logits=torch.stack(pointers, 1) if pointers else None,
             step_logits=self.steps(views[:, : config.num_blocks]) if self.steps is not None else None,

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from vqa.clevr.language import WORDS
 from vqa.errors import InputError
-from vqa.model.configuration import FilmSEConfig
+from vqa.model.configuration import OWN_VISION_ENCODERS, FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import CLEVR_MEAN, CLEVR_STD, FilmSEImageProcessor, FilmSEProcessor, word_tokenizer
 from vqa.model.text import HuggingFaceEncoder
@@ -105,7 +105,7 @@ def build_model(config: FilmSEConfig) -> FilmSEForVisualQuestionAnswering:
 
 def build_processor(config: FilmSEConfig, words: Sequence[str] = WORDS) -> FilmSEProcessor:
     """The processor that belongs to a configuration; `words` are those of our own tokenizer, numbered from 2."""
-    own = config.vision_encoder in ("conv", "film")
+    own = config.vision_encoder in OWN_VISION_ENCODERS
     image_processor = FilmSEImageProcessor(
         size={"height": config.image_size[0], "width": config.image_size[1]},
         do_pad=config.keep_aspect_ratio,

@@ -5,7 +5,7 @@ Training, evaluation and the page all read pictures through `FilmSEImageProcesso
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,21 +56,18 @@ class FilmSEImageProcessor(BaseImageProcessor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.size = dict(size or {"height": 128, "width": 192})
+        size = size or {"height": 128, "width": 192}
+        if not isinstance(size, Mapping) or set(size) != {"height", "width"} or not _within(size.values(), 16, 2048):
+            raise InputError(f"image_processor.size: {size!r:.80} must be a height and a width from 16 to 2048")
+        for name, value in (("image_mean", image_mean), ("image_std", image_std)):
+            if not isinstance(value, Sequence) or len(value) != 3 or not _within(value, -1e3, 1e3):
+                raise InputError(f"image_processor.{name}: {value!r:.80} must be three numbers")
+        if not _within([rescale_factor, *image_std], 1e-6, 1e3):
+            raise InputError("image_processor: rescale_factor and image_std must be above 0")
+        self.size = {name: int(length) for name, length in size.items()}
         self.do_pad = bool(do_pad)
         self.rescale_factor = rescale_factor
         self.image_mean, self.image_std = list(image_mean), list(image_std)
-        if set(self.size) != {"height", "width"} or not all(
-            isinstance(n, int) and 16 <= n <= 2048 for n in self.size.values()
-        ):
-            raise InputError(f"image_processor.size: {self.size!r:.80} must be a height and a width from 16 to 2048")
-        numbers = (*self.image_mean, *self.image_std, rescale_factor)
-        if (
-            not (len(self.image_mean) == len(self.image_std) == 3)
-            or not all(isinstance(n, int | float) and abs(n) < 1e6 for n in numbers)
-            or min(self.image_std) <= 0
-        ):
-            raise InputError("image_processor: image_mean and image_std must be three numbers, the latter above 0")
 
     def to_array(self, image: ImageLike) -> np.ndarray:
         """One picture as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound picture."""
@@ -237,6 +234,10 @@ def to_picture(image: ImageLike) -> Image.Image:
         return to_rgb(image)
     except Exception as error:  # a lazily opened file decodes here, and Pillow raises nearly anything
         raise InputError(f"image: the picture is damaged or cut short: {error}") from error
+
+
+def _within(numbers: Iterable[Any], low: float, high: float) -> bool:
+    return all(isinstance(n, int | float) and low <= n <= high for n in numbers)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -1,9 +1,12 @@
 """Vision encoders: pictures (N, 3, H, W) become features (N, C, h, w) once, whatever the number of questions."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from vqa.errors import InputError
+from vqa.layers.mbconv import MBConvEncoder
 from vqa.model.configuration import FilmSEConfig
 
 
@@ -56,6 +59,24 @@ class ConvStem(nn.Module):
         return torch.relu(self.project(self.layers(pixel_values)))
 
 
+class MBConvStem(nn.Module):
+    """Inverted residual blocks with squeeze-and-excitation, projected to the trunk's width.
+
+    As in `ConvStem`, each of `stem_widths` halves the grid and `stem_blocks` blocks come last.
+    """
+
+    def __init__(self, config: FilmSEConfig) -> None:
+        super().__init__()
+        self.layers = MBConvEncoder(config.stem_widths, config.stem_blocks)
+        self.project = nn.Sequential(
+            nn.Conv2d(config.stem_widths[-1], config.width, 1, bias=False), nn.BatchNorm2d(config.width)
+        )
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, width, H / 2^n, W / 2^n) for n stem widths."""
+        return torch.relu(self.project(self.layers(pixel_values)))
+
+
 class FilmStem(nn.Sequential):
     """The raw-pixel encoder of FiLM (Perez et al. 2018, section 4.1): four 4x4 convolutions of stride 2."""
 
@@ -105,9 +126,10 @@ class TorchvisionEncoder(nn.Module):
 
 def build_vision_encoder(config: FilmSEConfig) -> nn.Module:
     """The encoder that `config.vision_encoder` names, with random weights."""
-    if config.vision_encoder == "conv":
-        return ConvStem(config)
-    return FilmStem(config) if config.vision_encoder == "film" else TorchvisionEncoder(config)
+    return _OWN.get(config.vision_encoder, TorchvisionEncoder)(config)
+
+
+_OWN: dict[str, Callable[[FilmSEConfig], nn.Module]] = {"conv": ConvStem, "mbconv": MBConvStem, "film": FilmStem}
 
 
 def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Sequential:
@@ -115,7 +137,7 @@ def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Seq
 
     if name not in models.list_models(module=models):
         raise InputError(
-            f"config.vision_encoder: {name!r} is neither conv, film nor a torchvision model "
+            f"config.vision_encoder: {name!r} is neither conv, mbconv, film nor a torchvision model "
             "such as resnet18 or efficientnet_b0"
         )
     model = models.get_model(name, weights=None)

@@ -1,0 +1,212 @@
+"""What the page says about an answer, as HTML: the answer itself, how to read the drawings, a card for each block."""
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from app.plots import Scale, data_uri, escape, lit_places, shaded_words, strip
+from vqa import Answer
+
+_CHANNEL_KINDS = {
+    "film_gamma": ("FiLM γ", 1.0),
+    "film_beta": ("FiLM β", 0.0),
+    "channel_weights": ("SE weight", 0.0),
+}
+"""Kind of channel weight -> its name, and the value that leaves a channel as it is (the gate: that closes it)."""
+
+_RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
+
+
+def message_card(message: str) -> str:
+    """A visitor's mistake and its remedy."""
+    return f'<div class="card message" role="alert"><strong>That did not work.</strong> {escape(message)}</div>'
+
+
+def hint_card(text: str) -> str:
+    """What to do next, where there is no answer yet."""
+    return f'<div class="card hint">{escape(text)}</div>'
+
+
+def answer_card(question: str, answer: Answer) -> str:
+    """The answer with its confidence, the next best ones, warnings, and the whole as JSON to download."""
+    bars = "".join(
+        f'<li><span>{escape(name)}</span><span class="track"><i style="width:{p:.1%}"></i></span>'
+        f"<span>{_percent(p)}</span></li>"
+        for name, p in answer.top_answers
+    )
+    return (
+        '<section class="card answer" aria-live="polite" aria-label="Answer">'
+        f'<p class="asked">{escape(question)}</p>'
+        f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{_percent(answer.confidence)} sure</span></p>'
+        f"{''.join(f'<p class=warning>{escape(text)}</p>' for text in _warnings(answer))}"
+        f'<ol class="bars" aria-label="Most probable answers">{bars}</ol>'
+        f'<p class="more"><a download="answer.json" href="{_json_uri(question, answer)}">Download as JSON</a></p>'
+        "</section>"
+    )
+
+
+def history_card(asked: Sequence[tuple[str, str, str]]) -> str:
+    """The questions of this visit, newest first: (picture, question, answer)."""
+    if len(asked) < 2:
+        return ""
+    rows = "".join(
+        f'<li><span title="{escape(picture)}">{escape(question)}</span> <strong>{escape(answer)}</strong></li>'
+        for picture, question, answer in reversed(asked)
+    )
+    return f'<section class="card history"><h2>Asked in this visit</h2><ol>{rows}</ol></section>'
+
+
+def blocks_section(answer: Answer, picture: Image.Image) -> str:
+    """For each block its step, the places and words it picked out, and a strip for each kind of channel weight."""
+    blocks = list(answer.weights.values())
+    scales = {}
+    for kind, (_, centre) in _CHANNEL_KINDS.items():
+        values = [weights[kind] for weights in blocks if weights[kind] is not None]
+        if values:
+            within = kind == "channel_weights" and max(np.abs(v).max() for v in values) <= 1
+            scales[kind] = Scale(0.0, 1.0) if within else Scale.fit(values, centre)
+    cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(blocks)))
+    return (
+        '<section class="blocks"><h2>How the network got there</h2>'
+        f"{_legend(answer, scales)}{cards}</section>"
+    )
+
+
+def step_in_words(step: dict[str, Any], block: int) -> str:
+    """A block's step (an entry of `Answer.steps`; `block` counts from 1) as a phrase about objects."""
+    filters = step["filters"]
+    kind = filters.get("shape")
+    things = " ".join([*(filters[name] for name in ("size", "color", "material") if name in filters), f"{kind or 'thing'}s"])
+    operation, before = step["operation"], f"what block {block - 1} picked out"
+    other = max(step["reads"], key=step["reads"].get).replace("_", " ") if step["reads"] else "an earlier block"
+    if operation == "none":
+        return "has no step of this question to do"
+    if operation == "scene" or block == 1:
+        return things if filters else "all things"
+    if operation in _RELATIONS:
+        return f"{things} {_RELATIONS[operation]} {before}"
+    if operation.startswith("same_"):
+        return f"other {things} of the same {operation[5:]} as {before}"
+    if operation == "union":
+        return f"{things} that block {block - 1} or {other} picked out"
+    return f"{things} that block {block - 1} and {other} both picked out"
+
+
+def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[str, Scale]) -> str:
+    weights = answer.weights[f"block_{index + 1}"]
+    title = ""
+    if answer.steps is not None:
+        step = answer.steps[index]
+        looks = "" if step["operation"] == "none" else "looks for "
+        title = (
+            f"<span>{looks}<strong>{escape(step_in_words(step, index + 1))}</strong></span>"
+            f'<small title="How sure the block is of this step">{_percent(step["probability"])}</small>'
+        )
+    figure = words = ""
+    spatial = weights["spatial_weights"]
+    if spatial is not None:
+        count = float(spatial.sum())
+        picked = f"{count:.1f} object{'' if f'{count:.1f}' == '1.0' else 's'} picked out"
+        figure = (
+            f'<figure><img src="{data_uri(lit_places(picture, spatial, answer.picture_box))}" '
+            f'alt="The picture, lit where block {index + 1} picked out objects: {picked}">'
+            f"<figcaption>{picked}</figcaption></figure>"
+        )
+    if weights["word_weights"] is not None:
+        words = shaded_words(answer.words, weights["word_weights"], answer.unknown_words)
+    unused = " unused" if answer.steps is not None and answer.steps[index]["operation"] == "none" else ""
+    return (
+        f'<article class="card stage{unused}"><h3><b>Block {index + 1}</b> {title}</h3>'
+        f'<div class="parts">{figure}<div>{words}{_channels(weights, index, scales)}</div></div></article>'
+    )
+
+
+def _channels(weights: dict[str, np.ndarray | None], index: int, scales: dict[str, Scale]) -> str:
+    rows, spoken, count = [], [], 0
+    for kind, scale in scales.items():
+        values = weights[kind]
+        if values is None:
+            continue
+        name, count = _CHANNEL_KINDS[kind][0], len(values)
+        low, high = int(values.argmin()), int(values.argmax())
+        extremes = f"{_number(values[low])} (channel {low}) to {_number(values[high])} (channel {high})"
+        spoken.append(f"{name} from {extremes}")
+        numbers = " ".join(f"{v:.2f}" for v in values.tolist())
+        rows.append(
+            f'<div class="strip {kind}" data-values="{numbers}"><span>{name}</span>{strip(values, scale)}'
+            f"<output>{extremes}</output></div>"
+        )
+    if not rows:
+        return ""
+    return (
+        f'<div class="channels" role="slider" tabindex="0" aria-label="Channels of block {index + 1}" '
+        f'aria-valuemin="0" aria-valuemax="{count - 1}" aria-valuenow="0" '
+        f'aria-valuetext="{escape("; ".join(spoken))}">{"".join(rows)}</div>'
+    )
+
+
+def _legend(answer: Answer, scales: dict[str, Scale]) -> str:
+    first = answer.weights["block_1"]
+    channels = next((len(first[kind]) for kind in scales if first[kind] is not None), 0)
+    items = []
+    if first["spatial_weights"] is not None:
+        items.append(("Places", "", "Lit are the objects that a block picked out, the brighter the surer."))
+    if first["word_weights"] is not None:
+        items.append(("Words", _swatch("reading", "0 %", "100 %"), "The darker a word, the more a block read it."))
+    if "film_gamma" in scales:
+        text = "The question multiplies a channel by γ: orange makes it louder, blue quieter or, below zero, reverses it."
+        items.append(("FiLM γ", _swatch("diverging", *_ends(scales["film_gamma"])), text))
+    if "film_beta" in scales:
+        text = "The question adds β to a channel: orange lifts it, blue pushes it down towards silence."
+        items.append(("FiLM β", _swatch("diverging", *_ends(scales["film_beta"])), text))
+    if "channel_weights" in scales:
+        low, high = _ends(scales["channel_weights"])
+        text = "Picture and question together let a channel through: full green passes all of it, blank nothing."
+        swatch = _swatch("sequential", "0", high)
+        if any((weights["channel_weights"] < 0).any() for weights in answer.weights.values()):
+            text, swatch = f"{text[:-1]}, blue the reverse.", _swatch("signed", low, high)
+        items.append(("SE weight", swatch, text))
+    rows = "".join(f"<div><dt>{name} {swatch}</dt><dd>{text}</dd></div>" for name, swatch, text in items)
+    about = (
+        f"The picture becomes {channels} channels, maps of one learned feature each, and passes through "
+        f"{len(answer.weights)} blocks one after the other. Point at a strip, or use the arrow keys on it, to read a "
+        "channel's numbers."
+    )
+    return f'<p class="about">{about}</p><dl class="legend">{rows}</dl>'
+
+
+def _warnings(answer: Answer) -> list[str]:
+    texts = []
+    if answer.unknown_words:
+        words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
+        texts.append(f"The model does not know {words}, and read a blank instead.")
+    if answer.in_domain is False:
+        texts.append("Picture or question look unlike what the model was trained on; do not trust this answer.")
+    if answer.confidence < 0.5:
+        texts.append("The model is unsure: no answer has even half of its belief.")
+    return texts
+
+
+def _json_uri(question: str, answer: Answer) -> str:
+    text = json.dumps({"question": question, **answer.to_json()}, ensure_ascii=True)
+    return "data:application/json;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _swatch(kind: str, low: str, high: str) -> str:
+    return f'<span class="swatch"><small>{low}</small><i class="{kind}"></i><small>{high}</small></span>'
+
+
+def _ends(scale: Scale) -> tuple[str, str]:
+    return _number(scale.centre - scale.reach), _number(scale.centre + scale.reach)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "−") if abs(value) < 10 else f"{value:.0f}".replace("-", "−")
+
+
+def _percent(p: float) -> str:
+    return "under 1 %" if 0 < p < 0.01 else "over 99 %" if 0.99 < p < 1 else f"{p:.0%}".replace("%", " %")

@@ -1,0 +1,83 @@
+"""The page: what all tabs share, and the tabs."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from app.api import add_endpoint
+from app.ask import AskTab
+from app.examples import FOLDER
+from app.uploads import MAX_UPLOAD, Page
+from vqa import VisualQuestionAnswerer
+from vqa.resources import shipped
+
+_HERE = Path(__file__).parent
+_HEADER = """\
+<header><h1>Ask a CLEVR picture</h1>
+<p>A small neural network answers questions about pictures of simple objects, and shows the words, places and channels
+that each of its blocks used.</p></header>
+"""
+
+
+def build_demo(answerer: VisualQuestionAnswerer) -> gr.Blocks:
+    """The whole page with its API, ready to launch with `launch_options`."""
+    with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+        gr.HTML(_HEADER, apply_default_css=False)
+        AskTab(answerer, (_HERE / "page.js").read_text(encoding="utf-8"))
+        add_endpoint(answerer)
+    return demo.queue(max_size=200, default_concurrency_limit=2)
+
+
+def launch_options() -> dict[str, Any]:
+    """What `Blocks.launch` needs for the page's looks and limits."""
+    return {
+        "theme": _theme(),
+        "css": (_HERE / "page.css").read_text(encoding="utf-8"),
+        "allowed_paths": [str(shipped(FOLDER) / "images")],
+        "max_file_size": MAX_UPLOAD,
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "state_session_capacity": 1000,
+    }
+
+
+def _theme() -> gr.themes.Base:
+    fonts = gr.themes.LocalFont
+    ink, paper = gr.themes.colors.slate, gr.themes.colors.zinc
+    return gr.themes.Base(
+        primary_hue=ink,
+        secondary_hue=ink,
+        neutral_hue=paper,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=(fonts("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),  # its 600 lacks letters
+        font_mono=("ui-monospace", "monospace"),
+    ).set(
+        body_background_fill="#f6f6f3",
+        body_background_fill_dark="#111316",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#191c20",
+        block_border_color="#e2e3df",
+        block_border_color_dark="#2d3238",
+        block_border_width="1px",
+        block_shadow="none",
+        block_title_text_color="#59616b",
+        block_title_text_color_dark="#a5adb7",
+        block_label_text_color="#59616b",
+        block_label_text_color_dark="#a5adb7",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#191c20",
+        input_border_color="#8b9098",
+        input_border_color_dark="#6b727b",
+        input_border_width="1px",
+        button_primary_background_fill="#1b1f24",
+        button_primary_background_fill_hover="#3a4149",
+        button_primary_background_fill_dark="#e9ecef",
+        button_primary_background_fill_hover_dark="#ffffff",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#111316",
+    )

@@ -1,0 +1,99 @@
+"""Drawings of an answer's weights: channel strips as SVG, places lit in the picture, words shaded. HTML as text."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+_LIT_SIZE = (300, 200)
+_DIMMED = 0.42
+_SPREAD = 1.1
+_FAINT = 0.04
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a kind of channel weight is coloured: blank at `centre`, full at `centre` - `reach` and `centre` + `reach`."""
+
+    centre: float
+    reach: float
+
+    @classmethod
+    def fit(cls, values: Iterable[np.ndarray], centre: float) -> "Scale":
+        """One scale for all blocks: it reaches past nine tenths of the weights, to a round number."""
+        distances = np.abs(np.concatenate(list(values)) - centre)
+        reach = max(float(np.quantile(distances, 0.9)), 1e-3)
+        power = 10 ** math.floor(math.log10(reach))
+        return cls(centre, next(n * power for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if n * power >= reach * 0.999))
+
+    def strength(self, value: float) -> float:
+        """Signed strength of colour, -1 to 1."""
+        return max(-1.0, min(1.0, (value - self.centre) / self.reach))
+
+
+def escape(text: str) -> str:
+    """Text as HTML, safe in attributes too."""
+    return html.escape(text, quote=True)
+
+
+def strip(values: np.ndarray, scale: Scale) -> str:
+    """Channel weights (C,) as a row of C coloured cells."""
+    cells = []
+    for channel, value in enumerate(values.tolist()):
+        strength = scale.strength(value)
+        if abs(strength) > 0.01:
+            side = "up" if strength > 0 else "down"
+            cells.append(f'<rect x="{channel}" class="{side}" opacity="{abs(strength):.2g}"/>')
+    return (
+        f'<svg viewBox="0 0 {len(values)} 1" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
+        f"{''.join(cells)}</svg>"
+    )
+
+
+def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[str] = ()) -> str:
+    """Words, each as dark as its weight; unknown ones are underlined. Colour goes with the square root of the weight,
+    so that a word with a tenth of it can still be seen."""
+    strange = set(unknown)
+    spans = []
+    for word, weight in zip(words, weights.tolist(), strict=True):
+        mark = ' class="unknown"' if word in strange else ""
+        hint = f"{weight:.0%}" + (", a word the model does not know" if mark else "")
+        spans.append(f'<span{mark} style="--w:{math.sqrt(max(weight, 0)):.2f}" title="{hint}">{escape(word)}</span>')
+    most = sorted(zip(weights.tolist(), words, strict=True), reverse=True)[:3]
+    spoken = ", ".join(f"{word} {weight:.0%}" for weight, word in most)
+    return f'<p class="words" role="img" aria-label="Words read most: {escape(spoken)}">{" ".join(spans)}</p>'
+
+
+def lit_places(picture: Image.Image, spatial: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
+    """The picture, dark but for a disc around each cell of `spatial` (h, w), as bright as the cell's probability.
+
+    `box` is where the picture lies in the grid: left, top, right, bottom as fractions.
+    """
+    width, height = _LIT_SIZE[0], round(_LIT_SIZE[0] * picture.height / picture.width)
+    if height > _LIT_SIZE[0]:
+        width, height = round(_LIT_SIZE[0] * picture.width / picture.height), _LIT_SIZE[0]
+    width, height = max(width, 1), max(height, 1)
+    rows, columns = spatial.shape
+    left, top, right, bottom = box
+    x = (left + (np.arange(width) + 0.5) / width * (right - left)) * columns - 0.5
+    y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
+    light = np.zeros((height, width))
+    for row, column in np.argwhere(spatial > _FAINT):
+        across = np.exp(-(((x - column) / _SPREAD) ** 4) / 2)
+        down = np.exp(-(((y - row) / _SPREAD) ** 4) / 2)
+        light = np.maximum(light, spatial[row, column] * down[:, None] * across)
+    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=float)
+    gray = pixels.mean(2, keepdims=True) * _DIMMED
+    return Image.fromarray((gray + (pixels - gray) * light[..., None]).round().astype(np.uint8))
+
+
+def data_uri(image: Image.Image) -> str:
+    """A small picture as a data URI, so that no file of a visitor's has to be served."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

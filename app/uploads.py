@@ -1,0 +1,51 @@
+"""Visitors' files: what a client says it uploaded, checked."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio_client.utils import traverse
+from PIL import Image
+
+from vqa.clevr.images import load_image
+from vqa.errors import InputError
+
+MAX_UPLOAD = "20mb"
+
+_EXPECTED = "picture: expected an uploaded file; upload it first and give the path that you got (no URL is fetched)"
+
+
+class Page(gr.Blocks):
+    """Blocks that read uploaded files only. Gradio itself would fetch a file that is given by its URL, and check no
+    path that comes without its mark."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        """Refuse inputs that name any other file, then do as Gradio does."""
+        traverse(inputs, _check_uploaded, lambda item: isinstance(item, dict) and "path" in item)
+        return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
+
+
+def read_upload(file: Any) -> Image.Image:
+    """The picture of an uploaded file: Gradio's FileData {"path", "orig_name", ...}, its path checked by `Page`.
+
+    Raises InputError where there is none or `load_image` refuses it.
+    """
+    if file is None:
+        raise InputError("picture: there is none; upload one, paste one or choose one of the examples")
+    if not isinstance(file, dict) or "path" not in file:
+        raise InputError(_EXPECTED)
+    return load_image(file["path"], upload_name(file))
+
+
+def upload_name(file: dict[str, Any]) -> str:
+    """What the visitor's file was called, shortened."""
+    name = file.get("orig_name")
+    return Path(name if isinstance(name, str) and name else file["path"]).name[:60]
+
+
+def _check_uploaded(file: dict[str, Any]) -> dict[str, Any]:
+    path = file["path"]
+    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
+        raise gr.Error(_EXPECTED, print_exception=False)
+    return file

@@ -1,0 +1,50 @@
+"""Take README's picture of the page again: `uv run python tests/app/screenshot.py [--checkpoint DIR] [--out FILE]`."""
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from serving import browser, find_chromium, served_page
+
+from app.examples import load_examples
+
+SIZE = (1280, 1240)
+EXAMPLE, QUESTION = 3, 0
+MAX_BYTES = 300_000
+
+
+def take_screenshot(checkpoint: Path | None, out: Path) -> None:
+    """Ask about a shipped picture on the real page and save what a desktop shows, as a PNG under `MAX_BYTES`."""
+    executable = find_chromium()
+    question = load_examples()[EXAMPLE].questions[QUESTION]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served_page(checkpoint, Path(folder, "log")) as address,
+        browser(executable) as chromium,
+    ):
+        page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
+        page.goto(address)
+        page.locator("#gallery button").nth(EXAMPLE).click()
+        page.locator("#suggestions button").nth(QUESTION).click()
+        page.locator("#answer .asked", has_text=question).wait_for()
+        page.locator("#picture img").evaluate("image => image.decode()")
+        page.wait_for_timeout(500)
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    for colors in (None, 256, 128, 64):
+        buffer = io.BytesIO()
+        (shot if colors is None else shot.quantize(colors)).save(buffer, "PNG", optimize=True)
+        if buffer.tell() < MAX_BYTES:
+            break
+    out.write_bytes(buffer.getvalue())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, help="default: the shipped one")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "app" / "screenshot.png")
+    args = parser.parse_args()
+    take_screenshot(args.checkpoint, args.out)
+    print(args.out, f"{args.out.stat().st_size:,} bytes", file=sys.stderr)

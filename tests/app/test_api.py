@@ -1,0 +1,137 @@
+"""The endpoint for programs, and what hostile clients try."""
+
+import json
+import urllib.error
+import urllib.request
+
+import gradio_client
+import pytest
+from gradio_client import handle_file
+
+import vqa
+from vqa.resources import shipped
+
+PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000001.jpg")
+QUESTION = "Are there any big shiny cubes?"
+
+
+@pytest.fixture(scope="session")
+def client(address):
+    return gradio_client.Client(address, verbose=False, analytics_enabled=False)
+
+
+def test_ask_returns_what_the_library_returns(client, checkpoint):
+    answer = client.predict(image=handle_file(PICTURE), question=QUESTION, api_name="/ask")
+    expected = vqa.load(checkpoint, "cpu").ask(PICTURE, QUESTION).to_json()
+    assert set(answer) == set(expected)
+    assert answer["answer"] == expected["answer"]
+    assert answer["confidence"] == pytest.approx(expected["confidence"], abs=1e-3)
+    assert answer["in_domain"] is None
+    for block, weights in expected["weights"].items():
+        assert set(answer["weights"][block]) == set(weights)
+        for kind in ("film_gamma", "film_beta", "channel_weights", "word_weights"):
+            assert answer["weights"][block][kind] == pytest.approx(weights[kind], abs=1e-3)
+
+
+def test_the_endpoint_is_typed_and_the_only_one(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(endpoints) == ["/ask"]
+    image, question = endpoints["/ask"]["parameters"]
+    assert (image["parameter_name"], image["python_type"]["type"]) == ("image", "filepath")
+    assert (question["parameter_name"], question["python_type"]["type"]) == ("question", "str")
+    returns = endpoints["/ask"]["returns"][0]["python_type"]["type"]
+    for field in ("answer: str", "confidence: float", "top_answers: ", "film_gamma: "):
+        assert field in returns
+    assert "weights of every block" in endpoints["/ask"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("question", "complaint"), [("", "no words"), ("zzz", "none of its words"), ("cube " * 2000, "at most")]
+)
+def test_mistakes_come_back_as_messages(client, question, complaint):
+    with pytest.raises(Exception, match=complaint) as error:
+        client.predict(image=handle_file(PICTURE), question=question, api_name="/ask")
+    assert "Traceback" not in str(error.value)
+
+
+def call(address, *data):
+    """/ask by plain HTTP: the last event and its data."""
+    body = json.dumps({"data": data}).encode()
+    request = urllib.request.Request(
+        f"{address}/gradio_api/call/ask", body, {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        event = json.load(reply)["event_id"]
+    with urllib.request.urlopen(f"{address}/gradio_api/call/ask/{event}", timeout=60) as reply:
+        lines = reply.read().decode().strip().splitlines()
+    return lines[-2].removeprefix("event: "), lines[-1].removeprefix("data: ")
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize(
+    ("image", "question"),
+    [
+        ({"path": "/etc/passwd"}, QUESTION),
+        ({"path": "/etc/passwd", **META}, QUESTION),
+        ({"path": str(PICTURE)}, QUESTION),
+        ({"path": str(PICTURE), **META}, QUESTION),
+        ({"path": "../../../../etc/passwd"}, QUESTION),
+        ({"path": "http://127.0.0.1:1/picture.png", **META}, QUESTION),
+        ({"path": "http://example.com/picture.png", **META}, QUESTION),
+        ({"path": "http://169.254.169.254/latest", "url": "http://169.254.169.254/latest"}, QUESTION),
+        ({"url": "http://127.0.0.1:1/picture.png", **META}, QUESTION),
+        ({"path": 3}, QUESTION),
+        ("picture.png", QUESTION),
+        ([1, 2], QUESTION),
+        (None, QUESTION),
+    ],
+)
+def test_only_uploaded_files_are_read(address, log, image, question):
+    event, data = call(address, image, question)
+    assert event == "error"
+    assert "root:" not in data
+    assert "OUTSIDE" not in log.read_text()
+
+
+def uploaded(address, name, content):
+    boundary = "b0undary"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+        "Content-Type: image/png\r\n\r\n"
+    ).encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/upload", body, headers), timeout=60) as reply:
+        return json.load(reply)[0]
+
+
+@pytest.mark.parametrize("question", [None, 7, ["cube"], {"cube": 1}, True])
+def test_a_question_of_another_type(address, question):
+    path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+    event, data = call(address, {"path": path, **META}, question)
+    assert event == "error"
+    assert "expected text" in data
+
+
+@pytest.mark.parametrize("name", ["../../../../tmp/escaped.png", "a" * 300 + ".png", "<img src=x>.png", "%2e%2e%2fx.png", ".png"])
+def test_hostile_file_names(address, name):
+    path = uploaded(address, name, PICTURE.read_bytes())
+    event, data = call(address, {"path": path, "orig_name": name, **META}, QUESTION)
+    assert event == "complete"
+    assert json.loads(data)[0]["answer"]
+
+
+def test_a_broken_picture_names_the_file_not_the_servers_folders(address):
+    path = uploaded(address, "notes.png", b"no picture at all")
+    event, data = call(address, {"path": path, "orig_name": "notes.png", **META}, QUESTION)
+    assert event == "error"
+    assert "notes.png: not a picture" in data
+    assert path.rpartition("/")[0] not in data
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", str(shipped("data/clevr-mini/questions")), "pyproject.toml"])
+def test_nothing_else_is_served(address, path):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=60)
+    assert error.value.code in (403, 404)

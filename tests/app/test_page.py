@@ -1,0 +1,300 @@
+"""A visitor's way through the page, in a real browser on the real server."""
+
+import io
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.examples import load_examples
+from vqa.resources import shipped
+
+PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
+UPLOAD = '#picture input[type="file"]'
+
+
+def upload(page, path):
+    if page.get_by_label("Remove Image").count():
+        page.get_by_label("Remove Image").click()
+    page.locator(UPLOAD).first.set_input_files(path)
+
+
+def ask(page, question):
+    page.get_by_label("Question", exact=True).fill(question)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def answered(page, question):
+    page.locator("#answer .asked", has_text=question).wait_for()
+
+
+def message(page):
+    alert = page.locator("#answer [role=alert]")
+    alert.wait_for()
+    return alert.inner_text()
+
+
+def test_upload_a_picture_ask_and_see_answer_and_plots(open_page, checkpoint, tmp_path):
+    import vqa
+
+    page = open_page()
+    upload(page, PICTURE)
+    page.locator("#answer .hint").wait_for()
+    assert page.locator("#blocks .stage").count() == 0
+    question = "What number of small things are left of the metal cube?"
+    ask(page, question)
+    answered(page, question)
+    expected = vqa.load(checkpoint, "cpu").ask(PICTURE, question)
+    assert page.locator("#answer .said strong").inner_text() == expected.answer
+    names = page.locator("#answer .bars li > span:first-child").all_inner_texts()
+    assert names == [name for name, _ in expected.top_answers]
+    blocks = page.locator("#blocks .stage")
+    assert blocks.count() == len(expected.weights)
+    for k, weights in enumerate(expected.weights.values()):
+        words = blocks.nth(k).locator(".words span")
+        assert words.all_inner_texts() == expected.words
+        for kind in ("film_gamma", "film_beta", "channel_weights"):
+            shown = blocks.nth(k).locator(f".{kind}").get_attribute("data-values")
+            np.testing.assert_allclose(np.array(shown.split(), float), weights[kind], atol=0.006)
+        drawn = blocks.nth(k).locator("figure img")
+        assert drawn.evaluate("image => image.complete && image.naturalWidth > 100")
+    for svg in page.locator("#blocks svg").all():
+        assert svg.bounding_box()["width"] > 200
+    with page.expect_download() as download:
+        page.get_by_text("Download as JSON").click()
+    saved = json.loads(Path(download.value.path()).read_text())
+    assert download.value.suggested_filename == "answer.json"
+    assert saved["answer"] == expected.answer
+    assert saved["question"] == question
+    page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + "/asked.png", full_page=True)
+
+
+def test_examples_and_suggestions(open_page):
+    page = open_page()
+    examples = load_examples()
+    thumbnails = page.locator("#gallery button")
+    assert thumbnails.count() == len(examples)
+    thumbnails.nth(4).click()
+    page.locator("#suggestions button", has_text=examples[4].questions[1]).click()
+    answered(page, examples[4].questions[1])
+    assert page.get_by_label("Question", exact=True).input_value() == examples[4].questions[1]
+    assert examples[4].path.name in page.locator("#picture img").get_attribute("src")
+    ask(page, "How many cubes are there?")
+    answered(page, "How many cubes are there?")
+    history = page.locator("#history li").all_inner_texts()
+    assert len(history) == 2
+    assert history[0].startswith("How many cubes are there?")
+
+
+def test_a_pasted_picture(open_page, address):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    buffer = io.BytesIO()
+    Image.open(PICTURE).save(buffer, "PNG")
+    page.evaluate(
+        "async bytes => navigator.clipboard.write([new ClipboardItem({'image/png': "
+        "new Blob([new Uint8Array(bytes)], {type: 'image/png'})})])",
+        list(buffer.getvalue()),
+    )
+    page.get_by_label("Remove Image").click()
+    page.get_by_label("Paste from clipboard").click()
+    page.locator("#answer .hint", has_text="your picture").wait_for()
+    ask(page, "How many spheres are there?")
+    answered(page, "How many spheres are there?")
+
+
+def test_by_keyboard_alone(open_page):
+    page = open_page()
+    page.locator("#gallery button").nth(2).focus()
+    page.keyboard.press("Enter")
+    page.locator("#answer .hint").wait_for()
+    page.get_by_label("Question", exact=True).fill("Is there a red cube?")
+    page.keyboard.press("Enter")
+    answered(page, "Is there a red cube?")
+    channels = page.get_by_role("slider", name="Channels of block 1")
+    values = page.locator(".stage").first.locator(".film_beta").get_attribute("data-values").split()
+    channels.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert channels.get_attribute("aria-valuenow") == "3"
+    assert f"FiLM β {values[3].replace('-', '−')}" in channels.get_attribute("aria-valuetext")
+    page.keyboard.press("End")
+    output = page.locator(".stage").first.locator(".film_beta output")
+    assert output.inner_text() == f"{values[-1].replace('-', '−')} in channel {len(values) - 1}"
+    page.keyboard.press("Tab")
+    assert "(channel" in output.inner_text()
+
+
+def test_the_pointer_reads_channels(open_page):
+    page = open_page()
+    block = page.locator(".stage").nth(1)
+    strip = block.locator(".film_gamma svg")
+    strip.scroll_into_view_if_needed()
+    box = strip.bounding_box()
+    values = block.locator(".film_gamma").get_attribute("data-values").split()
+    at = box["x"] + box["width"] * 5.5 / len(values)
+    page.mouse.move(at, box["y"] + 5)
+    assert block.locator(".film_gamma output").inner_text() == f"{values[5].replace('-', '−')} in channel 5"
+    mark = block.locator(".channels").evaluate("e => e.getBoundingClientRect().left + parseFloat(getComputedStyle(e, '::after').left)")
+    assert abs(mark - at) < 3
+    page.mouse.move(2, 2)
+    assert "(channel" in block.locator(".film_gamma output").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(open_page, scheme, tmp_path):
+    page = open_page(390, 844, scheme)
+    upload(page, PICTURE)
+    page.locator("#answer .hint").wait_for()
+    ask(page, "antidisestablishmentarianism" * 9 + " cube")
+    answered(page, "cube")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.gradio-container *')].filter(e => e.getBoundingClientRect().right > 391"
+        " && e.getClientRects().length).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+    page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + f"/phone-{scheme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(open_page, scheme):
+    """WCAG 2.1 AA: 4.5 to 1, for every text of ours; words as dark as they can get."""
+    page = open_page(scheme=scheme)
+    page.locator(".words span").first.evaluate("e => e.style.setProperty('--w', '1')")
+    faint = page.evaluate(
+        """() => {
+          const probe = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d", {willReadFrequently: true});
+          const paint = colors => {
+            probe.clearRect(0, 0, 1, 1);
+            for (const color of colors) { probe.fillStyle = color; probe.fillRect(0, 0, 1, 1); }
+            return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
+          };
+          const luminance = rgb => rgb.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+          const grounds = e => { const all = []; for (; e; e = e.parentElement) all.unshift(getComputedStyle(e).backgroundColor); return all; };
+          const found = [];
+          const walk = document.createTreeWalker(document.querySelector(".gradio-container main"), NodeFilter.SHOW_TEXT);
+          for (let node; (node = walk.nextNode());) {
+            const e = node.parentElement;
+            if (!node.textContent.trim() || !e.getClientRects().length || e.closest("svg, style, script")) continue;
+            const ground = ["white", ...grounds(e)];
+            const [a, b] = [luminance(paint([...ground, getComputedStyle(e).color])), luminance(paint(ground))].sort((x, y) => y - x);
+            if ((a + .05) / (b + .05) < 4.5) found.push([node.textContent.slice(0, 40), (a + .05) / (b + .05)]);
+          }
+          return found;
+        }"""
+    )
+    assert faint == []
+
+
+def test_pictures_have_alt_texts_and_controls_have_names(open_page):
+    page = open_page()
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('main button, main input, main textarea')].filter(e => e.getClientRects().length"
+        " && !(e.innerText || e.ariaLabel || e.title || e.labels?.length || e.querySelector('img[alt]')))"
+        ".map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert unnamed == []
+
+
+def bomb(path):
+    """A PNG of 40,000 x 40,000 pixels in a few bytes."""
+
+    def chunk(kind, data):
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = (40_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9999))))
+    return path
+
+
+def text_file(path):
+    path.write_text("no picture at all")
+    return path
+
+
+def cut_short(path):
+    buffer = io.BytesIO()
+    Image.effect_noise((400, 300), 90).convert("RGB").save(buffer, "PNG")
+    path.write_bytes(buffer.getvalue()[:5000])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [(text_file, "not a picture"), (bomb, "more than the 64,000,000 pixels"), (cut_short, "damaged or cut short")],
+)
+def test_what_is_no_picture_is_told_at_once(open_page, tmp_path, make, complaint):
+    page = open_page()
+    upload(page, make(tmp_path / "odd & <b>name.png"))
+    told = message(page)
+    assert complaint in told
+    assert "odd" in told
+    assert "name.png" in told
+    page.locator(UPLOAD).first.wait_for(state="attached")
+    ask(page, "How many cubes are there?")
+    page.locator("#answer [role=alert]", has_text="there is none").wait_for()
+
+
+def test_a_file_over_the_limit_is_refused(open_page, tmp_path):
+    page = open_page()
+    (tmp_path / "large.png").write_bytes(os.urandom(21_000_000))
+    upload(page, tmp_path / "large.png")
+    page.get_by_text("exceed").first.wait_for()
+
+
+@pytest.mark.parametrize(
+    ("question", "complaint"),
+    [
+        ("", "it has no words"),
+        ("?!", "it has no words"),
+        ("Wie viele Würfel?", "none of its words is known"),
+        ("有几个立方体", "none of its words is known"),
+        ("cube " * 150, "at most 100 are read"),
+    ],
+)
+def test_questions_that_cannot_be_asked(open_page, question, complaint):
+    page = open_page()
+    ask(page, question)
+    assert complaint in message(page)
+    assert page.locator("#blocks .stage").count() == 0
+
+
+def test_unknown_words_are_marked_and_html_stays_text(open_page):
+    page = open_page()
+    question = '<img src=x> ${document.title} {{this}} What color is the giraffe cube?'
+    ask(page, question)
+    answered(page, "giraffe")
+    assert page.locator("#answer .asked").inner_text() == question
+    assert "giraffe" in page.locator("#answer .warning").first.inner_text()
+    assert page.locator(".stage").first.locator(".words .unknown", has_text="giraffe").count() == 1
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() == "Ask a CLEVR picture"
+
+
+def test_visits_do_not_see_each_other(open_page):
+    one, other = open_page(), open_page()
+    upload(one, PICTURE)
+    one.locator("#answer .hint").wait_for()
+    for question in ("How many cubes are there?", "How many spheres are there?"):
+        ask(one, question)
+        answered(one, question)
+    assert one.locator("#history li").count() == 2
+    assert PICTURE.name in one.locator("#picture img").get_attribute("src")
+    ask(other, "Is there a cube?")
+    answered(other, "Is there a cube?")
+    assert other.locator("#history li").count() == 0
+    assert "CLEVR_val_000000" in other.locator("#picture img").get_attribute("src")
+    assert PICTURE.name not in other.content().replace("Example", "")
+
+
+def test_the_server_reached_out_to_nobody(open_page, log):
+    open_page()
+    assert "OUTSIDE" not in log.read_text()
+    assert "Traceback" not in log.read_text()

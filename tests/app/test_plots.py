@@ -1,0 +1,99 @@
+"""The drawings say what the numbers say."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from app.plots import Scale, data_uri, escape, lit_places, shaded_words, strip
+
+weights = st.lists(st.floats(-50, 50), min_size=1, max_size=64).map(np.array)
+
+
+@given(st.lists(weights, min_size=1, max_size=5), st.floats(-2, 2))
+def test_a_scale_reaches_past_nearly_all_weights_and_no_further_than_needed(values, centre):
+    scale = Scale.fit(values, centre)
+    distances = np.abs(np.concatenate(values) - centre)
+    assert (distances <= scale.reach * 1.01).mean() >= 0.9 - 1 / len(distances)
+    assert scale.reach <= max(distances.max() * 10, 0.01)
+
+
+@given(st.floats(0.01, 100), st.floats(-100, 100), st.floats(-100, 100))
+def test_strength_grows_with_the_value_and_stays_in_range(reach, one, other):
+    scale = Scale(1.0, reach)
+    low, high = sorted((one, other))
+    assert -1 <= scale.strength(low) <= scale.strength(high) <= 1
+    assert scale.strength(1.0) == 0
+
+
+def test_a_strip_has_a_cell_for_each_channel_that_is_not_at_the_centre():
+    svg = strip(np.array([1.0, 3.0, -1.0, 2.0]), Scale(1.0, 2.0))
+    cells = re.findall(r'x="(\d)" class="(\w+)" opacity="([\d.]+)"', svg)
+    assert cells == [("1", "up", "1"), ("2", "down", "1"), ("3", "up", "0.5")]
+    assert 'viewBox="0 0 4 1"' in svg
+
+
+@given(st.text())
+def test_escaped_text_comes_back_as_it_was_and_opens_no_tag(text):
+    class Reader(HTMLParser):
+        tags, read = 0, ""
+
+        def handle_starttag(self, tag, attrs):
+            Reader.tags += 1
+
+        def handle_data(self, data):
+            Reader.read += data
+
+    Reader.tags, Reader.read = 0, ""
+    reader = Reader(convert_charrefs=True)
+    reader.feed(escape(text))
+    reader.close()
+    assert (Reader.tags, Reader.read) == (0, text)
+
+
+def test_words_are_as_dark_as_their_weights_and_unknown_ones_are_marked():
+    html = shaded_words(["what", "<b>", "cube"], np.array([0.04, 0.0, 0.64]), ["<b>"])
+    assert re.findall(r'(class="unknown")? style="--w:([\d.]+)"', html) == [("", "0.20"), ('class="unknown"', "0.00"), ("", "0.80")]
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert 'aria-label="Words read most: cube 64%, what 4%, &lt;b&gt; 0%"' in html
+
+
+@pytest.mark.parametrize("size", [(480, 320), (32, 32), (4000, 2000)])
+def test_places_are_lit_where_the_evidence_is(size):
+    picture = Image.new("RGB", size, (200, 100, 50))
+    spatial = np.zeros((16, 24), np.float32)
+    dark = np.asarray(lit_places(picture, spatial, (0, 0, 1, 1)))
+    assert dark.max() < 60
+    spatial[12, 6] = 1.0
+    lit = np.asarray(lit_places(picture, spatial, (0, 0, 1, 1)))
+    row, column = int(12.5 / 16 * lit.shape[0]), int(6.5 / 24 * lit.shape[1])
+    assert np.abs(lit[row, column].astype(int) - (200, 100, 50)).max() < 12
+    assert (lit[: max(1, lit.shape[0] // 2)] == dark[: max(1, lit.shape[0] // 2)]).all()
+
+
+@pytest.mark.parametrize("size", [(480, 320), (1, 900), (900, 1), (1, 1), (333, 3000)])
+def test_drawings_are_small_whatever_the_picture(size):
+    drawn = lit_places(Image.new("RGB", size), np.ones((16, 24), np.float32), (0, 0, 1, 1))
+    assert 1 <= min(drawn.size) <= max(drawn.size) == 300
+
+
+def test_the_border_of_a_picture_of_another_ratio_is_left_out():
+    spatial = np.zeros((16, 24), np.float32)
+    spatial[:, 4] = 1.0
+    lit = np.asarray(lit_places(Image.new("RGB", (100, 100), "white"), spatial, (1 / 6, 0, 5 / 6, 1))).mean((0, 2))
+    assert lit[: len(lit) // 20].min() > 200
+    assert lit[len(lit) // 4 :].max() < 120
+
+
+def test_a_data_uri_holds_the_picture():
+    uri = data_uri(Image.new("RGB", (30, 20), "red"))
+    kind, _, data = uri.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (30, 20)

@@ -1,0 +1,46 @@
+"""Starting the page: flags, addresses, and what stays behind."""
+
+import subprocess
+import sys
+
+import pytest
+from serving import served_page
+
+from vqa.cli import main
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--port", "0"], "--port: 0"),
+        (["--port", "70000"], "--port: 70000"),
+        (["--checkpoint", "no/such/folder"], "no/such/folder"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_flags_out_of_range(capsys, flags, complaint):
+    assert main(["app", *flags]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_port_in_use(address, checkpoint):
+    port = address.rpartition(":")[2]
+    run = subprocess.run(
+        [sys.executable, "-m", "app", "--checkpoint", checkpoint, "--port", port],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert f"--port {port}: cannot listen there" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_it_says_where_it_is_and_leaves_nothing_behind(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served_page(checkpoint, tmp_path / "log") as address:
+        folder = next(tmp_path.glob("vqa-app-*"))
+        assert folder.stat().st_mode & 0o077 == 0
+    assert address in (tmp_path / "log").read_text()
+    assert list(tmp_path.glob("vqa-app-*")) == []

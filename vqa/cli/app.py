@@ -1,0 +1,32 @@
+"""`vqa app`: the model in a web page."""
+
+import argparse
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `app`."""
+    parser = commands.add_parser(
+        "app",
+        help="ask questions in a web page",
+        description="Serve a page that answers questions about pictures and shows what each block of the model used.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
+    parser.add_argument("--share", action="store_true", help="also make a public link by Gradio's tunnel")
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.set_defaults(run=_app)
+
+
+def _app(args: argparse.Namespace) -> None:
+    from vqa.errors import InputError
+
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise InputError(f"--port: {args.port} is not between 1 and 65535")
+
+    from transformers.utils import logging
+
+    from app.server import serve
+
+    logging.disable_progress_bar()
+    serve(args.checkpoint, args.host, args.port, args.share, args.device)
