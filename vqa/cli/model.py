@@ -48,6 +48,8 @@ def _ask(args: argparse.Namespace) -> None:
 
 def _answer_text(answer: "Answer") -> str:
     lines = [f"{name:10}{p:7.1%}" for name, p in answer.top_answers]
+    if answer.pathway_weights is not None:
+        lines.append("\npathways    " + ", ".join(f"{i}: {p:.2f}" for i, p in enumerate(answer.pathway_weights, 1)))
     for k, (block, weights) in enumerate(answer.weights.items()):
         lines.append(f"\n{block.replace('_', ' ')}")
         if answer.steps is not None:

@@ -44,6 +44,7 @@ class Answer:
             predecessor's; None for a model without evidence.
         picture_box: left, top, right, bottom of the picture within the model's grid, each from 0 to 1, because
             pictures of another ratio than the model's get a border.
+        pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
     """
 
     answer: str
@@ -55,6 +56,7 @@ class Answer:
     words: list[str]
     steps: list[dict[str, Any]] | None
     picture_box: tuple[float, float, float, float]
+    pathway_weights: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
@@ -125,6 +127,7 @@ class VisualQuestionAnswerer:
             words=self.processor.token_words(question),
             steps=None if output.step_logits is None else [read_step(output, k) for k in blocks],
             picture_box=(left / size["width"], top / size["height"], right / size["width"], bottom / size["height"]),
+            pathway_weights=None if output.pathway_weights is None else output.pathway_weights[0].float().cpu().numpy(),
         )
 
 
