@@ -57,8 +57,10 @@ def make_sets(
     Raises InputError for lists of other lengths, and without a split, naming those there are.
     """
     if not splits:
-        there = sorted({split for folder in data for split in list_splits(folder)})
-        raise InputError(f"--split: say which; {data[0]} has {', '.join(there) or 'no split with questions'}")
+        there = sorted({split for place in data for split in _splits(place)})
+        raise InputError(
+            f"--split: say which{': ' if there else ', such as val'}{', '.join(there)} ({', '.join(data)})"
+        )
     lists: dict[str, Sequence] = {"--data": data, "--split": splits, "--questions": questions or [None]}
     size = max(len(values) for values in lists.values())
     for flag, values in lists.items():
@@ -160,6 +162,10 @@ def distinct_names(sources: Sequence[str]) -> list[str]:
     names = [Path(source).resolve().name.removesuffix(".jsonl") for source in sources]
     names = [source if names.count(name) > 1 else name for source, name in zip(sources, names, strict=True)]
     return [name if names.index(name) == i else f"{name} ({i + 1})" for i, name in enumerate(names)]
+
+
+def _splits(data: str) -> list[str]:
+    return [PackedDataset(data).split] if Path(data).is_file() else list_splits(data)
 
 
 def _read(path: str, table: QuestionTable) -> Predictions:
