@@ -39,7 +39,7 @@ class AskTab:
         with gr.Row(elem_classes="ask"):
             with gr.Column(scale=5, min_width=320):
                 self.picture = gr.Image(
-                    first.path,
+                    str(first.path),
                     label="Picture",
                     type="filepath",
                     sources=["upload", "clipboard"],
@@ -76,7 +76,7 @@ class AskTab:
         self._listen()
 
     def _listen(self) -> None:
-        ask = {
+        ask: dict[str, Any] = {
             "fn": self.on_ask,
             "inputs": [self.picture, self.question, self.asked],
             "outputs": [self.answer, self.blocks, self.asked, self.history],
@@ -86,7 +86,7 @@ class AskTab:
             "concurrency_id": "model",
         }
         gr.on([self.button.click, self.question.submit], **ask)
-        quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.suggestions.select(self.on_suggestion, outputs=self.question, **quick).then(**ask)
         self.gallery.select(
             self.on_example,

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -11,12 +11,35 @@ from PIL import Image
 from app.plots import Scale, data_uri, escape, lit_places, shaded_words, strip
 from vqa import Answer
 
+
+class _Kind(NamedTuple):
+    name: str
+    centre: float
+    meaning: str
+
+
+_GAMMA, _BETA = "γ", "β"  # noqa: RUF001
+
 _CHANNEL_KINDS = {
-    "film_gamma": ("FiLM γ", 1.0),
-    "film_beta": ("FiLM β", 0.0),
-    "channel_weights": ("SE weight", 0.0),
+    "film_gamma": _Kind(
+        f"FiLM {_GAMMA}",
+        1.0,
+        f"The question multiplies a channel by {_GAMMA}: orange makes it louder, blue quieter or, below zero, reverses "
+        "it.",
+    ),
+    "film_beta": _Kind(
+        f"FiLM {_BETA}",
+        0.0,
+        f"The question adds {_BETA} to a channel: orange lifts it, blue pushes it down towards silence.",
+    ),
+    "channel_weights": _Kind(
+        "SE weight",
+        0.0,
+        "Picture and question together let a channel through: full green passes all of it, blank nothing.",
+    ),
 }
-"""Kind of channel weight -> its name, and the value that leaves a channel as it is (the gate: that closes it)."""
+"""Kinds of channel weights in the order of a block's steps; `centre` is drawn blank: it leaves a channel as it is, or
+closes the gate."""
 
 _RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
 
@@ -62,25 +85,22 @@ def history_card(asked: Sequence[tuple[str, str, str]]) -> str:
 
 def blocks_section(answer: Answer, picture: Image.Image) -> str:
     """For each block its step, the places and words it picked out, and a strip for each kind of channel weight."""
-    blocks = list(answer.weights.values())
     scales = {}
-    for kind, (_, centre) in _CHANNEL_KINDS.items():
-        values = [weights[kind] for weights in blocks if weights[kind] is not None]
-        if values:
+    for kind, (_, centre, _) in _CHANNEL_KINDS.items():
+        if values := _of_kind(answer, kind):
             within = kind == "channel_weights" and max(np.abs(v).max() for v in values) <= 1
             scales[kind] = Scale(0.0, 1.0) if within else Scale.fit(values, centre)
-    cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(blocks)))
-    return (
-        '<section class="blocks"><h2>How the network got there</h2>'
-        f"{_legend(answer, scales)}{cards}</section>"
-    )
+    cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(answer.weights)))
+    return f'<section class="blocks"><h2>How the network got there</h2>{_legend(answer, scales)}{cards}</section>'
 
 
 def step_in_words(step: dict[str, Any], block: int) -> str:
     """A block's step (an entry of `Answer.steps`; `block` counts from 1) as a phrase about objects."""
     filters = step["filters"]
     kind = filters.get("shape")
-    things = " ".join([*(filters[name] for name in ("size", "color", "material") if name in filters), f"{kind or 'thing'}s"])
+    things = " ".join(
+        [*(filters[name] for name in ("size", "color", "material") if name in filters), f"{kind or 'thing'}s"]
+    )
     operation, before = step["operation"], f"what block {block - 1} picked out"
     other = max(step["reads"], key=step["reads"].get).replace("_", " ") if step["reads"] else "an earlier block"
     if operation == "none":
@@ -131,11 +151,11 @@ def _channels(weights: dict[str, np.ndarray | None], index: int, scales: dict[st
         values = weights[kind]
         if values is None:
             continue
-        name, count = _CHANNEL_KINDS[kind][0], len(values)
+        name, count = _CHANNEL_KINDS[kind].name, len(values)
         low, high = int(values.argmin()), int(values.argmax())
         extremes = f"{_number(values[low])} (channel {low}) to {_number(values[high])} (channel {high})"
         spoken.append(f"{name} from {extremes}")
-        numbers = " ".join(f"{v:.2f}" for v in values.tolist())
+        numbers = " ".join(f"{v:z.2f}" for v in values.tolist())
         rows.append(
             f'<div class="strip {kind}" data-values="{numbers}"><span>{name}</span>{strip(values, scale)}'
             f"<output>{extremes}</output></div>"
@@ -151,25 +171,20 @@ def _channels(weights: dict[str, np.ndarray | None], index: int, scales: dict[st
 
 def _legend(answer: Answer, scales: dict[str, Scale]) -> str:
     first = answer.weights["block_1"]
-    channels = next((len(first[kind]) for kind in scales if first[kind] is not None), 0)
+    channels = next((len(_of_kind(answer, kind)[0]) for kind in scales), 0)
     items = []
     if first["spatial_weights"] is not None:
         items.append(("Places", "", "Lit are the objects that a block picked out, the brighter the surer."))
     if first["word_weights"] is not None:
         items.append(("Words", _swatch("reading", "0 %", "100 %"), "The darker a word, the more a block read it."))
-    if "film_gamma" in scales:
-        text = "The question multiplies a channel by γ: orange makes it louder, blue quieter or, below zero, reverses it."
-        items.append(("FiLM γ", _swatch("diverging", *_ends(scales["film_gamma"])), text))
-    if "film_beta" in scales:
-        text = "The question adds β to a channel: orange lifts it, blue pushes it down towards silence."
-        items.append(("FiLM β", _swatch("diverging", *_ends(scales["film_beta"])), text))
-    if "channel_weights" in scales:
-        low, high = _ends(scales["channel_weights"])
-        text = "Picture and question together let a channel through: full green passes all of it, blank nothing."
-        swatch = _swatch("sequential", "0", high)
-        if any((weights["channel_weights"] < 0).any() for weights in answer.weights.values()):
-            text, swatch = f"{text[:-1]}, blue the reverse.", _swatch("signed", low, high)
-        items.append(("SE weight", swatch, text))
+    for kind, scale in scales.items():
+        name, _, meaning = _CHANNEL_KINDS[kind]
+        colors, low = "diverging", scale.centre - scale.reach
+        if kind == "channel_weights":
+            signed = min(values.min() for values in _of_kind(answer, kind)) < 0
+            colors, low = ("signed", low) if signed else ("sequential", scale.centre)
+            meaning = f"{meaning[:-1]}, blue the reverse." if signed else meaning
+        items.append((name, _swatch(colors, _number(low), _number(scale.centre + scale.reach)), meaning))
     rows = "".join(f"<div><dt>{name} {swatch}</dt><dd>{text}</dd></div>" for name, swatch, text in items)
     about = (
         f"The picture becomes {channels} channels, maps of one learned feature each, and passes through "
@@ -191,6 +206,11 @@ def _warnings(answer: Answer) -> list[str]:
     return texts
 
 
+def _of_kind(answer: Answer, kind: str) -> list[np.ndarray]:
+    found = (weights[kind] for weights in answer.weights.values())
+    return [values for values in found if values is not None]
+
+
 def _json_uri(question: str, answer: Answer) -> str:
     text = json.dumps({"question": question, **answer.to_json()}, ensure_ascii=True)
     return "data:application/json;base64," + base64.b64encode(text.encode()).decode()
@@ -200,12 +220,8 @@ def _swatch(kind: str, low: str, high: str) -> str:
     return f'<span class="swatch"><small>{low}</small><i class="{kind}"></i><small>{high}</small></span>'
 
 
-def _ends(scale: Scale) -> tuple[str, str]:
-    return _number(scale.centre - scale.reach), _number(scale.centre + scale.reach)
-
-
 def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "−") if abs(value) < 10 else f"{value:.0f}".replace("-", "−")
+    return f"{value:z.2f}".rstrip("0").rstrip(".") if abs(value) < 10 else f"{value:.0f}"
 
 
 def _percent(p: float) -> str:

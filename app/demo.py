@@ -36,7 +36,7 @@ def launch_options() -> dict[str, Any]:
         "css": (_HERE / "page.css").read_text(encoding="utf-8"),
         "allowed_paths": [str(shipped(FOLDER) / "images")],
         "max_file_size": MAX_UPLOAD,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,

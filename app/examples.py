@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqa.clevr.files import image_path, questions_path, read_questions, read_scenes, scenes_path
+from vqa.clevr.files import Question, image_path, questions_path, read_questions, read_scenes, scenes_path
 from vqa.clevr.scenes import Scene
 from vqa.resources import shipped
 
@@ -34,17 +34,12 @@ def load_examples() -> list[Example]:
     """The pictures of `data/clevr-mini` val in their order. Raises InputError where they are not installed."""
     root = shipped(FOLDER)
     scenes = read_scenes(scenes_path(root, SPLIT))
-    questions: dict[str, dict[str, str]] = {name: {} for name in scenes}
-    for question in read_questions(questions_path(root, SPLIT)):
-        of_type = questions.get(question.image_filename or "", {})
-        shortest = of_type.get(question.type or "")
-        if shortest is None or len(question.question) < len(shortest):
-            of_type[question.type or ""] = question.question
+    questions = read_questions(questions_path(root, SPLIT))
     return [
         Example(
             image_path(root, SPLIT, name),
             describe(scene),
-            tuple(questions[name][kind] for kind in _ORDER if kind in questions[name]),
+            _choose([question for question in questions if question.image_filename == name]),
         )
         for name, scene in scenes.items()
     ]
@@ -54,3 +49,13 @@ def describe(scene: Scene) -> str:
     """A scene in words, for those who cannot see its picture."""
     objects = ", ".join(f"{item.size} {item.color} {item.material} {item.shape}" for item in scene.objects)
     return f"{len(scene.objects)} objects: {objects}"
+
+
+def _choose(questions: list[Question]) -> tuple[str, ...]:
+    """One of each type: first the longest, which puts every block to work, then the shortest."""
+    chosen: list[str] = []
+    for kind in _ORDER:
+        texts = sorted((question.question for question in questions if question.type == kind), key=len)
+        if texts:
+            chosen.append(texts[0] if chosen else texts[-1])
+    return tuple(chosen)

@@ -8,7 +8,7 @@ const read = (channels, channel) => {
   const said = strips.map(strip => {
     const output = strip.querySelector("output");
     output.dataset.rest ??= output.textContent;
-    const value = strip.dataset.values.split(" ")[channel].replace("-", "−");
+    const value = strip.dataset.values.split(" ")[channel];
     output.textContent = `${value} in channel ${channel}`;
     return `${strip.firstElementChild.textContent} ${value}`;
   });

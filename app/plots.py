@@ -18,7 +18,7 @@ _FAINT = 0.04
 
 @dataclass(frozen=True)
 class Scale:
-    """How a kind of channel weight is coloured: blank at `centre`, full at `centre` - `reach` and `centre` + `reach`."""
+    """How a kind of channel weight is coloured: blank at `centre`, full from `reach` below and above it on."""
 
     centre: float
     reach: float

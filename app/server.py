@@ -18,8 +18,8 @@ def serve(
 ) -> None:
     """Load a model and serve the page until the process is interrupted or terminated; its address goes to stdout.
 
-    Visitors' pictures lie in a private folder that is gone afterwards. Raises InputError for a broken checkpoint and for
-    a host or port that cannot be had.
+    Visitors' pictures lie in a private folder that is gone afterwards. Raises InputError for a broken checkpoint and
+    for a host or port that cannot be had.
     """
     with tempfile.TemporaryDirectory(prefix="vqa-app-") as folder:
         # Gradio reads both when it is imported

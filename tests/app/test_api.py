@@ -98,11 +98,17 @@ def test_only_uploaded_files_are_read(address, log, image, question):
 def uploaded(address, name, content):
     boundary = "b0undary"
     body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
-        "Content-Type: image/png\r\n\r\n"
-    ).encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n'
+            "Content-Type: image/png\r\n\r\n"
+        ).encode()
+        + content
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
     headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    with urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/upload", body, headers), timeout=60) as reply:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{address}/gradio_api/upload", body, headers), timeout=60
+    ) as reply:
         return json.load(reply)[0]
 
 
@@ -114,7 +120,9 @@ def test_a_question_of_another_type(address, question):
     assert "expected text" in data
 
 
-@pytest.mark.parametrize("name", ["../../../../tmp/escaped.png", "a" * 300 + ".png", "<img src=x>.png", "%2e%2e%2fx.png", ".png"])
+@pytest.mark.parametrize(
+    "name", ["../../../../tmp/escaped.png", "a" * 300 + ".png", "<img src=x>.png", "%2e%2e%2fx.png", ".png"]
+)
 def test_hostile_file_names(address, name):
     path = uploaded(address, name, PICTURE.read_bytes())
     event, data = call(address, {"path": path, "orig_name": name, **META}, QUESTION)
@@ -130,7 +138,9 @@ def test_a_broken_picture_names_the_file_not_the_servers_folders(address):
     assert path.rpartition("/")[0] not in data
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", str(shipped("data/clevr-mini/questions")), "pyproject.toml"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/proc/self/environ", str(shipped("data/clevr-mini/questions")), "pyproject.toml"]
+)
 def test_nothing_else_is_served(address, path):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=60)

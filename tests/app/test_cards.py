@@ -51,7 +51,7 @@ def test_strips_carry_the_very_numbers(tmp_path):
     answer = _ask(tmp_path)
     shown = re.findall(r'class="strip (\w+)" data-values="([^"]+)"', blocks_section(answer, PICTURE))
     expected = [
-        (kind, " ".join(f"{v:.2f}" for v in weights[kind].tolist()))
+        (kind, " ".join(f"{v:z.2f}" for v in weights[kind].tolist()))
         for weights in answer.weights.values()
         for kind in ("film_gamma", "film_beta", "channel_weights")
     ]
@@ -65,11 +65,15 @@ def test_the_download_is_the_answer_as_json(tmp_path):
 
 
 def test_warnings(tmp_path):
-    answer = replace(_ask(tmp_path, question="What colour is the <i>giraffe</i> cube?"), confidence=0.4, in_domain=False)
+    answer = replace(
+        _ask(tmp_path, question="What colour is the <i>giraffe</i> cube?"), confidence=0.4, in_domain=False
+    )
     html = answer_card("?", answer)
     assert html.count("class=warning") == 3
     assert "“giraffe”" in html
-    assert answer_card("?", replace(answer, confidence=0.9, unknown_words=[], in_domain=True)).count("class=warning") == 0
+    assert (
+        answer_card("?", replace(answer, confidence=0.9, unknown_words=[], in_domain=True)).count("class=warning") == 0
+    )
 
 
 def test_nothing_a_visitor_writes_becomes_markup(tmp_path):

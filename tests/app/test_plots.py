@@ -59,7 +59,11 @@ def test_escaped_text_comes_back_as_it_was_and_opens_no_tag(text):
 
 def test_words_are_as_dark_as_their_weights_and_unknown_ones_are_marked():
     html = shaded_words(["what", "<b>", "cube"], np.array([0.04, 0.0, 0.64]), ["<b>"])
-    assert re.findall(r'(class="unknown")? style="--w:([\d.]+)"', html) == [("", "0.20"), ('class="unknown"', "0.00"), ("", "0.80")]
+    assert re.findall(r'(class="unknown")? style="--w:([\d.]+)"', html) == [
+        ("", "0.20"),
+        ('class="unknown"', "0.00"),
+        ("", "0.80"),
+    ]
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
     assert 'aria-label="Words read most: cube 64%, what 4%, &lt;b&gt; 0%"' in html
