@@ -54,7 +54,7 @@ def test_every_weight_of_the_explanation_is_returned(tiny):
     assert output.loss.shape == ()
     for name in ("film_gamma", "film_beta", "channel_weights"):
         assert [x.shape for x in output[name]] == [(3, 16)] * 3
-    assert [x.shape for x in output.word_weights] == [(3, 9)] * 3
+    assert [x.shape for x in output.word_weights] == [(3, 10)] * 3
     assert [x.shape for x in output.spatial_weights] == [(3, 8, 12)] * 3
     for gate, words, places in zip(output.channel_weights, output.word_weights, output.spatial_weights, strict=True):
         assert ((gate > 0) & (gate < 1)).all()
@@ -89,7 +89,7 @@ def test_save_and_load_give_the_same_logits(preset, tiny, tmp_path):
     again = AutoModelForVisualQuestionAnswering.from_pretrained(tmp_path)
     assert type(again) is type(model)
     assert torch.equal(_logits(model, batch), _logits(again, batch))
-    assert again.config.to_dict() == model.config.to_dict()
+    assert again.config.to_diff_dict() == model.config.to_diff_dict()
 
 
 @pytest.mark.parametrize("encoder", ["gru", "transformer"])
@@ -259,7 +259,13 @@ def test_a_text_encoder_with_pickled_weights_is_refused(bert, tiny):
 
 
 @pytest.mark.parametrize(
-    "overrides", [(), ("text_encoder=transformer",), ("vision_encoder=resnet18",), ("evidence=false", "head=attention")]
+    "overrides",
+    [
+        (),
+        pytest.param(("text_encoder=transformer",), marks=pytest.mark.slow),
+        pytest.param(("vision_encoder=resnet18",), marks=pytest.mark.slow),
+        pytest.param(("evidence=false", "head=attention"), marks=pytest.mark.slow),
+    ],
 )
 def test_it_exports_whole(overrides, tiny):
     model = _model("film-qcse", (*tiny, *overrides)).eval()

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from vqa.errors import InputError
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.presets import token_limit
 from vqa.model.processing import FilmSEProcessor
 from vqa.resources import shipped
 
@@ -82,7 +83,7 @@ def checkpoint_folder(source: str | os.PathLike | None = None) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"checkpoint {name[:200]!r}: {error}") from error
+        raise InputError(f"checkpoint {name[:200]!r}: {getattr(error, 'strerror', None) or error}") from error
     if not _HUB_ID.fullmatch(name):
         raise InputError(f"{name:.200}: no such checkpoint folder; give the folder that `vqa train --output` made")
     return _fetch(name)
@@ -171,8 +172,10 @@ def _check_weights(folder: Path, config: FilmSEConfig) -> None:
 def _load_processor(folder: Path, config: FilmSEConfig) -> FilmSEProcessor:
     try:
         processor = FilmSEProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        size = len(processor.tokenizer)
-        largest = max(processor.tokenizer.get_vocab().values(), default=0)
+        tokenizer = processor.tokenizer
+        tokenizer.model_max_length = min(tokenizer.model_max_length, token_limit(config))
+        size = len(tokenizer)
+        largest = max(tokenizer.get_vocab().values(), default=0)
     except Exception as error:
         raise _broken(folder, "processor_config.json or the tokenizer's files are missing or broken", error) from error
     if max(size - 1, largest) >= config.vocab_size:

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from vqa.clevr.language import WORDS
+from vqa.clevr.language import MAX_WORDS, WORDS
 from vqa.errors import InputError
 from vqa.model.configuration import OWN_VISION_ENCODERS, FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
@@ -115,8 +115,16 @@ def build_processor(config: FilmSEConfig, words: Sequence[str] = WORDS) -> FilmS
     if config.text_encoder in ("gru", "transformer"):
         return FilmSEProcessor(image_processor, word_tokenizer(words))
     tokenizer = _fetch(AutoTokenizer, config.text_encoder)
-    tokenizer.model_max_length = min(tokenizer.model_max_length, _positions(config.text_config or {}))
+    tokenizer.model_max_length = min(tokenizer.model_max_length, token_limit(config))
     return FilmSEProcessor(image_processor, tokenizer, clevr_words=False)
+
+
+def token_limit(config: FilmSEConfig) -> int:
+    """The most tokens of a question that the text encoder reads."""
+    if config.text_encoder in ("gru", "transformer"):
+        return MAX_WORDS
+    reserved_by_roberta = 2
+    return max(1, min(512, (config.text_config or {}).get("max_position_embeddings") or 512) - reserved_by_roberta)
 
 
 def _fetch(auto: Any, name: str, **options: Any) -> Any:
@@ -135,11 +143,6 @@ def _hugging_face_settings(name: str) -> dict[str, Any]:
     if config.is_encoder_decoder or not isinstance(getattr(config, "hidden_size", None), int):
         raise InputError(f"config.text_encoder: {name!r} ({config.model_type}) is no plain text encoder such as BERT")
     return {"text_config": config.to_dict(), "vocab_size": config.vocab_size}
-
-
-def _positions(text_config: Mapping[str, Any]) -> int:
-    """Tokens that an encoder can read; RoBERTa's kind reserves two of its positions."""
-    return max(8, min(512, text_config.get("max_position_embeddings") or 512) - 2)
 
 
 def _close(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -125,6 +125,8 @@ class FilmSEProcessor(ProcessorMixin):
             if tokenizer.eos_token is None:
                 raise InputError("tokenizer: it has no padding token; set pad_token and save it again")
             tokenizer.pad_token = tokenizer.eos_token
+        if not isinstance(tokenizer.model_max_length, int) or tokenizer.model_max_length < 1:
+            raise InputError(f"tokenizer.model_max_length: {tokenizer.model_max_length!r:.40} must be 1 or more")
         tokenizer.padding_side = tokenizer.truncation_side = "right"
         tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
         super().__init__(image_processor, tokenizer)

@@ -103,8 +103,7 @@ class TorchvisionEncoder(nn.Module):
         probe = torch.zeros(1, 3, 64, 64, device=next(self.backbone.parameters()).device)
         channels = self.backbone.eval()(probe).shape[1]
         self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
-        if self.frozen:
-            self.backbone.requires_grad_(False)
+        self.train()
 
     def load_pretrained(self, config: FilmSEConfig) -> None:
         """Load torchvision's weights `config.vision_weights`. Raises InputError where they cannot be had."""
@@ -113,10 +112,10 @@ class TorchvisionEncoder(nn.Module):
             self.backbone.load_state_dict(source.state_dict())
 
     def train(self, mode: bool = True) -> "TorchvisionEncoder":
-        """Training mode for the projection; a frozen backbone keeps its statistics."""
+        """Training mode for the projection; a frozen backbone keeps its statistics, and its weights after loading."""
         super().train(mode)
         if self.frozen:
-            self.backbone.eval()
+            self.backbone.eval().requires_grad_(False)
         return self
 
     def forward(self, pixel_values: Tensor) -> Tensor:
