@@ -6,6 +6,7 @@ With `config.evidence` each block also marks the objects it found; see `vqa.mode
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from vqa.layers import FiLM
-from vqa.layers.film import film_norm_relu
+from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.evidence import Evidence, SceneHead, SceneMaps, StepClassifier
 from vqa.model.gates import MECHANISMS
@@ -66,11 +67,13 @@ class FilmSEBlock(nn.Module):
     def __init__(self, config: FilmSEConfig, in_channels: int, condition_dim: int) -> None:
         super().__init__()
         width = config.width
-        self.placement, self.mechanism = config.film_placement, MECHANISMS[config.channel_attention]
+        self.placement = cast(Placement, config.film_placement)
+        self.mechanism = MECHANISMS[config.channel_attention]
         self.reduce = nn.Conv2d(in_channels, width, 1)
         self.conv = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width, affine=not config.film)
-        self.film = FiLM(condition_dim, width, gamma=config.film_gamma, beta=config.film_beta) if config.film else None
+        gamma, beta = cast(Gamma, config.film_gamma), cast(Beta, config.film_beta)
+        self.film = FiLM(condition_dim, width, gamma=gamma, beta=beta) if config.film else None
         self.gate = self.mechanism.build(config)
 
     def forward(
@@ -146,7 +149,8 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         """
         if input_ids is None or (pixel_values is None) == (image_features is None):
             raise ValueError("give input_ids, and one of pixel_values and image_features")
-        features = self.encode_images(pixel_values) if image_features is None else image_features
+        features = self.encode_images(pixel_values) if pixel_values is not None else image_features
+        assert features is not None
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if image_index is None and features.shape[0] != input_ids.shape[0]:
@@ -160,19 +164,21 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         grid = scene.per_question(image_index) if scene is not None else None
         x = features if image_index is None else features.index_select(0, image_index)
         coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
-        gammas, betas, gates, maps, evidence_logits, pointers = [], [], [], [], [], []
+        gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []
+        maps: list[Tensor] = []
         for k, block in enumerate(self.blocks):
             inputs, condition = [x, coords], views[:, k]
-            if self.evidence is not None:
-                extra, condition, pointer = self.evidence[k].read(grid, maps, views[:, k])
+            evidence = cast(Evidence, self.evidence[k]) if self.evidence is not None else None
+            if evidence is not None and grid is not None:
+                extra, condition, pointer = evidence.read(grid, maps, views[:, k])
                 inputs.append(extra.to(x.dtype))
                 pointers.append(pointer)
             x, gamma, beta, gate = block(torch.cat(inputs, 1), condition, views[:, k])
             gammas.append(gamma)
             betas.append(beta)
             gates.append(gate)
-            if self.evidence is not None:
-                logits, marked = self.evidence[k].mark(x, condition, grid)
+            if evidence is not None and grid is not None:
+                logits, marked = evidence.mark(x, condition, grid)
                 evidence_logits.append(logits)
                 maps.append(marked)
         answers, pointer, pathway_weights = self.head(x, views[:, -1], grid, maps)
