@@ -1,0 +1,1 @@
+"""The web page: `vqa app`, or `python -m app`."""

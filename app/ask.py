@@ -82,6 +82,7 @@ class AskTab:
             "outputs": [self.answer, self.blocks, self.asked, self.history],
             "preprocess": False,
             "show_progress": "minimal",
+            "trigger_mode": "always_last",
             "api_visibility": "private",
             "concurrency_id": "model",
         }
@@ -110,7 +111,8 @@ class AskTab:
             answer = self.answerer.ask(picture, question)
         except InputError as error:
             return message_card(str(error)), "", asked, history_card(asked)
-        asked = [*asked, (upload_name(file), question, answer.answer)][-MAX_HISTORY:]
+        entry = (upload_name(file), question, answer.answer)
+        asked = [*(old for old in asked if old != entry), entry][-MAX_HISTORY:]
         return answer_card(question, answer), blocks_section(answer, picture), asked, history_card(asked)
 
     def on_suggestion(self, event: gr.EventData) -> str:

@@ -225,4 +225,4 @@ def _number(value: float) -> str:
 
 
 def _percent(p: float) -> str:
-    return "under 1 %" if 0 < p < 0.01 else "over 99 %" if 0.99 < p < 1 else f"{p:.0%}".replace("%", " %")
+    return "under 1 %" if p < 0.005 else "over 99 %" if p > 0.995 else f"{p:.0%}".replace("%", " %")

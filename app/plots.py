@@ -12,7 +12,7 @@ from PIL import Image
 
 _LIT_SIZE = (300, 200)
 _DIMMED = 0.42
-_SPREAD = 1.1
+_SPREAD = 1.3
 _FAINT = 0.04
 
 
@@ -84,9 +84,8 @@ def lit_places(picture: Image.Image, spatial: np.ndarray, box: tuple[float, floa
     y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
     light = np.zeros((height, width))
     for row, column in np.argwhere(spatial > _FAINT):
-        across = np.exp(-(((x - column) / _SPREAD) ** 4) / 2)
-        down = np.exp(-(((y - row) / _SPREAD) ** 4) / 2)
-        light = np.maximum(light, spatial[row, column] * down[:, None] * across)
+        distance = ((x - column) ** 2 + ((y - row) ** 2)[:, None]) / _SPREAD**2
+        light = np.maximum(light, spatial[row, column] * np.exp(-(distance**2) / 2))
     pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=float)
     gray = pixels.mean(2, keepdims=True) * _DIMMED
     return Image.fromarray((gray + (pixels - gray) * light[..., None]).round().astype(np.uint8))

@@ -11,15 +11,15 @@ from serving import browser, find_chromium, served_page
 
 from app.examples import load_examples
 
-SIZE = (1280, 1240)
-EXAMPLE, QUESTION = 3, 0
+SIZE = (1280, 1370)
+EXAMPLE = 0
 MAX_BYTES = 300_000
 
 
 def take_screenshot(checkpoint: Path | None, out: Path) -> None:
     """Ask about a shipped picture on the real page and save what a desktop shows, as a PNG under `MAX_BYTES`."""
     executable = find_chromium()
-    question = load_examples()[EXAMPLE].questions[QUESTION]
+    question = load_examples()[EXAMPLE].questions[0]
     with (
         tempfile.TemporaryDirectory() as folder,
         served_page(checkpoint, Path(folder, "log")) as address,
@@ -28,17 +28,22 @@ def take_screenshot(checkpoint: Path | None, out: Path) -> None:
         page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
         page.goto(address)
         page.locator("#gallery button").nth(EXAMPLE).click()
-        page.locator("#suggestions button").nth(QUESTION).click()
+        page.locator("#suggestions button", has_text=question).click()
         page.locator("#answer .asked", has_text=question).wait_for()
         page.locator("#picture img").evaluate("image => image.decode()")
         page.wait_for_timeout(500)
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    for colors in (None, 256, 128, 64):
-        buffer = io.BytesIO()
-        (shot if colors is None else shot.quantize(colors)).save(buffer, "PNG", optimize=True)
-        if buffer.tell() < MAX_BYTES:
-            break
-    out.write_bytes(buffer.getvalue())
+    data = _png(shot)
+    while len(data) > MAX_BYTES:
+        shot = shot.resize((shot.width * 9 // 10, shot.height * 9 // 10), Image.Resampling.LANCZOS)
+        data = _png(shot)
+    out.write_bytes(data)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

@@ -145,3 +145,10 @@ def test_nothing_else_is_served(address, path):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{address}/gradio_api/file={path}", timeout=60)
     assert error.value.code in (403, 404)
+
+
+def test_no_list_of_uploads_is_served(address):
+    path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+    for folder in (path.rpartition("/")[0], path.rsplit("/", 2)[0]):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{address}/gradio_api/file={folder}", timeout=60)

@@ -90,6 +90,13 @@ def test_examples_and_suggestions(open_page):
     assert history[0].startswith("How many cubes are there?")
 
 
+def test_a_question_asked_while_another_is_answered_is_answered_too(open_page):
+    page = open_page()
+    for question in ("How many cubes are there?", "Is there a red cube?", "What color is the sphere?"):
+        ask(page, question)
+    answered(page, "What color is the sphere?")
+
+
 def test_a_pasted_picture(open_page, address):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
