@@ -29,13 +29,18 @@ def channel_entropy(weights: Tensor) -> Tensor:
     return (p * p.clamp_min(torch.finfo(p.dtype).tiny).log().neg()).sum(dim=1)
 
 
+def entropy_penalties(weights: Tensor, floor: float = ENTROPY_FLOOR) -> Tensor:
+    """relu(floor * ln C - H) of each sample: (B,) for channel weights (B, C). Raises ValueError unless they are so."""
+    entropy = channel_entropy(weights)
+    return torch.relu(floor * math.log(weights.shape[1]) - entropy)
+
+
 def entropy_penalty(weights: Tensor, strength: float = 1.0, floor: float = ENTROPY_FLOOR) -> Tensor:
     """strength * mean(relu(floor * ln C - H)): a scalar loss for channel weights (B, C), zero while no sample is below.
 
     Raises ValueError unless `weights` is (B, C).
     """
-    entropy = channel_entropy(weights)
-    return strength * torch.relu(floor * math.log(weights.shape[1]) - entropy).mean()
+    return strength * entropy_penalties(weights, floor).mean()
 
 
 class GateStatistics(NamedTuple):

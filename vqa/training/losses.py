@@ -1,4 +1,4 @@
-"""Losses: the answer's cross-entropy, and those that scenes and programs add.
+"""Losses: the answer's cross-entropy, those that scenes and programs add, and the guard of the channel weights.
 
 Each is a sum and the number of things it sums over, so that processes of different load can share one mean.
 """
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqa.layers.entropy import entropy_penalties, gate_statistics
 from vqa.model.evidence import ATTRIBUTE_SIZES, STEP_SIZES
 from vqa.model.modeling import FilmSEOutput
 from vqa.training.targets import SceneTarget, StepTarget
@@ -23,8 +24,9 @@ WEIGHTS = {
     "evidence": 3.0,
     "steps": 1.0,
     "pointers": 0.5,
+    "entropy": 0.0,
 }
-"""Default weight of each loss in the total."""
+"""Default weight of each loss in the total; `entropy` is the guard of the channel weights, off by default."""
 
 
 class Loss(NamedTuple):
@@ -125,12 +127,30 @@ def program_losses(
     operation = steps.operation.masked_fill(nothing, -100)
     filters = steps.filters.masked_fill(nothing[..., None], -100)
     parts = output.step_logits.split(STEP_SIZES, -1)
+    pointers = steps.pointers[:, : output.pointer_logits.shape[1]]  # a head that reads no evidence points at none
     language = [_cross_entropy(parts[0], operation)]
     language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
     return {
         "evidence": Loss((marks * supervised).sum(), supervised.sum()),
         "steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number),
-        "pointers": _cross_entropy(output.pointer_logits, steps.pointers.masked_fill(nothing, -100)),
+        "pointers": _cross_entropy(output.pointer_logits, pointers.masked_fill(nothing, -100)),
+    }
+
+
+def entropy_loss(output: FilmSEOutput, labels: Tensor) -> dict[str, Loss]:
+    """The channel-entropy guard of every block's gate, for the questions whose labels (B,) are not -100."""
+    assert output.channel_weights is not None
+    asked = labels != -100
+    penalties = [entropy_penalties(weights)[asked].sum() for weights in output.channel_weights]
+    return {"entropy": Loss(torch.stack(penalties).sum(), asked.sum() * len(penalties))}
+
+
+def gate_values(gates: Sequence[Tensor]) -> dict[str, float]:
+    """What to log of each block's channel weights (B, C): "block_1/entropy" and so on, see `GateStatistics`."""
+    return {
+        f"block_{k}/{name}": value.item()
+        for k, weights in enumerate(gates, 1)
+        for name, value in gate_statistics(weights)._asdict().items()
     }
 
 

@@ -41,6 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.0, 0.9),
     "epochs": (1, 1_000_000),
     "max_minutes": (0.001, 1_000_000),
+    "max_presentations": (1, 1_000_000_000),
     "batch_size": (1, 1_000_000),
     "questions_per_image": (1, 1_000),
     "learning_rate": (0.0, 10.0),
@@ -49,9 +50,17 @@ _RANGES: dict[str, tuple[float, float]] = {
     "clip_norm": (0.0, 1e9),
     "ema": (0.0, 0.999999),
     "augment": (0.0, 1.0),
+    "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
+    "evaluate_presentations": (1, 1_000_000_000),
+}
+
+_FREE = {
+    *("data", "output", "resume", "trackers"),
+    *("epochs", "max_minutes", "max_presentations"),
+    *("save_minutes", "evaluate_minutes", "evaluate_presentations"),
 }
 
 
@@ -73,6 +82,7 @@ class TrainingOptions:
     resume: bool = False
     epochs: int | None = None
     max_minutes: float | None = None
+    max_presentations: int | None = None
     batch_size: int = None  # type: ignore[assignment]
     questions_per_image: int = None  # type: ignore[assignment]
     learning_rate: float = None  # type: ignore[assignment]
@@ -89,6 +99,7 @@ class TrainingOptions:
     seed: int = 0
     save_minutes: float = 5.0
     evaluate_minutes: float = 5.0
+    evaluate_presentations: int | None = None
     trackers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,9 +113,11 @@ class TrainingOptions:
                 raise InputError(f"--{flag} {value:g}: must lie from {low:g} to {high:g}")
         if self.supervision not in SUPERVISION:
             raise InputError(f"--supervision {self.supervision}: must be one of {', '.join(SUPERVISION)}")
-        for name in self.loss_weights:
+        for name, value in self.loss_weights.items():
             if name not in WEIGHTS:
                 raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(WEIGHTS)}")
+            if not 0 <= value <= 1e6:
+                raise InputError(f"--loss-weight {name}={value:g}: must lie from 0 to 1e+06")
         for name in self.trackers:
             if find_spec(name) is None:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
@@ -112,7 +125,7 @@ class TrainingOptions:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
         if self.batch_size < self.questions_per_image:
             self.questions_per_image = self.batch_size
-        if self.epochs is None and self.max_minutes is None:
+        if self.epochs is None and self.max_minutes is None and self.max_presentations is None:
             self.epochs = 10
 
     @property
@@ -132,8 +145,7 @@ class TrainingOptions:
 
     def run_identity(self) -> dict[str, Any]:
         """What must not change when a run is resumed: all that decides the weights, but how long it lasts."""
-        free = {"output", "resume", "save_minutes", "evaluate_minutes", "trackers", "max_minutes", "epochs", "data"}
-        return {name: value for name, value in asdict(self).items() if name not in free}
+        return {name: value for name, value in asdict(self).items() if name not in _FREE}
 
     @property
     def folder(self) -> Path:
