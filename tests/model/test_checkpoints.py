@@ -80,6 +80,16 @@ def test_the_shipped_checkpoint_is_the_default():
     assert processor.check_question("What color is the cube?") == []
 
 
+def test_a_hub_id_is_read_from_the_cache_without_network(folder, tmp_path, monkeypatch):
+    repository = tmp_path / "hub" / "models--owner--name"
+    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    model, _ = load_checkpoint("owner/name", "cpu")
+    assert torch.equal(_logits(model), _logits(load_checkpoint(folder, "cpu")[0]))
+
+
 def test_missing_parts_are_named(folder):
     weights = folder / "model.safetensors"
     kept = weights.read_bytes()

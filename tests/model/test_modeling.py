@@ -258,14 +258,9 @@ def test_a_text_encoder_with_pickled_weights_is_refused(bert, tiny):
         _model("film-qcse", (*tiny, f"text_encoder={bert}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "overrides",
-    [
-        (),
-        pytest.param(("text_encoder=transformer",), marks=pytest.mark.slow),
-        pytest.param(("vision_encoder=resnet18",), marks=pytest.mark.slow),
-        pytest.param(("evidence=false", "head=attention"), marks=pytest.mark.slow),
-    ],
+    "overrides", [("text_encoder=transformer",), ("vision_encoder=resnet18",), ("evidence=false", "head=attention")]
 )
 def test_it_exports_whole(overrides, tiny):
     model = _model("film-qcse", (*tiny, *overrides)).eval()

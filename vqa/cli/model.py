@@ -54,8 +54,8 @@ def _answer_text(answer: "Answer") -> str:
         lines.append(f"\n{block.replace('_', ' ')}")
         if answer.steps is not None:
             step = answer.steps[k]
-            filters = " ".join(step["filters"].values())
-            lines.append(f"  step      {step['operation']} {filters} ({step['probability']:.0%})")
+            does = " ".join([step["operation"], *step["filters"].values()])
+            lines.append(f"  step      {'not needed' if does == 'none' else does} ({step['probability']:.0%})")
         words, gate, gamma = weights["word_weights"], weights["channel_weights"], weights["film_gamma"]
         if words is not None:
             most = sorted(zip(words, answer.words, strict=True), reverse=True)[:3]
