@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +17,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from vqa.clevr.archives import check_structure, require_space, unpack
+from vqa.clevr.files import lock_folder
 from vqa.errors import InputError
 
 _CHUNK = 1 << 20
@@ -350,19 +351,10 @@ def _check_folder(archive: Archive, folder: Path) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold `out` alone: two downloads into one folder would write the same partial files. No lock on Windows."""
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(out, os.O_RDONLY)
-    try:
+    """Hold `out` alone: two downloads into one folder would write the same partial files."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(lock_folder(out))
         except BlockingIOError as error:
             raise InputError(f"{out}: another download into this folder is under way: wait for it") from error
         yield
-    finally:
-        os.close(handle)

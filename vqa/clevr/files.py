@@ -239,6 +239,26 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[int | None]:
+    """Hold a folder (made) alone on this machine until the block ends, and any child that inherits the lock's handle.
+
+    Gives that handle; None on Windows, where there is no lock. Raises BlockingIOError where another holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Mapping[str, Any] | None) -> int:
     import orjson
 
