@@ -51,6 +51,7 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
         "(default: type; the files have all)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="bootstrap resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
     _add_running(parser)
@@ -100,8 +101,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise InputError(f"--seed: must be at least 0, got {args.seed}")
     running = _running(args)
-    if args.json:
-        check_writable(args.json)
+    for path in filter(None, (args.json, args.html)):
+        check_writable(path)
     report = evaluate(
         make_sets(args.data, args.split, args.questions),
         args.checkpoint or ([] if args.predictions else [None]),
@@ -115,6 +116,11 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.json:
         with atomic_write(args.json) as file:
             file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    if args.html:
+        from vqa.evaluation.report_html import html_report
+
+        with atomic_write(args.html) as file:
+            file.write(html_report(report).encode())
 
 
 def _predict(args: argparse.Namespace) -> None:

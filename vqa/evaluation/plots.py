@@ -1,0 +1,100 @@
+"""Drawings of a report: curves and calibration by matplotlib, intervals as small SVGs that stand in table rows."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vqa.evaluation.questions import BREAKDOWNS
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Told apart by colour-blind readers too (Okabe and Ito 2008)."""
+
+_WIDTH, _ROW, _EDGE = 260, 9, 6
+
+
+def color(place: int) -> str:
+    """The colour of the model in this place."""
+    return _COLORS[place % len(_COLORS)]
+
+
+def intervals(rows: Sequence[Mapping[str, Any]]) -> str:
+    """SVG: each model's accuracy as a dot on its interval, from 0 to 100 %."""
+    height = _ROW * (len(rows) + 1)
+    marks = [f'<path d="M{_place(x)} 0V{height}" stroke="#e3e5e8"/>' for x in (0, 0.25, 0.5, 0.75, 1)]
+    for i, row in enumerate(rows):
+        y, shade = _ROW * (i + 1), color(i)
+        marks.append(f'<path d="M{_place(row["low"])} {y}H{_place(row["high"])}" stroke="{shade}" stroke-width="2"/>')
+        marks.append(f'<circle cx="{_place(row["value"])}" cy="{y}" r="3.5" fill="{shade}"/>')
+    return f'<svg width="{_WIDTH}" height="{height}" aria-hidden="true">{"".join(marks)}</svg>'
+
+
+def axis() -> str:
+    """SVG: the numbers over a column of `intervals`."""
+    marks = (
+        f'<text x="{_place(x)}" y="12" text-anchor="{anchor}" font-size="11">{100 * x:.0f}</text>'
+        for x, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
+    )
+    return f'<svg width="{_WIDTH}" height="14" aria-hidden="true">{"".join(marks)}</svg>'
+
+
+def curves(models: Sequence[Mapping[str, Any]], key: str) -> str:
+    """A data URL: accuracy with intervals over a breakdown whose labels are numbers."""
+    figure, axes = _figure(BREAKDOWNS[key], "accuracy, %", len(models))
+    for i, model in enumerate(models):
+        rows = [row for row in model["breakdowns"][key] if row["label"].isdigit()]
+        x = [int(row["label"]) for row in rows]
+        middle, low, high = ([100 * row[name] for row in rows] for name in ("value", "low", "high"))
+        axes.fill_between(x, low, high, color=color(i), alpha=0.15, linewidth=0)
+        axes.plot(x, middle, "o-", color=color(i), markersize=4, label=_label(model["name"]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(0, 102)
+    return _data_url(figure, len(models))
+
+
+def reliability(models: Sequence[Mapping[str, Any]]) -> str:
+    """A data URL: accuracy over confidence in bins; larger dots hold more questions (Guo et al. 2017, figure 1)."""
+    figure, axes = _figure("confidence, %", "accuracy, %", len(models))
+    axes.plot([0, 100], [0, 100], "--", color="#9aa1a9", linewidth=1)
+    for i, model in enumerate(models):
+        if model["calibration"]:
+            counts, confidence, accuracy = zip(*model["calibration"]["bins"], strict=True)
+            x, y = ([100 * value for value in values] for values in (confidence, accuracy))
+            axes.plot(x, y, color=color(i), linewidth=1, label=_label(model["name"]))
+            axes.scatter(x, y, [8 + 120 * count / sum(counts) for count in counts], color=color(i))
+    axes.set_xlim(0, 102)
+    axes.set_ylim(0, 102)
+    return _data_url(figure, len(models))
+
+
+def _figure(x: str, y: str, models: int) -> tuple[Figure, Axes]:
+    figure = Figure((5.2, 3.4 + 0.2 * (models > 1)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(color="#e3e5e8", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _data_url(figure: Figure, models: int) -> str:
+    if models > 1:
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
+    file = io.BytesIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "vqa"}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _label(name: str) -> str:
+    """A name that matplotlib neither hides nor reads as mathematics."""
+    return name.replace("$", r"\$").lstrip("_") or "model"
+
+
+def _place(share: float) -> str:
+    return f"{_EDGE + share * (_WIDTH - 2 * _EDGE):.1f}"
