@@ -91,6 +91,23 @@ def test_several_sets_in_one_report(run, clevr_folder, tiny_checkpoint):
     assert report["intervals"]["seed"] == 5
 
 
+def test_checkpoints_with_other_answers_are_scored_by_their_words(run, clevr_folder, tiny_checkpoint):
+    folder = shutil.copytree(tiny_checkpoint, "german")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {i: {"yes": "ja", "no": "nein"}.get(name, name) for i, name in config["id2label"].items()}
+    config["label2id"] = {name: int(i) for i, name in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    status, out, _ = run(
+        *("evaluate", "--data", clevr_folder, "--split", "val", "--checkpoint", tiny_checkpoint, folder),
+        *("--json", "report.json"),
+    )
+    assert status == 0
+    ours, german = json.loads(Path("report.json").read_text())["sets"][0]["models"]
+    assert ours["unknown_answers"]["questions"] == 0
+    assert german["unknown_answers"] == {"questions": 12, "answers": {"no": 8, "yes": 4}}
+    assert "german: 12 questions with answers (no (8), yes (4)) that it cannot give" in out
+
+
 def test_two_runs_give_the_same_bytes(run, clevr_folder, tiny_checkpoint):
     for name in ("one", "two"):
         command = ("evaluate", "--data", clevr_folder, "--split", "val", "--checkpoint", tiny_checkpoint)

@@ -96,6 +96,18 @@ def test_intervals_are_drawn_where_they_lie(report):
     assert dots == ["130.0", "6.0"]
 
 
+def test_the_scale_widens_where_models_are_good():
+    from vqa.evaluation.plots import axis, intervals, start
+
+    good = {"value": 0.95, "low": 0.9, "high": 1.0, "pictures": 100}
+    few = {"value": 0.5, "low": 0.2, "high": 0.8, "pictures": 3}
+    assert start([[good, few]]) == 0.9
+    assert start([[good], [{**good, "low": 0.79}]]) == 0.5
+    assert start([[few]]) == 0
+    assert re.findall(r">([\d.]+)<", axis(0.9)) == ["90", "92.5", "95", "97.5", "100"]
+    assert re.findall(r'cx="([\d.]+)"', intervals([good, few], 0.9)) == ["130.0", "6.0"]
+
+
 def test_same_report_same_page(report):
     assert html_report(report) == html_report(report)
 

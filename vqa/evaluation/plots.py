@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -16,6 +16,7 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
 
 _WIDTH, _ROW, _EDGE = 260, 9, 6
+_FEW = 10
 
 
 def color(place: int) -> str:
@@ -23,22 +24,31 @@ def color(place: int) -> str:
     return _COLORS[place % len(_COLORS)]
 
 
-def intervals(rows: Sequence[Mapping[str, Any]]) -> str:
-    """SVG: each model's accuracy as a dot on its interval, from 0 to 100 %."""
+def start(columns: Iterable[Sequence[Mapping[str, Any]]]) -> float:
+    """Where the scale of a table's intervals begins, so that what can be told apart is: 0, 0.5, 0.8 or 0.9."""
+    lowest = min((row["low"] for rows in columns for row in rows if row["pictures"] >= _FEW), default=0)
+    return max(edge for edge in (0, 0.5, 0.8, 0.9) if edge <= lowest)
+
+
+def intervals(rows: Sequence[Mapping[str, Any]], start: float = 0) -> str:
+    """SVG: each model's accuracy as a dot on its interval, from `start` to 1; what lies below stands at the edge."""
     height = _ROW * (len(rows) + 1)
-    marks = [f'<path d="M{_place(x)} 0V{height}" stroke="#e3e5e8"/>' for x in (0, 0.25, 0.5, 0.75, 1)]
+    marks = [f'<path d="M{_place(x / 4)} 0V{height}" stroke="#e3e5e8"/>' for x in range(5)]
     for i, row in enumerate(rows):
         y, shade = _ROW * (i + 1), color(i)
-        marks.append(f'<path d="M{_place(row["low"])} {y}H{_place(row["high"])}" stroke="{shade}" stroke-width="2"/>')
-        marks.append(f'<circle cx="{_place(row["value"])}" cy="{y}" r="3.5" fill="{shade}"/>')
+        low, middle, high = (_place((max(start, row[name]) - start) / (1 - start)) for name in ("low", "value", "high"))
+        marks.append(f'<path d="M{low} {y}H{high}" stroke="{shade}" stroke-width="2"/>')
+        marks.append(f'<circle cx="{middle}" cy="{y}" r="3.5" fill="{shade}"/>')
     return f'<svg width="{_WIDTH}" height="{height}" aria-hidden="true">{"".join(marks)}</svg>'
 
 
-def axis() -> str:
+def axis(start: float = 0) -> str:
     """SVG: the numbers over a column of `intervals`."""
+    anchors = ("start", "middle", "middle", "middle", "end")
+    numbers = (100 * start + 25 * i * (1 - start) for i in range(5))
     marks = (
-        f'<text x="{_place(x)}" y="12" text-anchor="{anchor}" font-size="11">{100 * x:.0f}</text>'
-        for x, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
+        f'<text x="{_place(i / 4)}" y="12" text-anchor="{anchor}" font-size="11">{number:g}</text>'
+        for i, (anchor, number) in enumerate(zip(anchors, numbers, strict=True))
     )
     return f'<svg width="{_WIDTH}" height="14" aria-hidden="true">{"".join(marks)}</svg>'
 

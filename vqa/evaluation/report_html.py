@@ -79,8 +79,9 @@ def _set(entry: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _accuracies(models: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[Mapping[str, Any]]], said: str) -> str:
+    start = plots.start(columns)
     names = "".join(f"<th>{_key(i)}{_text(model['name'])}</th>" for i, model in enumerate(models))
-    lines = [f"<tr><th></th><th>questions</th>{names}<th>{plots.axis()}</th></tr>"]
+    lines = [f"<tr><th></th><th>questions</th>{names}<th>{plots.axis(start)}</th></tr>"]
     for rows in zip(*columns, strict=True):
         cells = "".join(
             f"<td>{100 * row['value']:.1f} <small>[{100 * row['low']:.1f}, {100 * row['high']:.1f}]</small></td>"
@@ -88,7 +89,7 @@ def _accuracies(models: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[
         )
         lines.append(
             f"<tr><td>{_text(rows[0]['label'])}</td><td>{rows[0]['questions']:,}</td>{cells}"
-            f"<td>{plots.intervals(rows)}</td></tr>"
+            f"<td>{plots.intervals(rows, start)}</td></tr>"
         )
     note = f'<p class="soft">{_text(said)}</p>' if said else ""
     return f'<div class="wide"><table>{"".join(lines)}</table></div>{note}'
