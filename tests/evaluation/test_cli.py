@@ -92,7 +92,7 @@ def test_several_sets_in_one_report(run, clevr_folder, tiny_checkpoint):
 
 
 def test_checkpoints_with_other_answers_are_scored_by_their_words(run, clevr_folder, tiny_checkpoint):
-    folder = shutil.copytree(tiny_checkpoint, "german")
+    folder = Path(shutil.copytree(tiny_checkpoint, "german"))
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = {i: {"yes": "ja", "no": "nein"}.get(name, name) for i, name in config["id2label"].items()}
     config["label2id"] = {name: int(i) for i, name in config["id2label"].items()}
