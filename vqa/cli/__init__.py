@@ -16,6 +16,7 @@ using a model
 
 training and measuring
   train        train on a CLEVR folder
+  ablate       train variants on equal terms and compare them
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
   report       accuracy table from the reports beside a checkpoint
@@ -28,7 +29,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import app, benchmark, data, evaluation, model, report, train
+    from vqa.cli import ablate, app, benchmark, data, evaluation, model, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.register(commands)
     app.register(commands)
     train.register(commands)
+    ablate.register(commands)
     evaluation.register(commands)
     report.register(commands)
     data.register(commands)

@@ -13,6 +13,65 @@ def register(commands: argparse._SubParsersAction) -> None:
         description="Train on CLEVR. Ctrl-C saves the run; --resume goes on with it. Defaults in brackets are those of "
         "our presets; film has the paper's. On several GPUs or hosts: `accelerate launch -m vqa train ...`.",
     )
+    add_data(parser)
+    model = parser.add_argument_group("model")
+    model.add_argument("--preset", default="film-qcse", help="film-qcse, film-base, film or qcse (default: film-qcse)")
+    model.add_argument(
+        "--set",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="change the preset, as in reduction=4",
+    )
+    model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--output",
+        default="runs/film-qcse",
+        metavar="DIR",
+        help="folder of the run and its checkpoint (default: runs/film-qcse)",
+    )
+    run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    run.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the pictures (default: 10, or until another end)"
+    )
+    run.add_argument(
+        "--max-minutes", type=float, metavar="M", help="end after M minutes of steps; the schedule fits them"
+    )
+    run.add_argument(
+        "--max-presentations", type=int, metavar="N", help="end after N questions, repeats counted; the schedule fits"
+    )
+    run.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
+    run.add_argument(
+        "--save-minutes", type=float, default=5.0, metavar="M", help="save the run every M minutes (default: 5)"
+    )
+    run.add_argument(
+        "--evaluate-minutes",
+        type=float,
+        default=5.0,
+        metavar="M",
+        help="measure held-out accuracy every M minutes (default: 5)",
+    )
+    run.add_argument(
+        "--evaluate-presentations", type=int, metavar="N", help="measure it after every N question presentations too"
+    )
+    run.add_argument(
+        "--tracker",
+        dest="trackers",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=["tensorboard", "trackio"],
+        help="log there too (extra `trackers`)",
+    )
+    add_learning(parser)
+    parser.set_defaults(run=_train)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is trained on."""
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data", required=True, metavar="DIR", help="CLEVR folder, packed file, exported folder or hub name"
@@ -36,63 +95,10 @@ def register(commands: argparse._SubParsersAction) -> None:
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
     )
-    model = parser.add_argument_group("model")
-    model.add_argument("--preset", default="film-qcse", help="film-qcse, film-base, film or qcse (default: film-qcse)")
-    model.add_argument(
-        "--set",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="key=value",
-        help="change the preset, as in reduction=4",
-    )
-    model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--output",
-        default="runs/film-qcse",
-        metavar="DIR",
-        help="folder of the run and its checkpoint (default: runs/film-qcse)",
-    )
-    run.add_argument("--resume", action="store_true", help="go on with the run in --output")
-    run.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the pictures (default: 10, or until --max-minutes)"
-    )
-    run.add_argument("--max-minutes", type=float, metavar="M", help="end after M minutes; the schedule fits them")
-    run.add_argument("--batch-size", type=int, metavar="N", help="questions a step, over all processes (default: 128)")
-    run.add_argument(
-        "--questions-per-image",
-        type=int,
-        metavar="N",
-        help="questions about each picture of a batch (default: 8)",
-    )
-    run.add_argument(
-        "--mixed-precision",
-        choices=["auto", "no", "bf16", "fp16"],
-        default="auto",
-        help="auto is bf16 where it measures faster (default: auto)",
-    )
-    run.add_argument("--seed", type=int, default=0, help="decides weights, order and augmentation (default: 0)")
-    run.add_argument(
-        "--save-minutes", type=float, default=5.0, metavar="M", help="save the run every M minutes (default: 5)"
-    )
-    run.add_argument(
-        "--evaluate-minutes",
-        type=float,
-        default=5.0,
-        metavar="M",
-        help="measure held-out accuracy every M minutes (default: 5)",
-    )
-    run.add_argument(
-        "--tracker",
-        dest="trackers",
-        nargs="+",
-        action="extend",
-        default=[],
-        choices=["tensorboard", "trackio"],
-        help="log there too (extra `trackers`)",
-    )
+
+
+def add_learning(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how."""
     learning = parser.add_argument_group("learning")
     learning.add_argument(
         "--supervision",
@@ -123,7 +129,21 @@ def register(commands: argparse._SubParsersAction) -> None:
         "--ema", type=float, metavar="X", help="decay of the weights' moving average (default: 0.998)"
     )
     learning.add_argument("--freeze-norm", action="store_true", help="keep normalisation in evaluation mode")
-    parser.set_defaults(run=_train)
+    learning.add_argument(
+        "--batch-size", type=int, metavar="N", help="questions a step, over all processes (default: 128)"
+    )
+    learning.add_argument(
+        "--questions-per-image",
+        type=int,
+        metavar="N",
+        help="questions about each picture of a batch (default: 8)",
+    )
+    learning.add_argument(
+        "--mixed-precision",
+        choices=["auto", "no", "bf16", "fp16"],
+        default="auto",
+        help="auto is bf16 where it measures faster (default: auto)",
+    )
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -134,23 +154,31 @@ def _train(args: argparse.Namespace) -> None:
     from vqa.training.options import TrainingOptions
 
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
-    given["loss_weights"] = _weights(args.loss_weights)
+    given["loss_weights"] = parse_weights(args.loss_weights)
     disable_progress_bar()
     trainer = Trainer(TrainingOptions(**given), shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = trainer.run()
     except KeyboardInterrupt:
-        print(f"vqa: saved; go on with --resume --output {args.output}", file=sys.stderr)
+        if trainer.accelerator.is_main_process:
+            print(f"vqa: saved; go on with: {_resuming(sys.argv[1:])}", file=sys.stderr)
         raise
     if trainer.accelerator.is_main_process:
         plot_curve(folder)
-        print(
-            f"{folder}: held-out accuracy {trainer.progress.best:.2%} "
-            f"after {trainer.progress.presentations:,} question presentations"
-        )
+        held = f"held-out accuracy {trainer.progress.best:.2%}" if len(trainer.data.held_out) else "trained"
+        print(f"{folder}: {held} after {trainer.progress.presentations:,} question presentations")
 
 
-def _weights(pairs: list[str]) -> dict[str, float]:
+def _resuming(argv: list[str]) -> str:
+    """The command that goes on with the run that a command began."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--init")
+    parser.add_argument("--resume", action="store_true")
+    return shlex.join(["vqa", *parser.parse_known_args(argv)[1], "--resume"])
+
+
+def parse_weights(pairs: list[str]) -> dict[str, float]:
+    """The values of --loss-weight. Raises InputError."""
     from vqa.errors import InputError
 
     weights = {}

@@ -1,0 +1,232 @@
+"""The cells of an ablation: one variant trained with one seed, each in a folder and a process of its own.
+
+A cell's folder is that of a training run, its name ends in a digest of all options. A killed cell goes on from its
+state; a finished one (`result.json`, and the answers to the test questions) is never trained again. Several `vqa
+ablate` may share an output folder: each takes cells that no other holds.
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vqa.ablation.variants import Variant, seeds_of
+from vqa.clevr.files import atomic_write, lock_folder
+from vqa.errors import InputError
+from vqa.evaluation.evaluating import EvaluationSet, Running, predict_file
+from vqa.model.configuration import FilmSEConfig
+from vqa.model.presets import build_config
+from vqa.training.card import plot_curve, read_log
+from vqa.training.loop import Trainer
+from vqa.training.options import TrainingOptions
+from vqa.training.state import FILE
+
+CELL, RESULT = "cell.json", "result.json"
+_NEVER = 1_000_000.0  # minutes: cells are measured by presentations, which a slow machine does not change
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One variant with one seed: the options of its training, and its folder."""
+
+    variant: Variant
+    seed: int
+    options: TrainingOptions
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.variant.name} seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its run."""
+        return self.options.folder
+
+    def finished(self, test: EvaluationSet) -> bool:
+        """Whether it is trained and has answered the test questions."""
+        return (self.folder / RESULT).is_file() and predictions_path(self.folder, test).is_file()
+
+    def result(self) -> dict[str, Any]:
+        """What `result.json` says of its training. Raises InputError where that is broken."""
+        path = self.folder / RESULT
+        try:
+            result = json.loads(path.read_text())
+            if not isinstance(result["curve"], list):
+                raise TypeError("curve is no list")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({error!r}); remove the folder to train the cell anew") from error
+        return result
+
+
+def make_cells(variants: Sequence[Variant], output: Path, **options: Any) -> list[Cell]:
+    """Every variant with each of its seeds; `options` are those of `TrainingOptions` that all share.
+
+    The first seeds of all variants come first. Raises InputError for options out of range.
+    """
+    cells = []
+    for variant, seed in seeds_of(variants):
+        own = options | variant.training
+        own["loss_weights"] = options.get("loss_weights", {}) | variant.loss_weights
+        made = TrainingOptions(
+            output="",
+            preset=variant.preset,
+            overrides=list(variant.overrides),
+            seed=seed,
+            evaluate_minutes=_NEVER,
+            **own,
+        )
+        slug = re.sub(r"[^\w.=-]+", "_", variant.name).strip("_")[:80]
+        folder = output / f"{slug}-seed{seed}-{_digest(_identity(made))}"
+        cells.append(Cell(variant, seed, replace(made, output=str(folder))))
+    return cells
+
+
+def run_cells(
+    cells: Sequence[Cell], test: EvaluationSet, command: str, on_finished: Callable[[], object] = lambda: None
+) -> list[Cell]:
+    """Finish all cells that no other process holds, one after another; returns those that failed.
+
+    `on_finished` is called after each. At KeyboardInterrupt the running cell saves its state first. Raises InputError
+    where the first cell fails, since the others are likely to.
+    """
+    failed, finished = [], 0
+    for number, cell in enumerate(cells, 1):
+        if cell.finished(test):
+            continue
+        tqdm.write(f"cell {number} of {len(cells)}: {cell.name}, in {cell.folder}", file=sys.stderr)
+        try:
+            with lock_folder(cell.folder) as lock:
+                done = cell.finished(test) or _run(cell, test, command, lock)
+        except BlockingIOError:
+            tqdm.write(f"{cell.name}: another process is at it", file=sys.stderr)
+            continue
+        except OSError as error:
+            raise InputError(f"{cell.folder}: cannot be made: {error.strerror or error}") from error
+        if done:
+            finished += 1
+            on_finished()
+        elif not finished:
+            raise InputError(f"{cell.name} failed, for the reason above; its folder is {cell.folder}")
+        else:
+            failed.append(cell)
+    return failed
+
+
+def predictions_path(folder: Path, test: EvaluationSet) -> Path:
+    """Where a cell's answers to a set of questions are."""
+    return folder / f"predictions-{re.sub(r'[^-.=0-9A-Za-z_]+', '_', test.split)[:40]}-{_digest(asdict(test))}.jsonl"
+
+
+def _identity(options: TrainingOptions) -> dict[str, Any]:
+    """All that decides what a cell finds."""
+    config = build_config(options.preset, options.overrides)
+    fields = [name for name in inspect.signature(FilmSEConfig.__init__).parameters if name not in ("self", "kwargs")]
+    decisive = ("data", "max_presentations", "evaluate_presentations")
+    own = options.run_identity() | {name: getattr(options, name) for name in decisive}
+    return own | {"config": {name: getattr(config, name) for name in fields}}
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _run(cell: Cell, test: EvaluationSet, command: str, lock: int | None) -> bool:
+    with atomic_write(cell.folder / CELL) as file:
+        about = {"name": cell.variant.name, "seed": cell.seed, "command": command, "options": asdict(cell.options)}
+        file.write(json.dumps(about | {"test": asdict(test)}, indent=1).encode())
+    return _run_process(cell.folder, lock)
+
+
+def _run_process(folder: Path, lock: int | None) -> bool:
+    """Run a cell's process to its end; whether it did all. The process ends, its state saved, when this one does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vqa.ablation.cells", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        pass_fds=() if lock is None else (lock,),
+        start_new_session=True,
+    )
+    try:
+        return process.wait() == 0
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+
+
+def work(folder: Path) -> None:
+    """Train the cell of a folder as far as it is not trained, and answer the test questions. Raises InputError."""
+    about = json.loads((folder / CELL).read_text())
+    options = TrainingOptions(**about["options"] | {"resume": (folder / FILE).exists()})
+    if not (folder / RESULT).exists():
+        trainer = Trainer(options, about["command"])
+        trainer.run()
+        plot_curve(folder)
+        result = {
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+            "channels": trainer.model.config.width,
+            "minutes": trainer.progress.seconds / 60,
+            "presentations": trainer.progress.presentations,
+            "precision": trainer.progress.precision,
+            "supervision": trainer.supervision,
+            "held_out": len(trainer.data.held_out),
+            "curve": trainer.progress.history,
+            "gates": _gates(read_log(folder)),
+        }
+        with atomic_write(folder / RESULT) as file:
+            file.write(json.dumps(result, indent=1).encode())
+    (folder / FILE).unlink(missing_ok=True)
+    test = EvaluationSet(**about["test"])
+    predict_file(test, str(folder), predictions_path(folder, test), Running())
+
+
+def _gates(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """What was logged of each block's gate: the last values, and how often the entropy guard fired in all."""
+    lines = [line for line in log if "train/block_1/entropy" in line]
+    found: dict[str, dict[str, float]] = {}
+    for key, value in lines[-1].items() if lines else ():
+        kind, *rest = key.split("/")
+        if kind == "train" and len(rest) == 2:
+            found.setdefault(rest[0], {})[rest[1]] = value
+    for block, values in found.items():
+        values["fired"] = sum(line[f"train/{block}/fired"] for line in lines) / len(lines)
+    return found
+
+
+def main() -> int:
+    """The process of one cell, whose folder is the first argument."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        work(Path(sys.argv[1]))
+    except InputError as error:
+        print(f"vqa: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _end_with_parent() -> None:
+    """The parent never writes to our standard input, which closes when the parent wants us to end, or is no more."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    sys.exit(main())
