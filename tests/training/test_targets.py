@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vqa.clevr.language import parse_question
+from vqa.clevr.programs import program_from_json
 from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
 from vqa.clevr.steps import OPERATIONS
 from vqa.clevr.vocabulary import COLORS, SHAPES
@@ -54,6 +55,15 @@ def test_two_branches_are_pointed_at(scene: Scene) -> None:
     assert [OPERATIONS[i] for i in joined.operation[2:]] == ["scene", "scene", "union"]
     assert joined.pointers.tolist() == [0, 0, 0, 0, 3, 0]
     assert joined.members[4, :3].tolist() == [1, 1, 0]
+
+
+def test_the_head_points_at_the_earlier_branch_whichever_is_named_first(scene: Scene) -> None:
+    steps = [("scene",), ("filter_shape", 0, "sphere"), ("count", 1)]
+    steps += [("scene",), ("filter_shape", 3, "cube"), ("count", 4)]
+    program = [{"function": name, "inputs": list(rest[:1]), "value_inputs": list(rest[1:])} for name, *rest in steps]
+    for inputs in ([2, 5], [5, 2]):
+        compared = program_from_json([*program, {"function": "less_than", "inputs": inputs, "value_inputs": []}])
+        assert step_target(compared, scene, blocks=5).pointers.tolist() == [0, 0, 0, 0, 0, 4]
 
 
 def test_what_cannot_be_taught_is_unknown(scene: Scene) -> None:

@@ -94,4 +94,4 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
 
 def _second(inputs: Sequence[int], first: int) -> int:
     """The block beside the preceding one that is read, counted from 1; 0 where one input is all there is."""
-    return 1 + first + inputs[0] if len(inputs) == 2 and inputs[0] != inputs[1] else 0
+    return 1 + first + min(inputs) if len(inputs) == 2 and inputs[0] != inputs[1] else 0
