@@ -5,7 +5,9 @@ and processes share an epoch without talking.
 """
 
 import random
-from collections.abc import Callable, Sequence
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqa.clevr.files import image_path
+from vqa.clevr.images import load_image
 from vqa.clevr.packing import PackedDataset
 from vqa.clevr.questions import Balance, QuestionGenerator
 from vqa.clevr.template_files import load_templates
-from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
+from vqa.model.processing import FilmSEImageProcessor
 from vqa.training.losses import SceneTargets, StepTargets
 from vqa.training.targets import SceneTarget, StepTarget, scene_target, step_target
 
@@ -58,7 +62,7 @@ class Batch:
 
 
 class TrainingData:
-    """One split of a dataset, divided into rows to train on and rows held out.
+    """One split of a dataset, divided into rows to train on and rows held out; one row at least is trained on.
 
     Args:
         pack: the pictures at the model's size, with questions and scenes.
@@ -68,6 +72,9 @@ class TrainingData:
         holdout: share of the pictures that is held out, drawn by `seed`.
         generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
             then join the training rows.
+
+    Raises InputError for a split without pictures, without an answer that the model has, or, where questions shall be
+    made, without scenes.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class TrainingData:
         texts: list[str] = []
         labels, rows, types = [], [], []
         targets: list[StepTarget] = []
+        unknown: Counter[str] = Counter()
         self.scenes: list[SceneTarget] = []
         for row in progress(range(len(pack))):
             scene = pack.scene(row)
@@ -98,21 +106,41 @@ class TrainingData:
                     continue
                 texts.append(question.question)
                 labels.append(answers.get(question.answer, -100))
+                unknown.update([question.answer] if labels[-1] < 0 else [])
                 rows.append(row)
                 types.append(pack.types[number])
                 targets.append(step_target(question.program, scene, blocks))
         if not texts:
-            raise InputError(f"{pack.path.name}: no question has an answer; nothing to train on")
+            raise InputError(
+                f"--split {pack.split}: none of its questions has an answer; give a --split or --questions with answers"
+            )
+        if not any(label >= 0 for label in labels):
+            raise InputError(
+                f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
+                f"among {', '.join(answers)}"
+            )
+        self.unknown_answers = unknown
         self.stored = Questions(encode(texts), np.array(labels), np.array(rows), targets, np.array(types))
         asked = np.unique(self.stored.rows)
         shuffled = np.random.default_rng((seed, 1)).permutation(asked)
-        held = round(holdout * len(asked)) if len(asked) > 1 else 0
+        held = min(round(holdout * len(asked)), len(asked) - 1)
         known = [row for row, scene in enumerate(self.scenes) if generated and scene.number >= 0]
         self.held_out = np.sort(shuffled[:held])
         self.rows = np.setdiff1d(np.union1d(asked, np.array(known, int)), self.held_out)
+        if generated and not known:
+            raise InputError(
+                f"--generated: questions are made from scenes, and --split {pack.split} has none; leave it out"
+            )
         self._numbers = self.stored.of_rows(len(pack))
         self.generated = generated
         self._maker = _QuestionMaker(self, generated) if generated else None
+
+    @property
+    def teaches(self) -> str:
+        """The most that these pictures can teach: "answers", "scenes" too, or "programs" too."""
+        if self.generated or any(target.known for target in self.stored.targets):
+            return "programs"
+        return "scenes" if any(scene.number >= 0 for scene in self.scenes) else "answers"
 
     def batches_per_epoch(self, pictures: int) -> int:
         """Batches of `pictures` rows that cover the training rows once."""
@@ -124,7 +152,7 @@ class TrainingData:
         return Epoch(self, epoch, made)
 
     def close(self) -> None:
-        """Stop the process that makes questions."""
+        """Stop the process that makes questions, in the midst of it too."""
         if self._maker:
             self._maker.close()
 
@@ -156,15 +184,13 @@ class TrainingData:
             StepTargets.of([source.targets[number] for _, source, number in pairs], device),
         )
 
-    def held_out_batches(self, pictures: int, device: torch.device) -> "list[tuple[Batch, np.ndarray]]":
+    def held_out_batches(self, pictures: int, device: torch.device) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches that hold every question of the held-out rows once, with the questions' types."""
-        batches = []
         for start in range(0, len(self.held_out), pictures):
             rows = self.held_out[start : start + pictures]
             chosen = [(int(row), self.stored, self._numbers[row]) for row in rows]
             types = self.stored.types[np.concatenate([numbers for _, _, numbers in chosen])]
-            batches.append((self.batch(chosen, device), types))
-        return batches
+            yield self.batch(chosen, device), types
 
 
 class Epoch:
@@ -180,16 +206,14 @@ class Epoch:
     ) -> Batch:
         """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
-        A process without a row of its own gets one whose targets count for nothing.
+        A process without a question of its own gets one whose targets count for nothing.
         """
-        everyone = self.order[index * pictures : (index + 1) * pictures]
-        mine = everyone[rank::world]
-        batch = self.data.batch(
-            [item for row in mine for item in self._questions(int(row), per_image)]
-            or self._questions(int(everyone[0]), 1),
-            device,
-        )
-        if not len(mine):
+        mine = self.order[index * pictures : (index + 1) * pictures][rank::world]
+        chosen = [item for row in mine for item in self._questions(int(row), per_image)]
+        idle = not any(len(numbers) for _, _, numbers in chosen)
+        stored = self.data.stored
+        batch = self.data.batch([(int(stored.rows[0]), stored, np.array([0]))] if idle else chosen, device)
+        if idle:
             batch.labels.fill_(-100)
             batch.scenes.number.fill_(-1)
             batch.steps.known.fill_(False)
@@ -212,10 +236,13 @@ class _QuestionMaker:
     def __init__(self, data: TrainingData, share: float) -> None:
         self.data = data
         self.per_image = max(1, round(12 * share))
-        self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self.pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+        )
         self.ahead: dict[int, Future] = {}
 
     def take(self, epoch: int) -> Questions:
+        self.ahead = {number: future for number, future in self.ahead.items() if number >= epoch}
         for number in (epoch, epoch + 1):
             if number not in self.ahead:
                 self.ahead[number] = self.pool.submit(
@@ -226,13 +253,37 @@ class _QuestionMaker:
                     self.data.blocks,
                     f"{self.data.seed} {number}",
                 )
-        rows, texts, answers, targets = self.ahead.pop(epoch).result()
+        rows, texts, answers, targets = self.ahead[epoch].result()
         labels = np.array([self.data.answers.get(answer, -100) for answer in answers])
-        types = np.full(len(rows), QUESTION_TYPES.index("count"))
+        types = np.full(len(rows), -1)
         return Questions(self.data.encode(texts), labels, np.array(rows, int), targets, types)
 
     def close(self) -> None:
+        processes = [*self.pool._processes.values()]
         self.pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+
+
+def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProcessor) -> None:
+    """Raises InputError where a model would see pictures squashed in training and with a border when asked.
+
+    Packs hold pictures in the model's size; theirs before is that of the first file, or CLEVR's where there is none.
+    """
+    path = image_path(Path(data), pack.split, pack.filenames[0])
+    width, height = load_image(path).size if path.is_file() else (480, 320)
+    left, top, right, bottom = images.content_box(width, height)
+    if right - left < 0.97 * images.size["width"] or bottom - top < 0.97 * images.size["height"]:
+        raise InputError(
+            f"--set image_size: pictures of {width}x{height} are squashed into the model's "
+            f"{images.size['width']}x{images.size['height']} (width x height); choose its ratio alike, or add "
+            "keep_aspect_ratio=false, so that they are when it is asked too"
+        )
+
+
+def _some(counted: Counter[str], number: int = 3) -> str:
+    """The commonest of some texts, quoted and cut."""
+    return ", ".join(f"{text!r:.40}" for text, _ in counted.most_common(number))
 
 
 def make_questions(

@@ -1,0 +1,124 @@
+"""Which pictures and questions train a model, on data with less in it than usual, and what is said of it."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.test_loop import MINI, TINY, options
+from vqa.clevr.files import (
+    Question,
+    questions_path,
+    read_questions,
+    read_scenes,
+    scenes_path,
+    write_questions,
+    write_scenes,
+)
+from vqa.errors import InputError
+from vqa.training.data import TrainingData
+from vqa.training.loop import Trainer
+
+SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
+CPU = torch.device("cpu")
+
+
+def variant(folder: Path, change: Callable[[Question], Question | None], scenes: bool = True) -> str:
+    """clevr-mini with each question changed, or left out where it becomes None."""
+    folder.mkdir()
+    (folder / "images").symlink_to(Path(MINI, "images"))
+    if scenes:
+        (folder / "scenes").symlink_to(Path(MINI, "scenes"))
+    changed = [change(question) for question in read_questions(questions_path(MINI, "train"))]
+    write_questions(questions_path(folder, "train"), [question for question in changed if question is not None])
+    return str(folder)
+
+
+def data_of(tmp_path: Path, **changes: object) -> TrainingData:
+    return Trainer(options(tmp_path / "run", overrides=SMALL, **changes)).data
+
+
+@pytest.mark.parametrize("pictures", [1, 2, 3, 5])
+def test_a_picture_is_left_to_train_on_whatever_is_held_out(tmp_path: Path, pictures: int) -> None:
+    data = variant(tmp_path / "few", lambda question: question if (question.image_index or 0) < pictures else None)
+    found = data_of(tmp_path, data=data, holdout=0.9)
+    assert len(found.rows) >= 1
+    assert len(found.rows) + len(found.held_out) == pictures
+
+
+def test_questions_without_answers_are_left_out_and_all_of_them_refused(tmp_path: Path) -> None:
+    half = variant(tmp_path / "half", lambda item: replace(item, answer=None) if item.question_index % 2 else item)
+    assert len(data_of(tmp_path, data=half).stored.labels) == 240
+    none = variant(tmp_path / "none", lambda item: replace(item, answer=None))
+    with pytest.raises(InputError, match="--split train: none of its questions has an answer"):
+        data_of(tmp_path, data=none)
+
+
+def test_answers_that_the_model_lacks_are_counted_and_all_of_them_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    some = variant(tmp_path / "some", lambda item: replace(item, answer="maybe") if item.answer == "yes" else item)
+    found = data_of(tmp_path, data=some)
+    unknown = int((found.stored.labels == -100).sum())
+    assert found.unknown_answers == {"maybe": unknown}
+    assert f"{unknown} of 480 questions" in (said := capsys.readouterr().err)
+    assert "'maybe'" in said
+    with pytest.raises(InputError, match="none of its answers is one that the model can give: 'maybe'"):
+        data_of(tmp_path, data=variant(tmp_path / "all", lambda item: replace(item, answer="maybe")))
+
+
+def test_held_out_batches_are_made_one_at_a_time(tmp_path: Path) -> None:
+    found = data_of(tmp_path, holdout=0.5)
+    batch, types = next(found.held_out_batches(4, CPU))
+    assert len(batch.pictures) == 4
+    assert len(types) == len(batch.labels)
+
+
+def test_questions_are_not_made_without_scenes(tmp_path: Path) -> None:
+    bare = variant(tmp_path / "bare", lambda item: item, scenes=False)
+    with pytest.raises(InputError, match="--generated"):
+        data_of(tmp_path, data=bare, generated=0.5)
+
+
+def test_a_picture_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    data = variant(folder, lambda item: item if (item.image_index or 0) < 4 else None, scenes=False)
+    scenes = list(read_scenes(scenes_path(MINI, "train")).values())
+    empty = {name: [] for name in scenes[0].relationships}
+    write_scenes(
+        scenes_path(folder, "train"),
+        [scene if i < 4 else replace(scene, objects=(), relationships=empty) for i, scene in enumerate(scenes)],
+    )
+    found = data_of(tmp_path, data=data, generated=0.5, holdout=0)
+    epoch = found.epoch(0)
+    epoch.made, epoch._made_numbers = None, None
+    for index, row in enumerate(epoch.order):
+        batch = epoch.batch(index, 1, 4, CPU)
+        assert (batch.labels >= 0).sum() == (4 if row < 4 else 0)
+        assert (batch.scenes.number >= 0).all() == batch.steps.known.any() == (row < 4)
+    found.close()
+
+
+def test_the_maker_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
+    found = data_of(tmp_path, generated=1.0)
+    first = found.epoch(0).made
+    assert found._maker is not None
+    (process,) = found._maker.pool._processes.values()
+    os.kill(process.pid, signal.SIGINT)  # as the terminal sends it to every process of the command
+    future = found._maker.ahead[0]
+    assert found.epoch(0).made.tokens == first.tokens
+    assert found._maker.ahead[0] is future
+    assert found.epoch(1).made.tokens != first.tokens
+    assert 0 not in found._maker.ahead
+    found.close()
+
+
+def test_pictures_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
+    square = [*TINY, "image_size=48x48", "num_blocks=2"]
+    with pytest.raises(InputError, match=r"240x160 .* keep_aspect_ratio=false"):
+        Trainer(options(tmp_path, overrides=square))
+    assert Trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).pack.images.shape[1:3] == (48, 48)
