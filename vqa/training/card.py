@@ -3,15 +3,18 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from vqa.clevr.files import atomic_write
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEProcessor
 
 RECORD = "training.json"
+LOG = "log.jsonl"
 
 _CARD = """\
 ---
@@ -23,8 +26,9 @@ tags: [CLEVR, FiLM, squeeze-and-excitation]
 
 # {title}
 
-Answers questions about CLEVR pictures (28 answers). A convolutional encoder, {blocks} residual blocks modulated by FiLM
-(Perez et al. 2018){gate}; {parameters:,} parameters.
+Answers questions about CLEVR pictures with one of {answers} answers.
+A convolutional encoder and {blocks} residual blocks{film}{gate};
+{parameters:,} parameters.
 
     vqa ask picture.png "What color is the cube left of the big sphere?" --checkpoint {folder}
 
@@ -41,8 +45,6 @@ Answers questions about CLEVR pictures (28 answers). A convolutional encoder, {b
 ## Accuracy on held-out training pictures
 
 {table}
-
-These pictures chose the checkpoint; figures on other pictures come from `vqa evaluate`.
 """
 
 _NOTES = {
@@ -54,15 +56,21 @@ _NOTES = {
 
 
 def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
-    """The training record of a checkpoint folder; empty where it has none. Raises InputError for a broken one."""
+    """The training record of a checkpoint folder, its presentations made earlier ones; empty where it has none.
+
+    Raises InputError for a broken one.
+    """
     path = Path(checkpoint) / RECORD
     if not path.is_file():
         return {}
     try:
         record = json.loads(path.read_text())
-        record["earlier_presentations"] = int(record.get("presentations", 0))
-        record["commands"] = list(record.get("commands", []))
-    except (ValueError, TypeError, AttributeError) as error:
+        record["earlier_presentations"] = sum(
+            int(record.get(name, 0)) for name in ("earlier_presentations", "presentations")
+        )
+        if not isinstance(record.setdefault("commands", []), list):
+            raise TypeError("commands is no list")
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path}: not the record of a training ({error}); remove it to go on without") from error
     return record
 
@@ -98,16 +106,21 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
     table = "| questions | accuracy |\n|---|---|\n" + "\n".join(
         f"| {name} | {100 * value:.1f} % |" for name, value in rows
     )
+    table += "\n\nThese pictures chose the checkpoint; figures on other pictures come from `vqa evaluate`."
     gates = {
         "none": "",
         "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
         "query_se": ", each with squeeze-and-excitation (Hu et al. 2018) that reads the question too",
+        "eca": ", each with efficient channel attention (Wang et al. 2020)",
+        "cbam": ", each with CBAM (Woo et al. 2018)",
     }
     return _CARD.format(
         title=folder,
         folder=folder,
+        answers=len(config.answers),
         blocks=config.num_blocks,
-        gate=gates.get(config.channel_attention, f", each with {config.channel_attention}"),
+        film=" modulated by FiLM (Perez et al. 2018)" if config.film else "",
+        gate=gates[config.channel_attention],
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         table=table if held["questions"] else "No pictures were held out.",
         commands="\n".join(f"      {command}" for command in record["commands"]),
@@ -117,14 +130,34 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
     )
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """What a run logged, a line each; one that a kill cut short is left out."""
+    path, lines = folder / LOG, []
+    for text in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            lines.append(json.loads(text))
+    return [line for line in lines if isinstance(line, dict) and "step" in line]
+
+
+def rewind_log(folder: Path, step: int) -> None:
+    """Drop what was logged after `step`, for a run that goes on from there."""
+    if (folder / LOG).is_file():
+        kept = [line for line in read_log(folder) if line["step"] <= step]
+        with atomic_write(folder / LOG) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
 def plot_curve(folder: Path) -> Path | None:
-    """Held-out and training accuracy over presentations and over minutes, from `log.jsonl`: learning_curve.png."""
+    """Held-out and training accuracy over presentations and over minutes, from the log: learning_curve.png.
+
+    None where nothing was logged. Raises InputError where the disk refuses.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = read_log(folder)
     held = [line for line in lines if "held_out_accuracy" in line]
     train = [line for line in lines if "train/accuracy" in line]
     if not held and not train:
@@ -151,7 +184,7 @@ def plot_curve(folder: Path) -> Path | None:
     axes[0].set_ylabel("accuracy, %")
     axes[0].legend()
     path = folder / "learning_curve.png"
-    figure.savefig(folder / ".curve.png", dpi=110)
-    (folder / ".curve.png").replace(path)
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=110)
     pyplot.close(figure)
     return path

@@ -4,30 +4,32 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.clevr.dataset import open_pictures
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.checkpoints import checkpoint_folder, load_checkpoint
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.augment import augment
-from vqa.training.card import read_record, write_checkpoint
-from vqa.training.data import Batch, TrainingData
-from vqa.training.losses import Loss, answer_loss, program_losses, scene_losses
-from vqa.training.options import TrainingOptions
+from vqa.training.card import LOG, read_record, rewind_log, write_checkpoint
+from vqa.training.data import Batch, TrainingData, check_aspect_ratio
+from vqa.training.interruption import Interruption
+from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses
+from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
 from vqa.training.state import FILE, load_state, restore_module, restore_optimizer, save_state
 
@@ -53,23 +55,25 @@ class Trainer:
     """One run of `vqa train`. Raises InputError for options, data or a state that do not fit each other."""
 
     def __init__(self, options: TrainingOptions, command: str = "vqa train") -> None:
-        self.options, self.command = options, command
+        self.options, self.interruption = options, Interruption()
         self.state_path = options.folder / FILE
         saved = load_state(self.state_path) if options.resume else None
-        if saved is None and self.state_path.exists():
-            raise InputError(
-                f"{self.state_path}: a run is here already; go on with --resume, or choose another --output"
-            )
-        self.progress = Progress(**saved[1]["progress"]) if saved else Progress()
-        if saved and (changed := _changed(saved[1]["options"], options.run_identity())):
-            raise InputError(f"--resume: {changed} differs from the run in {options.output}; leave it as it was")
+        if saved is None:
+            _refuse_to_overwrite(options.folder)
+        self.progress, self.identity, record = Progress(), options.run_identity(), None
+        if saved:
+            self.progress, self.identity, record = _restored(saved[1], options, self.state_path)
         torch.manual_seed(options.seed)
         self.model, self.processor, earlier = self._build()
-        self.record = saved[1]["record"] if saved else earlier
+        if options.weights["entropy"] and self.model.config.channel_attention == "none":
+            raise InputError("--loss-weight entropy: guards channel weights, and this model has channel_attention=none")
+        self.record = earlier if record is None else record
         self.record["commands"] = [*self.record.get("commands", []), command]
-        self.pack = open_pictures(
-            options.data, tuple(self.model.config.image_size), options.split, questions=options.questions
-        )
+        with _processes().local_main_process_first():
+            self.pack = open_pictures(
+                options.data, tuple(self.model.config.image_size), options.split, questions=options.questions
+            )
+        check_aspect_ratio(options.data, self.pack, self.processor.image_processor)
         self.data = TrainingData(
             self.pack,
             self.processor.encode_questions,
@@ -81,8 +85,10 @@ class Trainer:
             progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
+        self.supervision = self._teachable()
         if not saved:
             self.progress.precision = self._choose_precision()
+        AcceleratorState._reset_state()  # another run of this process may have had another precision
         self.accelerator = Accelerator(
             cpu=_NO_ACCELERATOR,
             mixed_precision=self.progress.precision,
@@ -100,23 +106,36 @@ class Trainer:
         if saved:
             restore_module(self.model, saved[0]["model"], self.state_path)
             restore_module(self.average, saved[0]["average"], self.state_path)
-            restore_optimizer(optimizer, saved[0].get("optimizer", {}))
+            restore_optimizer(optimizer, saved[0].get("optimizer", {}), self.state_path)
         self.average.to(self.accelerator.device)
+        self._gates: list[Tensor] = []
         self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if options.trackers:
             flat = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
             self.accelerator.init_trackers("vqa", config=flat)
+        if unknown := self.data.unknown_answers:
+            self._warn(
+                f"{unknown.total():,} of {len(self.data.stored.labels):,} questions teach nothing, for the model has "
+                f"not their answers, such as {unknown.most_common(1)[0][0]!r:.40}"
+            )
+        if self.supervision != options.supervision:
+            lacking = "model has no evidence" if self.model.scene is None else "data has no more"
+            self._warn(f"--supervision: {self.supervision} instead of {options.supervision}, for the {lacking}")
 
     def run(self) -> Path:
-        """Train until the epochs or the minutes are over; returns the checkpoint's folder.
+        """Train until the epochs, minutes or presentations are over; returns the checkpoint's folder.
 
-        At Ctrl-C the state is saved before KeyboardInterrupt goes on.
+        At Ctrl-C or SIGTERM the step is finished and the state saved before KeyboardInterrupt goes on.
         """
         options, progress = self.options, self.progress
+        if self.accelerator.is_main_process:
+            rewind_log(options.folder, progress.step if options.resume else -1)
+        if not options.resume:
+            self.save()
         last_saved = last_evaluated = time.monotonic()
         bar = self._bar()
         try:
-            with _graceful_termination():
+            with self.interruption:
                 while not self._finished():
                     epoch = self.data.epoch(progress.epoch)
                     while progress.batch < self.steps_per_epoch and not self._finished():
@@ -129,13 +148,15 @@ class Trainer:
                             self.accelerator.process_index,
                             self.accelerator.num_processes,
                         )
+                        before = progress.presentations
                         values = self._step(batch)
                         progress.batch += 1
                         progress.step += 1
-                        progress.seconds += time.monotonic() - started
+                        progress.seconds = broadcast_object_list([progress.seconds + time.monotonic() - started])[0]
                         self._show(bar, values)
                         now = time.monotonic()
-                        if self._agree(now - last_evaluated >= options.evaluate_minutes * 60):
+                        due = _passed(options.evaluate_presentations, before, progress.presentations)
+                        if self._agree(due or now - last_evaluated >= options.evaluate_minutes * 60):
                             self.evaluate()
                             last_evaluated = time.monotonic()
                         if self._agree(now - last_saved >= options.save_minutes * 60):
@@ -143,10 +164,12 @@ class Trainer:
                             last_saved = time.monotonic()
                     if progress.batch >= self.steps_per_epoch:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
-            self.evaluate()
+                if not progress.history or progress.history[-1]["step"] < progress.step:
+                    self.evaluate()
             self.save()
         except KeyboardInterrupt:
             self.save()
+            self.accelerator.end_training()
             raise
         finally:
             bar.close()
@@ -157,10 +180,12 @@ class Trainer:
     def evaluate(self) -> float:
         """Accuracy of the averaged weights on the held-out rows; the checkpoint is written when it is the best so far.
 
-        Without held-out rows the latest weights are the best.
+        Without held-out rows the latest weights are the best. Raises KeyboardInterrupt, with nothing changed, where
+        the run is interrupted, and InputError where the weights are not finite.
         """
         progress, model = self.progress, self.average.module
         assert isinstance(model, FilmSEForVisualQuestionAnswering)
+        self._check_weights()
         right: dict[str, list[int]] = {}
         if self.accelerator.is_main_process and len(self.data.held_out):
             model.eval()
@@ -168,10 +193,13 @@ class Trainer:
                 for batch, types in self.data.held_out_batches(
                     self.options.pictures_per_batch, self.accelerator.device
                 ):
+                    if self.interruption.asked:
+                        break
                     logits = self._forward(model, batch, batch.pictures.float() / 255).logits
                     hits = (logits.argmax(1) == batch.labels).int().tolist()
                     for hit, kind in zip(hits, types, strict=True):
                         right.setdefault(QUESTION_TYPES[kind] if kind >= 0 else "other", []).append(hit)
+        self._agree(False)
         everything = [hit for hits in right.values() for hit in hits]
         accuracy = sum(everything) / len(everything) if everything else 0.0
         if self.accelerator.is_main_process and (accuracy >= progress.best or not everything):
@@ -187,33 +215,41 @@ class Trainer:
             "by_type": {name: sum(hits) / len(hits) for name, hits in sorted(right.items())},
         }
         progress.history.append(entry)
-        self._log({"held_out_accuracy": accuracy})
         if everything:
+            self._log({"held_out_accuracy": accuracy})
             tqdm.write(f"step {progress.step}: held-out accuracy {accuracy:.2%} of {len(everything)}", file=sys.stderr)
         self.accelerator.wait_for_everyone()
         return accuracy
 
     def save(self) -> None:
-        """Write the state that `--resume` goes on from, replacing the last one."""
+        """Write the state that `--resume` goes on from, replacing the last one.
+
+        Raises InputError, and keeps the last one, where the weights are not finite or the disk refuses.
+        """
+        self._check_weights()
         if self.accelerator.is_main_process:
             save_state(
                 self.state_path,
                 {"model": self.model.state_dict(), "average": self.average.state_dict()},
                 self.optimizer,
-                {"progress": vars(self.progress), "options": self.options.run_identity(), "record": self.record},
+                {"progress": vars(self.progress), "options": self.identity, "record": self.record},
             )
         self.accelerator.wait_for_everyone()
 
-    def losses(self, batch: Batch, pictures: Tensor, shift: Tensor | None = None) -> tuple[dict[str, Loss], Tensor]:
-        """Forward pass and all losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the logits."""
+    def losses(
+        self, batch: Batch, pictures: Tensor, shift: Tensor | None = None
+    ) -> tuple[dict[str, Loss], FilmSEOutput]:
+        """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
         output = self._forward(self.prepared, batch, pictures)
         losses = answer_loss(output, batch.labels)
         scenes = batch.scenes if shift is None else batch.scenes._replace(centre=batch.scenes.centre + shift[:, None])
-        if output.scene is not None and self.options.supervision != "answers":
+        if self.supervision != "answers":
             losses |= scene_losses(output, scenes)
-            if self.options.supervision == "programs":
+            if self.supervision == "programs":
                 losses |= program_losses(output, batch.steps, scenes, batch.image_index)
-        return losses, output.logits
+        if self.options.weights["entropy"]:
+            losses |= entropy_loss(output, batch.labels)
+        return losses, output
 
     def _step(self, batch: Batch) -> dict[str, float]:
         options, progress, accelerator = self.options, self.progress, self.accelerator
@@ -222,15 +258,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         self.prepared.train()
-        if options.freeze_norm:
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        self._set_norms(batch)
         pictures, shift = batch.pictures.float() / 255, None
         if options.augment:
             pictures, shift = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
-        losses, logits = self.losses(batch, pictures, shift)
-        hits = Loss((logits.argmax(1) == batch.labels).sum(), losses["answer"].number)
+        losses, output = self.losses(batch, pictures, shift)
+        assert output.logits is not None
+        hits = Loss((output.logits.argmax(1) == batch.labels).sum(), losses["answer"].number)
+        self._gates = [weights.detach() for weights in output.channel_weights or ()]
         names = [*losses, "accuracy"]
         local = torch.stack(
             [torch.stack([item.total.detach().float(), item.number.float()]) for item in [*losses.values(), hits]]
@@ -243,10 +278,7 @@ class Trainer:
         )
         means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
         if not all(map(math.isfinite, means)):
-            raise InputError(
-                f"step {progress.step}: the loss is not finite; the last good state is in {self.state_path}. "
-                "Try a lower --learning-rate or --mixed-precision no"
-            )
+            raise self._diverged("the loss is")
         self.optimizer.zero_grad()
         accelerator.backward(total)
         if options.clip_norm and accelerator.sync_gradients:
@@ -284,44 +316,84 @@ class Trainer:
 
     def _share(self) -> float:
         """How much of the run is over, 0 to 1."""
-        shares = [0.0]
-        if self.options.max_minutes is not None:
-            shares.append(self.progress.seconds / (60 * self.options.max_minutes))
-        if self.options.epochs is not None:
-            shares.append(self.progress.step / (self.options.epochs * self.steps_per_epoch))
-        return max(shares)
+        return max(done / whole for done, whole in self._lengths().values())
+
+    def _lengths(self) -> dict[str, tuple[float, float]]:
+        """For each unit that the run's length is given in, how much is done and how much there is."""
+        options, progress = self.options, self.progress
+        done = {"batch": progress.step, "question": progress.presentations, "s": progress.seconds}
+        whole = {
+            "batch": options.epochs and options.epochs * self.steps_per_epoch,
+            "question": options.max_presentations,
+            "s": options.max_minutes and 60 * options.max_minutes,
+        }
+        return {unit: (done[unit], length) for unit, length in whole.items() if length is not None}
 
     def _finished(self) -> bool:
         return self._agree(self._share() >= 1)
 
     def _agree(self, decision: bool) -> bool:
-        """The main process's decision, for all: clocks differ, and all must take the same turn."""
-        if self.accelerator.num_processes == 1:
-            return decision
-        return bool(
-            self.accelerator.reduce(
-                torch.tensor(float(decision and self.accelerator.is_main_process), device=self.accelerator.device)
-            ).item()
-        )
+        """The main process's decision, for all: clocks differ, and all must take the same turn.
+
+        Raises KeyboardInterrupt in all where one was interrupted.
+        """
+        place = self.accelerator
+        votes = torch.tensor([decision and place.is_main_process, self.interruption.asked], device=place.device).float()
+        decided, interrupted = place.reduce(votes).tolist()
+        if interrupted:
+            raise KeyboardInterrupt
+        return bool(decided)
 
     def _build(self) -> tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor, dict[str, Any]]:
-        options = self.options
-        if options.init:
-            if options.overrides:
-                raise InputError("--set: the model of --init has its configuration already; leave --set out")
-            from vqa.model.checkpoints import load_checkpoint
-
-            model, processor = load_checkpoint(options.init)
-            return model.train(), processor, read_record(options.init)
+        init, options = self.identity["init"], self.options
         config = build_config(options.preset, options.overrides)
-        return build_model(config), build_processor(config), {}
+        if not init:
+            return build_model(config), build_processor(config), {}
+        if options.overrides:
+            raise InputError("--set: the model of --init has its configuration already; leave --set out")
+        folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
+        model, processor = load_checkpoint(folder, "cpu")
+        record = read_record(folder)
+        if options.faithful != (record.get("preset", options.preset) == "film"):
+            self._warn(
+                f"--init: {init} is of the preset {record.get('preset')}, and trained on by the recipe of "
+                f"{options.preset}; give --preset to choose"
+            )
+        return model.train(), processor, record
+
+    def _teachable(self) -> str:
+        """What can teach this model on this data, of what the options allow."""
+        most = self.data.teaches if self.model.scene is not None else "answers"
+        return min(most, self.options.supervision, key=SUPERVISION.index)
+
+    def _warn(self, message: str) -> None:
+        if _processes().is_main_process:
+            tqdm.write(f"vqa: warning: {message}", file=sys.stderr)
+
+    def _diverged(self, what: str) -> InputError:
+        return InputError(
+            f"step {self.progress.step}: {what} not finite; the last good state is in {self.state_path}. "
+            "Try a lower --learning-rate or --mixed-precision no"
+        )
+
+    def _check_weights(self) -> None:
+        if not all(value.isfinite().all() for value in self.model.state_dict().values()):
+            raise self._diverged("the weights are")
+
+    def _set_norms(self, batch: Batch) -> None:
+        """Normalisation that has no statistics to learn, or shall not learn them, uses those it has."""
+        for module in self.model.modules():
+            alone = len(batch.labels) == 1 and isinstance(module, nn.BatchNorm1d)
+            if alone or (self.options.freeze_norm and isinstance(module, nn.modules.batchnorm._BatchNorm)):
+                module.eval()
 
     def _choose_precision(self) -> str:
         if self.options.mixed_precision != "auto":
             return self.options.mixed_precision
-        device = PartialState(cpu=_NO_ACCELERATOR).device
+        device = _processes().device
         options = self.options
         batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image, device)
+        self._set_norms(batch)
         chosen = choose_precision(
             self.model.to(device),
             lambda model: self._forward(model, batch, batch.pictures.float() / 255).logits.float().sum(),
@@ -333,11 +405,11 @@ class Trainer:
     ) -> None:
         options, progress = self.options, self.progress
         self.record |= {
-            "preset": options.preset if not options.init else self.record.get("preset", options.preset),
-            "data": f"{Path(options.data).name} {options.split}"
+            "preset": self.record.get("preset", options.preset),
+            "data": f"{Path(options.data).resolve().name} {options.split}"
             + (f", {Path(options.questions).name}" if options.questions else ""),
             "pictures": len(self.data.rows),
-            "supervision": options.supervision,
+            "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
             "generated": options.generated,
             "seed": options.seed,
             "precision": progress.precision,
@@ -348,15 +420,13 @@ class Trainer:
         write_checkpoint(options.folder, model, self.processor, self.record)
 
     def _bar(self) -> tqdm:
-        options = self.options
-        unit = "s" if options.epochs is None else "batch"
-        total = round(60 * (options.max_minutes or 0)) if unit == "s" else (options.epochs or 0) * self.steps_per_epoch
+        unit, (done, whole) = next(iter(self._lengths().items()))
         return tqdm(
-            total=total,
+            total=round(whole),
             unit=unit,
             desc="train",
             disable=not self.accelerator.is_main_process,
-            initial=round(self.progress.seconds) if unit == "s" else self.progress.step,
+            initial=round(done),
             bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n:.0f}/{total} "
             + unit
             + " [{elapsed}<{remaining}{postfix}]",
@@ -366,13 +436,14 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         progress = self.progress
-        bar.n = round(progress.seconds) if bar.unit == "s" else progress.step
+        bar.n = min(round(self._lengths()[bar.unit][0]), bar.total)
         rate = progress.presentations / max(progress.seconds, 1e-9)
         bar.set_postfix_str(
             f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}", refresh=False
         )
         bar.update(0)
         if progress.step % 20 == 1:
+            values = values | gate_values(self._gates)
             self._log(
                 {f"train/{name}": value for name, value in values.items()} | {"learning_rate": self.learning_rate()}
             )
@@ -387,11 +458,42 @@ class Trainer:
             "minutes": round(progress.seconds / 60, 3),
             **values,
         }
-        self.options.folder.mkdir(parents=True, exist_ok=True)
-        with (self.options.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.options.folder / LOG
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
         if self.options.trackers:
             self.accelerator.log(values, step=progress.step)
+
+
+def _processes() -> PartialState:
+    return PartialState(cpu=_NO_ACCELERATOR)
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    if (folder / FILE).exists():
+        raise InputError(f"{folder / FILE}: a run is here already; go on with --resume, or choose another --output")
+    if (folder / SAFE_WEIGHTS_NAME).exists():
+        raise InputError(f"{folder / SAFE_WEIGHTS_NAME}: a checkpoint is here already; choose another --output")
+
+
+def _restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tuple[Progress, dict, dict]:
+    """Progress, identity and record of a saved run. Raises InputError where the options are not that run's."""
+    try:
+        progress, identity, record = Progress(**info["progress"]), dict(info["options"]), dict(info["record"])
+        now = options.run_identity() | {"init": identity["init"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
+    if changed := next((name for name, value in now.items() if identity.get(name) != value), None):
+        flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
+        raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
+    return progress, now, record
+
+
+def _strength(supervision: str) -> int:
+    return SUPERVISION.index(supervision) if supervision in SUPERVISION else -1
 
 
 def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
@@ -418,25 +520,6 @@ def _averaging(decay: float) -> Any:
     return update
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    return next((f"--{name.replace('_', '-')}" for name, value in now.items() if before.get(name) != value), None)
-
-
-@contextmanager
-def _graceful_termination() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that a scheduler's notice saves the state too."""
-    import signal
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _passed(every: int | None, before: int, now: int) -> bool:
+    """Whether a multiple of `every` lies in (before, now]."""
+    return every is not None and before // every < now // every

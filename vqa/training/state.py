@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -36,15 +36,15 @@ def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch
 
 def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The named state dicts (the optimizer's as "optimizer") and the `info` of a state file. Raises InputError."""
-    from safetensors import safe_open
-
     try:
         with safe_open(path, "pt") as file:
             info = json.loads(file.metadata()["info"])
+        if not isinstance(info, dict):
+            raise TypeError("its info is no JSON object")
         tensors = load_file(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no run to resume here; start one without --resume") from error
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not the state of a run, or damaged ({error})") from error
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -53,13 +53,22 @@ def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     return parts, info
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
-    """Put the saved state (keys "index/name") into an optimizer over the same parameters."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor], where: Path) -> None:
+    """Put the saved state (keys "index/name") into an optimizer over the same parameters.
+
+    Raises InputError where it has no place in them.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in saved.items():
-        index, _, field = name.partition("/")
-        state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        for name, value in saved.items():
+            index, _, field = name.partition("/")
+            if value.ndim and value.shape != parameters[int(index)].shape:
+                raise ValueError(f"{name} has the shape {tuple(value.shape)}")
+            state.setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{where}: the optimizer's state is of another model: {error}"[:600]) from error
 
 
 def restore_module(module: nn.Module, saved: dict[str, Tensor], where: Path) -> None:
