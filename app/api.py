@@ -41,6 +41,7 @@ class AnswerJSON(TypedDict):
     words: list[str]
     steps: list[Step] | None
     picture_box: tuple[float, float, float, float]
+    pathway_weights: list[float] | None
 
 
 def add_endpoint(answerer: VisualQuestionAnswerer) -> None:

@@ -56,17 +56,12 @@ def hint_card(text: str) -> str:
 
 def answer_card(question: str, answer: Answer) -> str:
     """The answer with its confidence, the next best ones, warnings, and the whole as JSON to download."""
-    bars = "".join(
-        f'<li><span>{escape(name)}</span><span class="track"><i style="width:{p:.1%}"></i></span>'
-        f"<span>{_percent(p)}</span></li>"
-        for name, p in answer.top_answers
-    )
     return (
         '<section class="card answer" aria-live="polite" aria-label="Answer">'
         f'<p class="asked">{escape(question)}</p>'
         f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{_percent(answer.confidence)} sure</span></p>'
         f"{''.join(f'<p class=warning>{escape(text)}</p>' for text in _warnings(answer))}"
-        f'<ol class="bars" aria-label="Most probable answers">{bars}</ol>'
+        f"{_bars('Most probable answers', answer.top_answers)}"
         f'<p class="more"><a download="answer.json" href="{_json_uri(question, answer)}">Download as JSON</a></p>'
         "</section>"
     )
@@ -91,6 +86,7 @@ def blocks_section(answer: Answer, picture: Image.Image) -> str:
             within = kind == "channel_weights" and max(np.abs(v).max() for v in values) <= 1
             scales[kind] = Scale(0.0, 1.0) if within else Scale.fit(values, centre)
     cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(answer.weights)))
+    cards += _pathways_card(answer)
     return f'<section class="blocks"><h2>How the network got there</h2>{_legend(answer, scales)}{cards}</section>'
 
 
@@ -143,6 +139,26 @@ def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[s
         f'<article class="card stage{unused}"><h3><b>Block {index + 1}</b> {title}</h3>'
         f'<div class="parts">{figure}<div>{words}{_channels(weights, index, scales)}</div></div></article>'
     )
+
+
+def _pathways_card(answer: Answer) -> str:
+    if answer.pathway_weights is None:
+        return ""
+    rows = [(f"Pathway {i}", p) for i, p in enumerate(answer.pathway_weights.tolist(), 1)]
+    return (
+        '<article class="card pathways"><h3><b>Answer</b> <span>the question mixes nine ways to read what was found'
+        f"</span></h3>{_bars('Weights of the pathways', rows)}</article>"
+    )
+
+
+def _bars(label: str, rows: Sequence[tuple[str, float]]) -> str:
+    """Names and probabilities as a list with bars."""
+    items = "".join(
+        f'<li><span>{escape(name)}</span><span class="track"><i style="width:{p:.1%}"></i></span>'
+        f"<span>{_percent(p)}</span></li>"
+        for name, p in rows
+    )
+    return f'<ol class="bars" aria-label="{label}">{items}</ol>'
 
 
 def _channels(weights: dict[str, np.ndarray | None], index: int, scales: dict[str, Scale]) -> str:

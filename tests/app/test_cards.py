@@ -47,6 +47,16 @@ def test_a_gate_that_can_reverse_a_channel_says_so(tmp_path):
     assert "blue the reverse" in blocks_section(signed, PICTURE)
 
 
+def test_the_pathways_are_shown_where_there_are_any(tmp_path):
+    answer = _ask(tmp_path / "pathways", overrides=(*SMALL, "head=pathways"))
+    html = blocks_section(answer, PICTURE)
+    assert re.findall(r"<span>Pathway (\d)</span>", html) == [str(i) for i in range(1, 10)]
+    shares = [float(share) for share in re.findall(r"width:([\d.]+)%", html)]
+    assert shares == pytest.approx((100 * answer.pathway_weights).tolist(), abs=0.051)
+    assert answer.to_json()["pathway_weights"] == pytest.approx(answer.pathway_weights.tolist(), abs=1e-5)
+    assert "Pathway" not in blocks_section(_ask(tmp_path / "other"), PICTURE)
+
+
 def test_strips_carry_the_very_numbers(tmp_path):
     answer = _ask(tmp_path)
     shown = re.findall(r'class="strip (\w+)" data-values="([^"]+)"', blocks_section(answer, PICTURE))
