@@ -1,0 +1,88 @@
+"""The channel-entropy guard in training, what is logged of the gates, and runs of so many question presentations."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.test_loop import TINY, log, options
+from vqa.errors import InputError
+from vqa.layers.entropy import entropy_penalty
+from vqa.model.modeling import FilmSEOutput
+from vqa.training.loop import Trainer
+from vqa.training.losses import entropy_loss, gate_values
+
+SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
+
+
+def test_the_guard_is_a_mean_over_questions_and_blocks() -> None:
+    even, collapsed = torch.ones(4, 16), torch.eye(16)[:4]
+    labels = torch.tensor([3, 0, -100, 5])
+    found = entropy_loss(FilmSEOutput(channel_weights=(even, collapsed)), labels)["entropy"]
+    assert found.number == 6
+    assert found.total.item() == pytest.approx(3 * entropy_penalty(collapsed).item())
+
+
+def test_each_gate_is_logged_at_every_logging_step(tmp_path: Path) -> None:
+    settings = {"overrides": SMALL, "max_presentations": 1600, "epochs": None, "batch_size": 64}
+    Trainer(options(tmp_path, **settings)).run()
+    lines = [line for line in log(tmp_path) if "train/answer" in line]
+    assert [line["step"] for line in lines] == [1, 21]
+    names = {f"train/block_{k}/{name}" for k in (1, 2) for name in ("entropy", "effective_channels", "fired", "spread")}
+    for line in lines:
+        assert names <= line.keys()
+        assert 1 <= line["train/block_1/effective_channels"] <= 16
+        assert "train/entropy" not in line
+    collapsed = gate_values([torch.eye(16)[:1].repeat(4, 1)])
+    assert (collapsed["block_1/effective_channels"], collapsed["block_1/fired"]) == (1, 1)
+
+
+def test_the_guard_opens_gates_that_let_few_channels_through(tmp_path: Path) -> None:
+    ends = {}
+    for weight in (0.0, 10.0):
+        folder = tmp_path / str(weight)
+        settings = {"overrides": SMALL, "max_presentations": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
+        trainer = Trainer(options(folder, loss_weights={"entropy": weight}, learning_rate=0.02, **settings))
+        with torch.no_grad():
+            for block in trainer.model.blocks:
+                block.gate.expand.bias.fill_(-5).index_fill_(0, torch.tensor(0), 1.0)
+        trainer.run()
+        first, *_, last = [line for line in log(folder) if "train/answer" in line]
+        assert first["train/block_1/fired"] == 1
+        assert ("train/entropy" in last) == bool(weight)
+        ends[weight] = last["train/block_1/effective_channels"], last["train/block_1/fired"]
+    assert ends[0.0][0] < 2.1
+    assert ends[10.0][0] > 2.2
+    assert (ends[0.0][1], ends[10.0][1]) == (1, 0)
+
+
+def test_a_guard_needs_a_gate(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="channel_attention"):
+        Trainer(options(tmp_path, preset="film-base", overrides=SMALL, loss_weights={"entropy": 1.0}))
+
+
+def test_presentations_end_the_run_and_its_schedule_and_space_its_evaluations(tmp_path: Path) -> None:
+    ends = {"max_presentations": 1000, "evaluate_presentations": 300, "epochs": None, "overrides": SMALL}
+    trainer = Trainer(options(tmp_path, **ends))
+    trainer.run()
+    progress = trainer.progress
+    assert 1000 <= progress.presentations < 1000 + 64
+    seen = [entry["presentations"] for entry in progress.history]
+    assert [number // 300 for number in seen] == [1, 2, 3, 3]
+    assert seen[-1] == progress.presentations
+    assert trainer.learning_rate() <= 0.011 * trainer.options.learning_rate
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("evidence=true", "head=max"),
+        ("head=pathways", "channel_attention=cbam"),
+        ("evidence=false", "head=pathways"),
+        ("vision_encoder=mbconv", "channel_attention=eca"),
+    ],
+)
+def test_every_mechanism_trains_with_programs(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    trainer = Trainer(options(tmp_path, epochs=None, max_presentations=128, overrides=[*SMALL, *overrides]))
+    trainer.run()
+    assert (tmp_path / "model.safetensors").exists()
