@@ -233,7 +233,8 @@ def plot_curves(report: dict[str, Any], path: Path) -> None:
     axis.set_xlabel("question presentations, thousands")
     axis.set_ylabel("accuracy on held-out training pictures, %")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    if report["variants"]:
+        axis.legend(fontsize="small")
     with atomic_write(path) as file:
         figure.savefig(file, dpi=110)
     pyplot.close(figure)
