@@ -301,7 +301,13 @@ def make_protocol(name: str, settings: Mapping[str, Any] | None = None) -> Split
 
     Pairs may be written "red:cube". Raises InputError for an unknown name, and for a setting it does not have.
     """
-    makers = (cogent, size_depth, attribute_pairs, held_out_families, closure)
+    makers: tuple[Callable[..., SplitProtocol], ...] = (
+        cogent,
+        size_depth,
+        attribute_pairs,
+        held_out_families,
+        closure,
+    )
     maker = dict(zip(SPLITS, makers, strict=True)).get(name)
     if maker is None:
         raise InputError(f"{name!r:.80} is no split protocol; known are {', '.join(SPLITS)}")
