@@ -119,6 +119,6 @@ def test_the_maker_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path
 
 def test_pictures_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
     square = [*TINY, "image_size=48x48", "num_blocks=2"]
-    with pytest.raises(InputError, match=r"240x160 .* keep_aspect_ratio=false"):
+    with pytest.raises(InputError, match=r"160 high and 240 wide .* keep_aspect_ratio=false"):
         Trainer(options(tmp_path, overrides=square))
     assert Trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).pack.images.shape[1:3] == (48, 48)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.training.test_loop import MINI, TINY, command, launch, log, options
 from vqa.cli import main
 from vqa.errors import InputError
+from vqa.training.journal import write_log
 from vqa.training.loop import Trainer
 from vqa.training.state import FILE, load_state
 
@@ -304,6 +305,45 @@ def test_options_that_changed_are_called_by_their_flags(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=f"{flag} differs"):
             trainer_of(tmp_path, resume=True, **changes)
+
+
+def test_data_and_questions_may_move(tmp_path: Path) -> None:
+    shutil.copytree(MINI, tmp_path / "data", symlinks=True)
+    asked = "questions/CLEVR_val_questions.json"
+    old, new = tmp_path / "data", tmp_path / "elsewhere"
+    changes = {"split": "val", "epochs": 1, "holdout": 0}
+    trainer_of(tmp_path / "run", data=str(old), questions=str(old / asked), **changes).run()
+    old.rename(new)
+    changes |= {"data": str(new), "epochs": 2, "resume": True}
+    with pytest.raises(InputError, match="--questions differs"):
+        trainer_of(tmp_path / "run", questions=str(new / "questions/CLEVR_train_questions.json"), **changes)
+    trainer_of(tmp_path / "run", questions=str(new / asked), **changes).run()
+
+
+def test_labels_are_those_of_the_logits_whatever_the_checkpoint_says(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "odd")
+    config = json.loads((tmp_path / "odd" / "config.json").read_text())
+    for wrong in (dict.fromkeys(config["label2id"], "first"), dict.fromkeys(config["label2id"], 99)):
+        (tmp_path / "odd" / "config.json").write_text(json.dumps({**config, "label2id": wrong}))
+        data = trainer_of(tmp_path / "run", overrides=[], init=str(tmp_path / "odd")).data
+        assert data.answers["metal"] == int(next(i for i, name in config["id2label"].items() if name == "metal"))
+
+
+def test_film_learns_by_the_papers_recipe_after_a_warm_up_where_one_is_asked_for(tmp_path: Path) -> None:
+    overrides = ["text_dim=32", "word_dim=16", "width=16", "head_width=16", "image_size=32x48", "classifier_dim=16"]
+    film = trainer_of(tmp_path, preset="film", overrides=overrides, warmup_steps=10)
+    assert film.learning_rate() == pytest.approx(3e-5)
+    film.progress.step = 11
+    assert film.learning_rate() == pytest.approx(3e-4)
+    assert type(film.optimizer.optimizer) is torch.optim.Adam
+    (group,) = film.optimizer.param_groups
+    assert len(group["params"]) == len(list(film.model.parameters()))
+    assert group["weight_decay"] == 1e-5
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone/log\.jsonl"):
+        write_log(tmp_path / "gone", {"step": 1})
 
 
 def test_a_data_folder_is_named_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from vqa.errors import InputError
 from vqa.evaluation.evaluating import EvaluationSet, Running, predict_file
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.presets import build_config
-from vqa.training.card import plot_curve, read_log
+from vqa.training.journal import plot_curve, read_log
 from vqa.training.loop import Trainer
 from vqa.training.options import TrainingOptions
 from vqa.training.state import FILE

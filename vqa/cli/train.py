@@ -149,7 +149,7 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
 def _train(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from vqa.training.card import plot_curve
+    from vqa.training.journal import plot_curve
     from vqa.training.loop import Trainer
     from vqa.training.options import TrainingOptions
 

@@ -275,9 +275,9 @@ def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProces
     left, top, right, bottom = images.content_box(width, height)
     if right - left < 0.97 * images.size["width"] or bottom - top < 0.97 * images.size["height"]:
         raise InputError(
-            f"--set image_size: pictures of {width}x{height} are squashed into the model's "
-            f"{images.size['width']}x{images.size['height']} (width x height); choose its ratio alike, or add "
-            "keep_aspect_ratio=false, so that they are when it is asked too"
+            f"--set image_size={images.size['height']}x{images.size['width']}: pictures {height} high and {width} wide "
+            "would be squashed in training, but get a border when the model is asked; choose an image_size of their "
+            "ratio, or add keep_aspect_ratio=false"
         )
 
 

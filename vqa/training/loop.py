@@ -1,10 +1,8 @@
 """The training loop on accelerate: one process or many, resumable at any batch, saved so that no kill loses it."""
 
-import json
 import math
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +23,27 @@ from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.augment import augment
-from vqa.training.card import LOG, read_record, rewind_log, write_checkpoint
+from vqa.training.card import read_record, write_checkpoint
 from vqa.training.data import Batch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
+from vqa.training.journal import rewind_log, write_log
 from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses
+from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
-from vqa.training.state import FILE, load_state, restore_module, restore_optimizer, save_state
+from vqa.training.state import (
+    FILE,
+    Progress,
+    load_state,
+    refuse_to_overwrite,
+    restore_module,
+    restore_optimizer,
+    restored,
+    save_state,
+)
 
 _NO_ACCELERATOR = not torch.accelerator.is_available()
 """Said to accelerate, which otherwise joins no processes on a machine without GPU."""
-
-
-@dataclass
-class Progress:
-    """Where a run stands: the next batch, what has been presented, and what was best."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    presentations: int = 0
-    seconds: float = 0.0
-    best: float = -1.0
-    precision: str = "no"
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
@@ -59,10 +54,10 @@ class Trainer:
         self.state_path = options.folder / FILE
         saved = load_state(self.state_path) if options.resume else None
         if saved is None:
-            _refuse_to_overwrite(options.folder)
+            refuse_to_overwrite(options.folder)
         self.progress, self.identity, record = Progress(), options.run_identity(), None
         if saved:
-            self.progress, self.identity, record = _restored(saved[1], options, self.state_path)
+            self.progress, self.identity, record = restored(saved[1], options, self.state_path)
         torch.manual_seed(options.seed)
         self.model, self.processor, earlier = self._build()
         if options.weights["entropy"] and self.model.config.channel_attention == "none":
@@ -77,7 +72,7 @@ class Trainer:
         self.data = TrainingData(
             self.pack,
             self.processor.encode_questions,
-            {answer: int(label) for answer, label in (self.model.config.label2id or {}).items()},
+            {answer: label for label, answer in enumerate(self.model.config.answers)},
             self.model.config.num_blocks,
             holdout=options.holdout,
             seed=options.seed,
@@ -96,13 +91,8 @@ class Trainer:
             project_dir=options.output,
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
-        self.average = AveragedModel(self.model, multi_avg_fn=_averaging(options.ema), use_buffers=True)
-        groups = _groups(self.model, options.weight_decay)
-        optimizer = (
-            torch.optim.Adam(groups, options.learning_rate)
-            if options.faithful
-            else torch.optim.AdamW(groups, options.learning_rate, betas=(0.9, 0.98))
-        )
+        self.average = AveragedModel(self.model, multi_avg_fn=averaging(options.ema), use_buffers=True)
+        optimizer = build_optimizer(self.model, options)
         if saved:
             restore_module(self.model, saved[0]["model"], self.state_path)
             restore_module(self.average, saved[0]["average"], self.state_path)
@@ -305,14 +295,13 @@ class Trainer:
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to a hundredth over the run's length, whichever of its ends comes first.
 
-        Constant for the faithful FiLM.
+        Constant after the warm-up for the faithful FiLM.
         """
-        if self.options.faithful:
-            return self.options.learning_rate
         warm = min(1.0, (self.progress.step + 1) / max(1, self.options.warmup_steps))
-        return (
-            self.options.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))
-        )
+        rate = self.options.learning_rate * warm
+        if self.options.faithful:
+            return rate
+        return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))
 
     def _share(self) -> float:
         """How much of the run is over, 0 to 1."""
@@ -458,12 +447,7 @@ class Trainer:
             "minutes": round(progress.seconds / 60, 3),
             **values,
         }
-        path = self.options.folder / LOG
-        try:
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        write_log(self.options.folder, line)
         if self.options.trackers:
             self.accelerator.log(values, step=progress.step)
 
@@ -472,52 +456,8 @@ def _processes() -> PartialState:
     return PartialState(cpu=_NO_ACCELERATOR)
 
 
-def _refuse_to_overwrite(folder: Path) -> None:
-    if (folder / FILE).exists():
-        raise InputError(f"{folder / FILE}: a run is here already; go on with --resume, or choose another --output")
-    if (folder / SAFE_WEIGHTS_NAME).exists():
-        raise InputError(f"{folder / SAFE_WEIGHTS_NAME}: a checkpoint is here already; choose another --output")
-
-
-def _restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tuple[Progress, dict, dict]:
-    """Progress, identity and record of a saved run. Raises InputError where the options are not that run's."""
-    try:
-        progress, identity, record = Progress(**info["progress"]), dict(info["options"]), dict(info["record"])
-        now = options.run_identity() | {"init": identity["init"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
-    if changed := next((name for name, value in now.items() if identity.get(name) != value), None):
-        flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
-        raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
-    return progress, now, record
-
-
 def _strength(supervision: str) -> int:
     return SUPERVISION.index(supervision) if supervision in SUPERVISION else -1
-
-
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Parameters with weight decay (matrices and kernels), and without (biases, norms)."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": decay},
-        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _averaging(decay: float) -> Any:
-    """An exponential moving average whose memory grows to `decay`, so that it follows the weights early on."""
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
-        keep = min(decay, (1 + int(number)) / (10 + int(number)))
-        for average, value in zip(averaged, current, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value.to(average.dtype), 1 - keep)
-            else:
-                average.copy_(value)
-
-    return update
 
 
 def _passed(every: int | None, before: int, now: int) -> bool:

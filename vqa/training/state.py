@@ -4,6 +4,7 @@ Nothing in it is executed when it is read, and there is no moment at which the l
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,27 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.clevr.files import atomic_write
 from vqa.errors import InputError
+from vqa.training.options import TrainingOptions
 
 FILE = "state.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the next batch, what has been presented, and what was best."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    presentations: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    precision: str = "no"
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch.optim.Optimizer, info: dict) -> None:
@@ -77,3 +94,32 @@ def restore_module(module: nn.Module, saved: dict[str, Tensor], where: Path) -> 
         module.load_state_dict(saved)
     except RuntimeError as error:
         raise InputError(f"{where}: the state is of another model: {error}"[:600]) from error
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """Raises InputError where a run or a checkpoint is in the folder already."""
+    if (folder / FILE).exists():
+        raise InputError(f"{folder / FILE}: a run is here already; go on with --resume, or choose another --output")
+    if (folder / SAFE_WEIGHTS_NAME).exists():
+        raise InputError(f"{folder / SAFE_WEIGHTS_NAME}: a checkpoint is here already; choose another --output")
+
+
+def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tuple[Progress, dict, dict]:
+    """Progress, identity and record of a saved run, whose folder and question file may have moved.
+
+    Raises InputError where the options are not that run's.
+    """
+    try:
+        progress, identity, record = Progress(**info["progress"]), dict(info["options"]), dict(info["record"])
+        now = options.run_identity() | {"init": identity["init"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
+    if changed := next((name for name in now if _decisive(name, now) != _decisive(name, identity)), None):
+        flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
+        raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
+    return progress, now, record
+
+
+def _decisive(name: str, options: dict[str, Any]) -> Any:
+    value = options.get(name)
+    return Path(value).name if name == "questions" and isinstance(value, str) else value
