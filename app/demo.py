@@ -1,5 +1,6 @@
 """The page: what all tabs share, and the tabs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import gradio as gr
 from app.api import add_endpoint
 from app.ask import AskTab
 from app.examples import FOLDER
+from app.site import Site
 from app.uploads import MAX_UPLOAD, Page
 from vqa import VisualQuestionAnswerer
 from vqa.resources import shipped
@@ -19,12 +21,21 @@ _HEADER = """\
 that each of its blocks used.</p></header>
 """
 
+TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = ()
+"""Title and builder of each tab after "Ask". A builder lays its tab out in the Blocks being built and listens."""
+
 
 def build_demo(answerer: VisualQuestionAnswerer) -> gr.Blocks:
     """The whole page with its API, ready to launch with `launch_options`."""
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(_HEADER, apply_default_css=False)
-        AskTab(answerer, (_HERE / "page.js").read_text(encoding="utf-8"))
+        with gr.Tabs():
+            with gr.Tab("Ask", id="ask"):
+                ask = AskTab(answerer, (_HERE / "page.js").read_text(encoding="utf-8"))
+            site = Site(answerer, ask.examples, ask.picture, ask.question)
+            for title, build_tab in TABS:
+                with gr.Tab(title, id=title.lower()) as tab:
+                    build_tab(site, tab)
         add_endpoint(answerer)
     return demo.queue(max_size=200, default_concurrency_limit=2)
 
