@@ -1,0 +1,234 @@
+"""Interventions: what would the model answer if some channels were off, a gate were fixed, or FiLM were another's?
+
+`intervene` gives a second model that shares every weight with the first but changes some blocks as they run. The first
+stays as it is, so that threads can ask both at once and nothing has to be undone:
+
+>>> edited = intervene(model, [Scale(block=3, channels=[4, 17], factor=0.0), SetGate(block=5, weights=1.0)])
+>>> edited(image_features=features, input_ids=tokens).logits
+
+Blocks count from 1, as in `Answer.weights`; channels from 0. A channel of a block is one of the C maps that the block
+adds to its skip connection: y = weight * relu(gamma * norm(conv) + beta). The skip itself is left alone.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqa.errors import InputError
+from vqa.layers import CBAM
+from vqa.layers.film import FiLM
+from vqa.layers.functional import film_modulate
+from vqa.model.answering import Answer, VisualQuestionAnswerer
+from vqa.model.gates import Mechanism
+from vqa.model.modeling import FilmSEBlock, FilmSEForVisualQuestionAnswering
+from vqa.model.processing import ImageLike
+
+Values = float | Sequence[float] | np.ndarray | Tensor
+Channels = Sequence[int] | Tensor | None
+"""Numbers of channels; a truth for each, (C,) or (B, C); or None for all."""
+
+LARGEST = 1e3
+"""Values beyond are refused: they only make the model's numbers overflow."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Multiply channels of a block: by 0 they are off, by 2 twice as loud. `factor` is one number, (C,) or (B, C)."""
+
+    block: int
+    channels: Channels = None
+    factor: Values = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Fill:
+    """Replace channels of a block by a constant at every place, such as their means. One number, (C,) or (B, C)."""
+
+    block: int
+    channels: Channels = None
+    values: Values = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class SetGate:
+    """Give channels of a block this weight instead of the gate's; 1 is no gate. One number, (C,) or (B, C)."""
+
+    block: int
+    channels: Channels = None
+    weights: Values = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class SetFilm:
+    """Give a block this gamma and beta instead of the question's; None keeps its own. One number, (C,) or (B, C)."""
+
+    block: int
+    channels: Channels = None
+    gamma: Values | None = None
+    beta: Values | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Observe:
+    """Call `see` with the block's maps y (B, C, H, W) and gate weights (B, C), None without a gate, after the edits
+    before it in the list."""
+
+    block: int
+    see: Callable[[Tensor, Tensor | None], object]
+
+
+Intervention = Scale | Fill | SetGate | SetFilm | Observe
+
+
+def intervene(
+    model: FilmSEForVisualQuestionAnswering, interventions: Sequence[Intervention]
+) -> FilmSEForVisualQuestionAnswering:
+    """A model of the same weights whose blocks run with `interventions`, in their order; see the module.
+
+    Raises InputError for a block or channel that the model lacks, for values that are not finite or of a wrong shape,
+    and for `SetFilm` where the model has no FiLM.
+    """
+    blocks = [cast(FilmSEBlock, block) for block in model.blocks]
+    for item in interventions:
+        _check(item, len(blocks), model.config.width)
+    for k, block in enumerate(blocks):
+        if mine := [item for item in interventions if item.block == k + 1]:
+            blocks[k] = _edited(block, mine)
+    twin = _twin(model)
+    twin.blocks = nn.ModuleList(blocks).train(model.training)
+    return twin
+
+
+def ask_with(
+    answerer: VisualQuestionAnswerer, image: ImageLike, question: str, interventions: Sequence[Intervention]
+) -> Answer:
+    """`answerer.ask` under interventions; the stem's features of the picture are shared with the answerer.
+
+    The answer's weights are those that the edited blocks used. Raises InputError as `ask` and `intervene` do.
+    """
+    edited = copy.copy(answerer)
+    edited.model = intervene(answerer.model, interventions)
+    return edited.ask(image, question)
+
+
+def film_of(answer: Answer) -> list[SetFilm]:
+    """The FiLM parameters behind an answer as interventions: asking another question with them swaps the two.
+
+    Raises InputError for an answer of a model without FiLM.
+    """
+    found = [(weights["film_gamma"], weights["film_beta"]) for weights in answer.weights.values()]
+    if any(gamma is None for gamma, _ in found):
+        raise InputError("FiLM: this model has none; its gates alone hear the question")
+    return [SetFilm(k, None, gamma, beta) for k, (gamma, beta) in enumerate(found, 1)]
+
+
+class _EditedFilm(nn.Module):
+    """A block's FiLM, its parameters changed on their way."""
+
+    def __init__(self, film: FiLM, edits: Sequence[SetFilm]) -> None:
+        super().__init__()
+        self.film, self.edits = film, edits
+
+    def parameters_for(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        gamma, beta = self.film.parameters_for(condition)
+        for edit in self.edits:
+            mask = _mask(edit.channels, gamma)
+            gamma = gamma if edit.gamma is None else torch.where(mask, _like(edit.gamma, gamma), gamma)
+            beta = beta if edit.beta is None else torch.where(mask, _like(edit.beta, beta), beta)
+        return gamma, beta
+
+
+def _edited(block: FilmSEBlock, edits: Sequence[Intervention]) -> FilmSEBlock:
+    twin = _twin(block)
+    film = [edit for edit in edits if isinstance(edit, SetFilm)]
+    if film:
+        if block.film is None:
+            raise InputError(f"block {film[0].block}: this model has no FiLM to swap")
+        twin.film = cast(FiLM, _EditedFilm(block.film, film))
+    rest = [edit for edit in edits if not isinstance(edit, SetFilm)]
+    apply = block.mechanism.apply
+
+    def edited_apply(gate: nn.Module | None, x: Tensor, question: Tensor) -> tuple[Tensor, Tensor | None]:
+        y, weights = apply(gate, x, question)
+        for edit in rest:
+            y, weights = _apply(edit, gate, x, y, weights)
+        return y, weights
+
+    twin.mechanism = Mechanism(block.mechanism.build, edited_apply)
+    return twin
+
+
+def _apply(
+    edit: Intervention, gate: nn.Module | None, x: Tensor, y: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """One edit of the maps y (B, C, H, W) that the gate made of x, and of its weights (B, C)."""
+    if isinstance(edit, Observe):
+        edit.see(y, weights)
+        return y, weights
+    assert not isinstance(edit, SetFilm)
+    before = x.new_ones(x.shape[:2]) if weights is None else weights
+    mask = _mask(edit.channels, before)
+    if isinstance(edit, Fill):
+        return torch.where(mask[..., None, None], _like(edit.values, before)[..., None, None], y), weights
+    if isinstance(edit, Scale):
+        factor = torch.where(mask, _like(edit.factor, before), 1.0)
+        return film_modulate(y, factor), None if weights is None else weights * factor
+    chosen = torch.where(mask, _like(edit.weights, before), before)
+    if isinstance(gate, CBAM):
+        return gate.spatial(film_modulate(x, chosen)), chosen
+    return y + film_modulate(x, chosen - before), None if weights is None else chosen
+
+
+def _mask(channels: Channels, like: Tensor) -> Tensor:
+    """Truths of the shape of `like` (B, C): which channels are meant."""
+    if channels is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    if isinstance(channels, Tensor) and channels.dtype == torch.bool:
+        return channels.to(like.device).expand_as(like)
+    mask = torch.zeros(like.shape[1], dtype=torch.bool, device=like.device)
+    mask[torch.as_tensor(channels, dtype=torch.long, device=like.device)] = True
+    return mask.expand_as(like)
+
+
+def _like(values: Values, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).expand_as(like)
+
+
+def _check(item: Intervention, blocks: int, width: int) -> None:
+    if not 1 <= item.block <= blocks:
+        raise InputError(f"no block {item.block}; this model's blocks are 1 to {blocks}")
+    if isinstance(item, Observe):
+        return
+    channels, where = item.channels, f"block {item.block}"
+    if isinstance(channels, Tensor) and channels.dtype == torch.bool:
+        if channels.ndim not in (1, 2) or channels.shape[-1] != width:
+            raise InputError(f"{where}: truths for {tuple(channels.shape)} channels; it has {width}")
+    else:
+        for channel in () if channels is None else channels:
+            if not 0 <= int(channel) < width:
+                raise InputError(f"{where}: no channel {int(channel)}; its channels are 0 to {width - 1}")
+    for name in _VALUES[type(item)]:
+        value = getattr(item, name)
+        if value is not None:
+            array = torch.as_tensor(value, dtype=torch.float32)
+            if array.ndim > 2 or (array.ndim and array.shape[-1] != width):
+                raise InputError(f"{where}, {name}: {tuple(array.shape)} values for {width} channels")
+            if not bool((array.abs() <= LARGEST).all()):
+                raise InputError(f"{where}, {name}: must be finite and within -{LARGEST:g} to {LARGEST:g}")
+
+
+_VALUES = {Scale: ("factor",), Fill: ("values",), SetGate: ("weights",), SetFilm: ("gamma", "beta")}
+
+_Part = TypeVar("_Part", bound=nn.Module)
+
+
+def _twin(module: _Part) -> _Part:
+    """The same module with a list of parts of its own, so that a part can be exchanged."""
+    twin = copy.copy(module)
+    twin._modules = dict(module._modules)
+    return twin
