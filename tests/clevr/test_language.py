@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene_strategies import SHARED, needs_shared, random_scenes
 
+from vqa.clevr.families import load_templates
 from vqa.clevr.files import iter_questions, read_scenes
 from vqa.clevr.language import MAX_WORDS, WORDS, parse_question, unknown_words, words_of
 from vqa.clevr.programs import (
@@ -18,7 +19,6 @@ from vqa.clevr.programs import (
     program_from_json,
 )
 from vqa.clevr.questions import QuestionGenerator
-from vqa.clevr.template_files import load_templates
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.cli import main
 from vqa.errors import InputError

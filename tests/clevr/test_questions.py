@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene_strategies import SHARED, make_scene, needs_shared, random_scenes, scenes
 
+from vqa.clevr.families import load_templates
 from vqa.clevr.files import read_questions, read_scenes, write_scenes
 from vqa.clevr.language import WORDS, words_of
 from vqa.clevr.programs import Step, answer_string, execute
 from vqa.clevr.questions import Balance, QuestionGenerator, generate_questions, make_question_file
 from vqa.clevr.scenes import SceneObject
-from vqa.clevr.template_files import PARAMETER, load_templates, read_templates
+from vqa.clevr.template_files import PARAMETER, read_templates
 from vqa.clevr.vocabulary import ANSWERS, ATTRIBUTES, RELATIONS, SYNONYMS
 from vqa.cli import main
 from vqa.errors import InputError

@@ -50,7 +50,7 @@ class Balance:
 
 
 class QuestionGenerator:
-    """Makes questions for scenes from templates (see `vqa.clevr.template_files.load_templates`)."""
+    """Makes questions for scenes from templates (see `vqa.clevr.families.load_templates`)."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
         if not templates:

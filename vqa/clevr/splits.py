@@ -8,11 +8,11 @@ rows, the test parts for those of a split with other pictures: some repeat the t
 import hashlib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vqa.clevr.files import Question
-from vqa.clevr.programs import IllPosedError, Program, execute
+from vqa.clevr.programs import IllPosedError, Program, execute, signature
 from vqa.clevr.scenes import Scene, SceneObject
 from vqa.clevr.steps import reasoning_steps
 from vqa.clevr.vocabulary import ATTRIBUTES, COGENT_COLORS, RELATIONS
@@ -24,13 +24,17 @@ Part = Callable[[Scene | None, Question], bool]
 
 @dataclass(frozen=True)
 class SplitProtocol:
-    """What to train on and what to test on, decided row by row."""
+    """What to train on and what to test on, decided row by row.
+
+    `train_pictures` says whether training may show a picture at all: of another, no question is in `train`.
+    """
 
     name: str
     description: str
     source: str
     train: Part
     tests: Mapping[str, Part]
+    train_pictures: Callable[[Scene], bool] = field(default=lambda scene: True)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -60,6 +64,7 @@ def cogent() -> SplitProtocol:
         "Johnson et al. 2017, CLEVR, section 4.7",
         keeps("cogent-a"),
         {"A": keeps("cogent-a"), "B": keeps("cogent-b")},
+        lambda scene: "cogent-a" in cogent_conditions(scene),
     )
 
 
@@ -100,6 +105,7 @@ def size_depth(objects: int = 6, depth: int = 4) -> SplitProtocol:
             for few in (True, False)
             for shallow in (True, False)
         },
+        lambda scene: len(scene.objects) < objects,
     )
 
 
@@ -161,6 +167,7 @@ def attribute_pairs(pairs: Sequence[Pair] = HELD_OUT_PAIRS) -> SplitProtocol:
         "after Berlot-Attwell et al. 2024, Attribute Diversity Determines the Systematicity Gap in VQA (CLEVR-HOPE)",
         seen,
         {"seen": seen, "unseen": unseen},
+        lambda scene: not any(map(held_out, scene.objects)),
     )
 
 
@@ -197,10 +204,12 @@ def referents(program: Program, scene: Scene) -> frozenset[int]:
 
 
 def held_out_families(families: Collection[str] | None = None, share: float = 0.2, seed: int = 0) -> SplitProtocol:
-    """Hold out question families: what `Question.family` says, (template file, index) or the program's signature.
+    """Hold out question families.
 
-    families: those to hold out: "one_hop.json:3", a whole template file ("one_hop.json") or a signature.
-    share, seed: without `families`, each is held out with this probability, decided by its name and the seed alone.
+    families: those to hold out, by `Question.family`: "one_hop.json:3", a whole template file ("one_hop.json") or a
+        program's signature.
+    share, seed: without `families`, each is held out with this probability, decided by the seed and its program's
+        signature alone, which is the same in every file; its name, which is not, serves where there is no program.
 
     Source: families as in Johnson et al. 2017, section 3; holding whole ones out is how CLOSURE (Bahdanau et al. 2019)
     differs from CLEVR.
@@ -217,7 +226,8 @@ def held_out_families(families: Collection[str] | None = None, share: float = 0.
             raise InputError(f"{_name(question)} has neither a template nor a program: its family is unknown")
         if chosen is not None:
             return family in chosen or question.template_filename in chosen
-        digest = hashlib.sha256(f"{seed}/{family}".encode()).digest()
+        kind = signature(question.program) if question.program else family
+        digest = hashlib.sha256(f"{seed}/{kind}".encode()).digest()
         return int.from_bytes(digest[:8]) < share * 2**64
 
     def seen(scene: Scene | None, question: Question) -> bool:
@@ -294,6 +304,12 @@ SPLITS: dict[str, SplitProtocol] = {
     protocol.name: protocol for protocol in (cogent(), size_depth(), attribute_pairs(), held_out_families(), closure())
 }
 """The protocols with their usual settings, by name."""
+
+TRAINING_PARTS: dict[str, SplitProtocol] = {
+    "cogent-a": SPLITS["cogent"],
+    **{name: SPLITS[name] for name in ("size-depth", "attribute-pairs", "families")},
+}
+"""The protocols by what training on them is called; closure's is CLEVR itself."""
 
 
 def make_protocol(name: str, settings: Mapping[str, Any] | None = None) -> SplitProtocol:

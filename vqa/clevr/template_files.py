@@ -7,7 +7,7 @@ that may be left out), `nodes` (the program, where a node such as `relate_filter
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,6 @@ import orjson
 from vqa.clevr.programs import ARITY, KINDS
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
-
-SHIPPED = Path(__file__).parent / "templates"
-"""Our own templates: CLEVR's 90 families, and CLOSURE's seven forms (Bahdanau et al. 2019) in `closure/` below."""
 
 PARAMETER = re.compile(r"<[A-Za-z]\w*>")
 _KINDS = {**{name.capitalize(): name for name in ATTRIBUTES}, "Relation": "relation"}
@@ -64,38 +61,6 @@ class Template:
         return f"{self.key[0]}:{self.key[1]}"
 
 
-def load_templates(
-    directory: str | os.PathLike | None = None, families: Sequence[str] | None = None
-) -> tuple[Template, ...]:
-    """Read the template files of a folder, by name; without one, ours.
-
-    `families` selects: a file ("one_hop"), a family in it ("one_hop:3"), or, of ours, "closure" for the seven CLOSURE
-    forms, which are left out unless named, because they test generalisation. Raises InputError naming file and field.
-    """
-    folder = SHIPPED if directory is None else Path(directory)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; --templates takes a folder of template files (*.json)")
-    paths = {path.stem: path for path in sorted(folder.glob("*.json")) if not path.stem.endswith("_meta")}
-    extra = {path.stem: path for path in sorted((folder / "closure").glob("*.json"))} if directory is None else {}
-    if not paths:
-        raise InputError(f"{folder}: holds no template file (*.json)")
-    if families is None:
-        return tuple(template for path in paths.values() for template in read_templates(path))
-    chosen: dict[tuple[str, int], Template] = {}
-    for name in families:
-        stem, colon, index = name.removesuffix(".json").replace(".json:", ":").partition(":")
-        sources = list(extra.values()) if stem == "closure" and extra and not colon else [(paths | extra).get(stem)]
-        if sources[0] is None:
-            raise InputError(f"family {name!r:.80}: {folder.name} has {', '.join([*paths, *extra])}")
-        found = [template for path in sources if path for template in read_templates(path)]
-        if colon:
-            if not (index.isascii() and index.isdigit() and int(index) < len(found)):
-                raise InputError(f"family {name!r:.80}: {stem} has the families {stem}:0 to {stem}:{len(found) - 1}")
-            found = [found[int(index)]]
-        chosen.update((template.key, template) for template in found)
-    return tuple(chosen.values())
-
-
 def read_templates(path: str | os.PathLike) -> list[Template]:
     """Read one template file. Raises InputError naming the file, the family and the field."""
     path = Path(path)
@@ -107,10 +72,12 @@ def read_templates(path: str | os.PathLike) -> list[Template]:
         raise InputError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(records, list) or not records:
         raise InputError(f"{path}: expected a list of question families")
-    return [_template(record, (path.name, i), f"{path.name}[{i}]") for i, record in enumerate(records)]
+    return [template_from_json(record, (path.name, i)) for i, record in enumerate(records)]
 
 
-def _template(record: Any, key: tuple[str, int], where: str) -> Template:
+def template_from_json(record: Any, key: tuple[str, int]) -> Template:
+    """Check one family's record; `key` is its file's name and its index there. Raises InputError naming the field."""
+    where = f"{key[0]}[{key[1]}]"
     if not isinstance(record, Mapping):
         raise InputError(f"{where}: expected an object with text, nodes, params and constraints, got {record!r:.60}")
     parameters = _parameters(_list(record, "params", where), f"{where}.params")

@@ -32,8 +32,8 @@ def _register_make(actions: argparse._SubParsersAction) -> None:
 
 
 def _make(args: argparse.Namespace) -> None:
+    from vqa.clevr.families import load_templates
     from vqa.clevr.rendering import make_dataset
-    from vqa.clevr.template_files import load_templates
 
     source, settings = _render_options(args)
     templates = load_templates()
@@ -156,8 +156,8 @@ def _register_questions(actions: argparse._SubParsersAction) -> None:
 def _questions(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
+    from vqa.clevr.families import load_templates
     from vqa.clevr.questions import make_question_file
-    from vqa.clevr.template_files import load_templates
 
     templates = load_templates(args.templates, args.families)
     bar = tqdm(desc="questions", unit=" pictures")

@@ -93,6 +93,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="share of questions made anew each epoch from the scenes (default: 0)",
     )
     data.add_argument(
+        "--compositions",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="share of the new questions that combine relations as CLEVR's never do (default: 0)",
+    )
+    data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
     )
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqa.clevr.families import load_templates
 from vqa.clevr.files import image_path
 from vqa.clevr.images import load_image
 from vqa.clevr.packing import PackedDataset
 from vqa.clevr.questions import Balance, QuestionGenerator
-from vqa.clevr.template_files import load_templates
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
 from vqa.training.losses import SceneTargets, StepTargets
@@ -72,6 +72,7 @@ class TrainingData:
         holdout: share of the pictures that is held out, drawn by `seed`.
         generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
             then join the training rows.
+        compositions: share of those from families that CLEVR lacks, see `vqa.clevr.composition`.
 
     Raises InputError for a split without pictures, without an answer that the model has, or, where questions shall be
     made, without scenes.
@@ -87,6 +88,7 @@ class TrainingData:
         holdout: float,
         seed: int,
         generated: float = 0.0,
+        compositions: float = 0.0,
         progress: Callable[[range], Sequence[int]] = lambda rows: rows,
     ) -> None:
         if pack.images is None:
@@ -133,7 +135,7 @@ class TrainingData:
             )
         self._numbers = self.stored.of_rows(len(pack))
         self.generated = generated
-        self._maker = _QuestionMaker(self, generated) if generated else None
+        self._maker = _QuestionMaker(self, generated, compositions) if generated else None
 
     @property
     def teaches(self) -> str:
@@ -233,9 +235,9 @@ class Epoch:
 class _QuestionMaker:
     """Makes each epoch's new questions in a process of its own, one epoch ahead."""
 
-    def __init__(self, data: TrainingData, share: float) -> None:
+    def __init__(self, data: TrainingData, share: float, compositions: float) -> None:
         self.data = data
-        self.per_image = max(1, round(12 * share))
+        self.per_image, self.compositions = max(1, round(12 * share)), compositions
         self.pool = ProcessPoolExecutor(
             1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         )
@@ -250,6 +252,7 @@ class _QuestionMaker:
                     self.data.pack.path,
                     self.data.rows,
                     self.per_image,
+                    self.compositions,
                     self.data.blocks,
                     f"{self.data.seed} {number}",
                 )
@@ -287,11 +290,11 @@ def _some(counted: Counter[str], number: int = 3) -> str:
 
 
 def make_questions(
-    path: Path, rows: np.ndarray, per_image: int, blocks: int, seed: str
+    path: Path, rows: np.ndarray, per_image: int, compositions: float, blocks: int, seed: str
 ) -> tuple[list[int], list[str], list[str], list[StepTarget]]:
     """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`."""
     pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
-    generator = QuestionGenerator(load_templates())
+    clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
     rows_of: list[int] = []
     texts: list[str] = []
     answers: list[str] = []
@@ -300,7 +303,11 @@ def make_questions(
     rng.shuffle(order)
     for row in order:
         scene = pack.scene(row)
-        for question in generator.generate(scene, per_image, rng, balance) if scene is not None else ():
+        if scene is None:
+            continue
+        new = sum(rng.random() < compositions for _ in range(per_image))
+        questions = clevr.generate(scene, per_image - new, rng, balance) + composed.generate(scene, new, rng, balance)
+        for question in questions:
             rows_of.append(row)
             texts.append(question.question)
             answers.append(question.answer or "")

@@ -77,6 +77,7 @@ class Trainer:
             holdout=options.holdout,
             seed=options.seed,
             generated=options.generated,
+            compositions=options.compositions,
             progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
@@ -400,6 +401,7 @@ class Trainer:
             "pictures": len(self.data.rows),
             "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
             "generated": options.generated,
+            "compositions": options.compositions,
             "seed": options.seed,
             "precision": progress.precision,
             "minutes": round(progress.seconds / 60, 1),

@@ -52,6 +52,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "augment": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
+    "compositions": (0.0, 1.0),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
     "evaluate_presentations": (1, 1_000_000_000),
@@ -93,6 +94,7 @@ class TrainingOptions:
     augment: float = None  # type: ignore[assignment]
     supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
+    compositions: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
     mixed_precision: str = "auto"
@@ -123,6 +125,8 @@ class TrainingOptions:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
         if self.resume and self.init:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
+        if self.compositions and not self.generated:
+            raise InputError("--compositions: a share of the questions made anew; give --generated too, such as 0.5")
         if self.batch_size < self.questions_per_image:
             self.questions_per_image = self.batch_size
         if self.epochs is None and self.max_minutes is None and self.max_presentations is None:
