@@ -6,8 +6,11 @@ import re
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `benchmark` and its subcommands."""
+    from vqa.cli import benchmark_ask
+
     parser = commands.add_parser("benchmark", help="speed of training, asking and layers on this machine")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    benchmark_ask.register(actions)
     _register_layers(actions)
 
 

@@ -1,0 +1,80 @@
+"""`vqa benchmark ask`: how long an answer takes."""
+
+import argparse
+
+
+def register(actions: argparse._SubParsersAction) -> None:
+    """Add `benchmark ask`."""
+    parser = actions.add_parser(
+        "ask",
+        help="milliseconds from a picture and a question to the answer",
+        description="Time single questions, as the page asks them: about a new picture, with decoding it, and the next "
+        "one about the same picture, whose features are still there. Median and 95th percentile.",
+    )
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
+    parser.add_argument("--data", metavar="DIR", help="CLEVR folder to ask about (default: the shipped clevr-mini)")
+    parser.add_argument("--split", default="val", metavar="NAME", help="of it (default: val)")
+    parser.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls of each kind (default: 200)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=_ask)
+
+
+def _ask(args: argparse.Namespace) -> None:
+    import json
+    from dataclasses import asdict
+
+    import torch
+    from tqdm import tqdm
+    from transformers.utils import logging
+
+    from vqa.errors import InputError
+    from vqa.evaluation.latency import measure_asking
+    from vqa.model.answering import load
+
+    for flag, value, most in (
+        ("--runs", args.runs, 100_000),
+        ("--threads", 1 if args.threads is None else args.threads, 1024),
+    ):
+        if not 1 <= value <= most:
+            raise InputError(f"{flag}: must be 1 to {most:,}, got {value}")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    logging.disable_progress_bar()
+    pictures = _pictures(args.data, args.split)
+    answerer = load(args.checkpoint, args.device)
+    with tqdm(total=args.runs, desc="ask", unit=" pictures", disable=None) as bar:
+        latencies = measure_asking(answerer, pictures, args.runs, bar.update)
+    threads, device = torch.get_num_threads(), str(answerer.device)
+    if args.json:
+        print(json.dumps({"device": device, "threads": threads, "latencies": [asdict(one) for one in latencies]}))
+        return
+    print(f"{device}, {threads} threads, {args.runs} calls of each kind\n")
+    print(f"{'milliseconds':<16}{'median':>8}{'p95':>8}")
+    for one in latencies:
+        print(f"{one.call:<16}{one.median_ms:>8.1f}{one.p95_ms:>8.1f}")
+
+
+def _pictures(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
+    """Up to 200 pictures of a split, as files' bytes, with the questions about each."""
+    from pathlib import Path
+
+    from vqa.clevr.files import image_path, iter_questions, questions_path
+    from vqa.errors import InputError
+    from vqa.resources import shipped
+
+    root = Path(data) if data is not None else shipped("data/clevr-mini")
+    asked: dict[str, list[str]] = {}
+    for question in iter_questions(questions_path(root, split)):
+        if question.image_filename not in asked and len(asked) == 200:
+            break
+        asked.setdefault(question.image_filename, []).append(question.question)
+    pictures = []
+    for name, questions in asked.items():
+        path = image_path(root, split, name)
+        try:
+            pictures.append((path.read_bytes(), questions))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return pictures
