@@ -7,11 +7,11 @@ import gradio as gr
 
 from app.cards import answer_card, blocks_section, hint_card, history_card, message_card
 from app.examples import ANY_PICTURE, Example, load_examples
-from app.plots import escape
 from app.uploads import read_upload, upload_name
 from vqa import VisualQuestionAnswerer
 from vqa.clevr.images import load_image
 from vqa.errors import InputError
+from vqa.explain.drawing import escape
 
 MAX_HISTORY = 20
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from app.plots import Scale, data_uri, escape, lit_places, shaded_words, strip
 from vqa import Answer
+from vqa.explain.drawing import Scale, data_uri, escape, lit_places, shaded_words, strip
 
 
 class _Kind(NamedTuple):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from app.plots import Scale, data_uri, escape, lit_places, shaded_words, strip
+from vqa.explain.drawing import Scale, data_uri, escape, lit_places, shaded_words, strip
 
 weights = st.lists(st.floats(-50, 50), min_size=1, max_size=64).map(np.array)
 
