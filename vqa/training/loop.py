@@ -78,10 +78,13 @@ class Trainer:
             seed=options.seed,
             generated=options.generated,
             compositions=options.compositions,
+            protocol=options.split_protocol,
             progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
         self.supervision = self._teachable()
+        if options.perception_epochs and self.supervision == "answers":
+            raise InputError("--perception-epochs: pictures alone teach by their scenes, and here answers alone teach")
         if not saved:
             self.progress.precision = self._choose_precision()
         AcceleratorState._reset_state()  # another run of this process may have had another precision
@@ -128,13 +131,13 @@ class Trainer:
         try:
             with self.interruption:
                 while not self._finished():
-                    epoch = self.data.epoch(progress.epoch)
+                    epoch = self.data.epoch(progress.epoch, self._perceiving)
                     while progress.batch < self.steps_per_epoch and not self._finished():
                         started = time.monotonic()
                         batch = epoch.batch(
                             progress.batch,
                             options.pictures_per_batch,
-                            options.questions_per_image,
+                            0 if self._perceiving else options.questions_per_image,
                             self.accelerator.device,
                             self.accelerator.process_index,
                             self.accelerator.num_processes,
@@ -232,8 +235,10 @@ class Trainer:
     ) -> tuple[dict[str, Loss], FilmSEOutput]:
         """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
         output = self._forward(self.prepared, batch, pictures)
-        losses = answer_loss(output, batch.labels)
         scenes = batch.scenes if shift is None else batch.scenes._replace(centre=batch.scenes.centre + shift[:, None])
+        if self._perceiving:
+            return scene_losses(output, scenes), output
+        losses = answer_loss(output, batch.labels)
         if self.supervision != "answers":
             losses |= scene_losses(output, scenes)
             if self.supervision == "programs":
@@ -254,12 +259,13 @@ class Trainer:
         if options.augment:
             pictures, shift = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
         losses, output = self.losses(batch, pictures, shift)
-        assert output.logits is not None
-        hits = Loss((output.logits.argmax(1) == batch.labels).sum(), losses["answer"].number)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
-        names = [*losses, "accuracy"]
+        measured = dict(losses)
+        if output.logits is not None:
+            right = (output.logits.argmax(1) == batch.labels).sum()
+            measured["accuracy"] = Loss(right, losses["answer"].number)
         local = torch.stack(
-            [torch.stack([item.total.detach().float(), item.number.float()]) for item in [*losses.values(), hits]]
+            [torch.stack([item.total.detach().float(), item.number.float()]) for item in measured.values()]
         )
         sums = accelerator.reduce(local, "sum")
         world = accelerator.num_processes
@@ -276,8 +282,9 @@ class Trainer:
             accelerator.clip_grad_norm_(self.prepared.parameters(), options.clip_norm)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        progress.presentations += int(sums[0, 1])
-        return dict(zip(names, means, strict=True))
+        if "answer" in losses:
+            progress.presentations += int(sums[0, 1])
+        return dict(zip(measured, means, strict=True))
 
     def _forward(self, model: nn.Module, batch: Batch, pictures: Tensor) -> Any:
         images = self.processor.image_processor
@@ -286,6 +293,8 @@ class Trainer:
             for values in (images.image_mean, images.image_std)
         )
         pixels = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+        if not len(batch.labels):
+            return model(pixel_values=pixels)
         return model(
             pixel_values=pixels,
             input_ids=batch.input_ids,
@@ -296,13 +305,19 @@ class Trainer:
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to a hundredth over the run's length, whichever of its ends comes first.
 
-        Constant after the warm-up for the faithful FiLM.
+        A second warm-up where questions join the pictures. Constant after the warm-up for the faithful FiLM.
         """
-        warm = min(1.0, (self.progress.step + 1) / max(1, self.options.warmup_steps))
+        joined = 0 if self._perceiving else self.options.perception_epochs * self.steps_per_epoch
+        warm = min(1.0, (self.progress.step - joined + 1) / max(1, self.options.warmup_steps))
         rate = self.options.learning_rate * warm
         if self.options.faithful:
             return rate
         return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))
+
+    @property
+    def _perceiving(self) -> bool:
+        """Whether pictures are shown without questions: what a stem has to learn needs no reasoning."""
+        return self.progress.epoch < self.options.perception_epochs
 
     def _share(self) -> float:
         """How much of the run is over, 0 to 1."""
@@ -338,7 +353,10 @@ class Trainer:
         init, options = self.identity["init"], self.options
         config = build_config(options.preset, options.overrides)
         if not init:
-            return build_model(config), build_processor(config), {}
+            model = build_model(config)
+            if options.stem and not options.resume:
+                _take_stem(model, options.stem)
+            return model, build_processor(config), {}
         if options.overrides:
             raise InputError("--set: the model of --init has its configuration already; leave --set out")
         folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
@@ -397,11 +415,14 @@ class Trainer:
         self.record |= {
             "preset": self.record.get("preset", options.preset),
             "data": f"{Path(options.data).resolve().name} {options.split}"
-            + (f", {Path(options.questions).name}" if options.questions else ""),
+            + (f", {Path(options.questions).name}" if options.questions else "")
+            + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
             "pictures": len(self.data.rows),
             "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
+            "perception_epochs": options.perception_epochs,
             "generated": options.generated,
             "compositions": options.compositions,
+            "split_protocol": options.split_protocol,
             "seed": options.seed,
             "precision": progress.precision,
             "minutes": round(progress.seconds / 60, 1),
@@ -429,9 +450,11 @@ class Trainer:
         progress = self.progress
         bar.n = min(round(self._lengths()[bar.unit][0]), bar.total)
         rate = progress.presentations / max(progress.seconds, 1e-9)
-        bar.set_postfix_str(
-            f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}", refresh=False
-        )
+        if self._perceiving:
+            said = f"pictures alone, loss of attributes {values['attributes']:.3f}"
+        else:
+            said = f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}"
+        bar.set_postfix_str(said, refresh=False)
         bar.update(0)
         if progress.step % 20 == 1:
             values = values | gate_values(self._gates)
@@ -452,6 +475,19 @@ class Trainer:
         write_log(self.options.folder, line)
         if self.options.trackers:
             self.accelerator.log(values, step=progress.step)
+
+
+def _take_stem(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
+    """Begin with a checkpoint's picture encoder and scene head. Raises InputError where they are of another shape."""
+    source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
+    for name in ("vision", "scene"):
+        part, taken = getattr(model, name), getattr(source, name)
+        if part is None and name == "scene":
+            continue
+        try:
+            part.load_state_dict(taken.state_dict() if taken is not None else {})
+        except RuntimeError as error:
+            raise InputError(f"--stem {checkpoint}: its {name} does not fit this model: {error}"[:400]) from error
 
 
 def _processes() -> PartialState:

@@ -64,9 +64,9 @@ class StepTargets(NamedTuple):
     known: Tensor
 
     @classmethod
-    def of(cls, targets: Sequence[StepTarget], device: torch.device) -> "StepTargets":
-        """Stack targets on a device."""
-        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
+    def of(cls, targets: Sequence[StepTarget], device: torch.device, number: int | None = None) -> "StepTargets":
+        """Stack the first `number` targets, or all, on a device; one at least must be given for the shapes."""
+        arrays = (np.stack([getattr(target, name) for target in targets])[:number] for name in cls._fields)
         tensors = [torch.from_numpy(array).to(device) for array in arrays]
         return cls(*(tensor.bool() if tensor.dtype == torch.bool else tensor.long() for tensor in tensors))
 
