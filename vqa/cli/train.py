@@ -26,6 +26,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="change the preset, as in reduction=4",
     )
     model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
+    model.add_argument("--stem", metavar="CHECKPOINT", help="begin with this model's picture encoder, the rest anew")
     run = parser.add_argument_group("run")
     run.add_argument(
         "--output",
@@ -79,6 +80,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--split", default="train", help="CLEVR_SPLIT_questions.json (default: train)")
     data.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
     data.add_argument(
+        "--split-protocol",
+        choices=["cogent-a", "size-depth", "attribute-pairs", "families"],
+        help="train on this protocol's training part only, questions and pictures, those made anew too; `vqa evaluate "
+        "--suite compositional` tests the rest. cogent-a selects pictures that keep condition A, as of CLEVR's own "
+        "train split; the published data for it is --split trainA, without this option (default: everything)",
+    )
+    data.add_argument(
         "--holdout",
         type=float,
         default=0.05,
@@ -98,6 +106,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="X",
         help="share of the new questions that combine relations as CLEVR's never do (default: 0)",
+    )
+    data.add_argument(
+        "--perception-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="epochs that begin with pictures alone: their scenes teach the stem (default: 0)",
     )
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"

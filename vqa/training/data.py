@@ -22,6 +22,7 @@ from vqa.clevr.files import image_path
 from vqa.clevr.images import load_image
 from vqa.clevr.packing import PackedDataset
 from vqa.clevr.questions import Balance, QuestionGenerator
+from vqa.clevr.splits import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
 from vqa.training.losses import SceneTargets, StepTargets
@@ -73,9 +74,11 @@ class TrainingData:
         generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
             then join the training rows.
         compositions: share of those from families that CLEVR lacks, see `vqa.clevr.composition`.
+        protocol: one of `vqa.clevr.splits.TRAINING_PARTS`, whose training part alone is trained on and held out:
+            pictures, questions, and those made anew.
 
     Raises InputError for a split without pictures, without an answer that the model has, or, where questions shall be
-    made, without scenes.
+    made, without scenes; and where nothing is in the protocol's training part, or it cannot be told what is.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class TrainingData:
         seed: int,
         generated: float = 0.0,
         compositions: float = 0.0,
+        protocol: str | None = None,
         progress: Callable[[range], Sequence[int]] = lambda rows: rows,
     ) -> None:
         if pack.images is None:
@@ -99,19 +103,35 @@ class TrainingData:
         targets: list[StepTarget] = []
         unknown: Counter[str] = Counter()
         self.scenes: list[SceneTarget] = []
+        known = []
+        part = TRAINING_PARTS.get(protocol or "")
+        left_out = 0
         for row in progress(range(len(pack))):
             scene = pack.scene(row)
             self.scenes.append(scene_target(scene))
+            if generated and scene is not None and (part is None or part.train_pictures(scene)):
+                known.append(row)
             for number in pack.question_numbers(row):
                 question = pack.question(number)
                 if question.answer is None:
                     continue
+                try:
+                    if part and not part.train(scene, question):
+                        left_out += 1
+                        continue
+                except InputError as error:
+                    raise InputError(f"--split-protocol {protocol}: {error}") from error
                 texts.append(question.question)
                 labels.append(answers.get(question.answer, -100))
                 unknown.update([question.answer] if labels[-1] < 0 else [])
                 rows.append(row)
                 types.append(pack.types[number])
                 targets.append(step_target(question.program, scene, blocks))
+        if left_out and not texts:
+            raise InputError(
+                f"--split-protocol {protocol}: none of the {left_out:,} questions of split {pack.split} is in its "
+                "training part; choose another --split"
+            )
         if not texts:
             raise InputError(
                 f"--split {pack.split}: none of its questions has an answer; give a --split or --questions with answers"
@@ -126,7 +146,6 @@ class TrainingData:
         asked = np.unique(self.stored.rows)
         shuffled = np.random.default_rng((seed, 1)).permutation(asked)
         held = min(round(holdout * len(asked)), len(asked) - 1)
-        known = [row for row, scene in enumerate(self.scenes) if generated and scene.number >= 0]
         self.held_out = np.sort(shuffled[:held])
         self.rows = np.setdiff1d(np.union1d(asked, np.array(known, int)), self.held_out)
         if generated and not known:
@@ -135,7 +154,7 @@ class TrainingData:
             )
         self._numbers = self.stored.of_rows(len(pack))
         self.generated = generated
-        self._maker = _QuestionMaker(self, generated, compositions) if generated else None
+        self._maker = _QuestionMaker(self, generated, compositions, protocol) if generated else None
 
     @property
     def teaches(self) -> str:
@@ -148,9 +167,9 @@ class TrainingData:
         """Batches of `pictures` rows that cover the training rows once."""
         return -(-len(self.rows) // pictures)
 
-    def epoch(self, epoch: int) -> "Epoch":
+    def epoch(self, epoch: int, pictures_only: bool = False) -> "Epoch":
         """The rows of an epoch in their order, with the questions made for it."""
-        made = self._maker.take(epoch) if self._maker else None
+        made = self._maker.take(epoch) if self._maker and not pictures_only else None
         return Epoch(self, epoch, made)
 
     def close(self) -> None:
@@ -176,14 +195,15 @@ class TrainingData:
             ids[i, : len(item)] = item
             mask[i, : len(item)] = 1
         pictures = torch.from_numpy(self.pack.images[rows]).to(device).permute(0, 3, 1, 2)
+        blank = step_target(None, None, self.blocks)
         return Batch(
             pictures,
             torch.from_numpy(ids).to(device),
             torch.from_numpy(mask).to(device),
-            torch.tensor([i for i, _, _ in pairs], device=device),
-            torch.tensor([int(source.labels[number]) for _, source, number in pairs], device=device),
+            torch.tensor([i for i, _, _ in pairs], dtype=torch.long, device=device),
+            torch.tensor([int(source.labels[number]) for _, source, number in pairs], dtype=torch.long, device=device),
             SceneTargets.of([self.scenes[row] for row in rows], device),
-            StepTargets.of([source.targets[number] for _, source, number in pairs], device),
+            StepTargets.of([source.targets[number] for _, source, number in pairs] or [blank], device, len(pairs)),
         )
 
     def held_out_batches(self, pictures: int, device: torch.device) -> Iterator[tuple[Batch, np.ndarray]]:
@@ -208,11 +228,12 @@ class Epoch:
     ) -> Batch:
         """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
-        A process without a question of its own gets one whose targets count for nothing.
+        A process without a question of its own gets one whose targets count for nothing; where `per_image` is 0, none
+        has any, unless it has no picture either.
         """
         mine = self.order[index * pictures : (index + 1) * pictures][rank::world]
         chosen = [item for row in mine for item in self._questions(int(row), per_image)]
-        idle = not any(len(numbers) for _, _, numbers in chosen)
+        idle = not chosen or (per_image > 0 and not any(len(numbers) for _, _, numbers in chosen))
         stored = self.data.stored
         batch = self.data.batch([(int(stored.rows[0]), stored, np.array([0]))] if idle else chosen, device)
         if idle:
@@ -235,8 +256,8 @@ class Epoch:
 class _QuestionMaker:
     """Makes each epoch's new questions in a process of its own, one epoch ahead."""
 
-    def __init__(self, data: TrainingData, share: float, compositions: float) -> None:
-        self.data = data
+    def __init__(self, data: TrainingData, share: float, compositions: float, protocol: str | None) -> None:
+        self.data, self.protocol = data, protocol
         self.per_image, self.compositions = max(1, round(12 * share)), compositions
         self.pool = ProcessPoolExecutor(
             1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
@@ -255,6 +276,7 @@ class _QuestionMaker:
                     self.compositions,
                     self.data.blocks,
                     f"{self.data.seed} {number}",
+                    self.protocol,
                 )
         rows, texts, answers, targets = self.ahead[epoch].result()
         labels = np.array([self.data.answers.get(answer, -100) for answer in answers])
@@ -290,9 +312,19 @@ def _some(counted: Counter[str], number: int = 3) -> str:
 
 
 def make_questions(
-    path: Path, rows: np.ndarray, per_image: int, compositions: float, blocks: int, seed: str
+    path: Path,
+    rows: np.ndarray,
+    per_image: int,
+    compositions: float,
+    blocks: int,
+    seed: str,
+    protocol: str | None = None,
 ) -> tuple[list[int], list[str], list[str], list[StepTarget]]:
-    """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`."""
+    """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`.
+
+    Those outside the training part of `protocol` are left out.
+    """
+    part = TRAINING_PARTS.get(protocol or "")
     pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
     clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
     rows_of: list[int] = []
@@ -308,6 +340,8 @@ def make_questions(
         new = sum(rng.random() < compositions for _ in range(per_image))
         questions = clevr.generate(scene, per_image - new, rng, balance) + composed.generate(scene, new, rng, balance)
         for question in questions:
+            if part and not part.train(scene, question):
+                continue
             rows_of.append(row)
             texts.append(question.question)
             answers.append(question.answer or "")

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vqa.clevr.splits import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.training.losses import WEIGHTS
 
@@ -53,6 +54,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
     "compositions": (0.0, 1.0),
+    "perception_epochs": (0, 1_000_000),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
     "evaluate_presentations": (1, 1_000_000_000),
@@ -76,10 +78,12 @@ class TrainingOptions:
     output: str
     split: str = "train"
     questions: str | None = None
+    split_protocol: str | None = None
     holdout: float = 0.05
     preset: str = "film-qcse"
     overrides: list[str] = field(default_factory=list)
     init: str | None = None
+    stem: str | None = None
     resume: bool = False
     epochs: int | None = None
     max_minutes: float | None = None
@@ -95,6 +99,7 @@ class TrainingOptions:
     supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
     compositions: float = 0.0
+    perception_epochs: int = 0
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
     mixed_precision: str = "auto"
@@ -115,6 +120,8 @@ class TrainingOptions:
                 raise InputError(f"--{flag} {value:g}: must lie from {low:g} to {high:g}")
         if self.supervision not in SUPERVISION:
             raise InputError(f"--supervision {self.supervision}: must be one of {', '.join(SUPERVISION)}")
+        if self.split_protocol is not None and self.split_protocol not in TRAINING_PARTS:
+            raise InputError(f"--split-protocol {self.split_protocol:.80}: must be one of {', '.join(TRAINING_PARTS)}")
         for name, value in self.loss_weights.items():
             if name not in WEIGHTS:
                 raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(WEIGHTS)}")
@@ -123,6 +130,8 @@ class TrainingOptions:
         for name in self.trackers:
             if find_spec(name) is None:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
+        if self.init and self.stem:
+            raise InputError("--stem: the model of --init has its own; give one of them")
         if self.resume and self.init:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
         if self.compositions and not self.generated:
