@@ -108,11 +108,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="share of the new questions that combine relations as CLEVR's never do (default: 0)",
     )
     data.add_argument(
-        "--perception-epochs",
+        "--pretrain-epochs",
         type=int,
         default=0,
         metavar="N",
-        help="epochs that begin with pictures alone: their scenes teach the stem (default: 0)",
+        help="epochs first spent on the encoders alone, taught by scenes and programs, before the trunk joins them: "
+        "five times faster than the whole (default: 0)",
     )
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"

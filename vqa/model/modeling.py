@@ -135,28 +135,24 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         labels: Tensor | None = None,
         image_features: Tensor | None = None,
         return_dict: bool | None = None,
+        encoders_only: bool = False,
     ) -> FilmSEOutput | tuple[Tensor, ...]:
         """Answer B questions about N pictures.
 
         Args:
             pixel_values: (N, 3, H, W), normalised as `FilmSEImageProcessor` does; or give `image_features`.
-            input_ids, attention_mask: the questions' tokens, (B, L), padded on the right. Without questions `scene` is
-                all that is found, for a model with evidence.
+            input_ids, attention_mask: the questions' tokens, (B, L), padded on the right.
             image_index: (B,), the picture each question is about; may be left out where B = N.
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
+            encoders_only: leave out the trunk and give `scene` and `step_logits` alone, to teach the encoders first.
 
         Raises ValueError where the shapes do not fit each other.
         """
-        if (pixel_values is None) == (image_features is None):
-            raise ValueError("give one of pixel_values and image_features")
+        if input_ids is None or (pixel_values is None) == (image_features is None):
+            raise ValueError("give input_ids, and one of pixel_values and image_features")
         features = self.encode_images(pixel_values) if pixel_values is not None else image_features
         assert features is not None
-        scene = self.scene(features) if self.scene is not None else None
-        if input_ids is None:
-            if scene is None:
-                raise ValueError("give input_ids: without questions there is nothing to find, but for a model with evidence")
-            return FilmSEOutput(scene=scene)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if image_index is None and features.shape[0] != input_ids.shape[0]:
@@ -166,6 +162,10 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             views, word_weights = question[:, None].expand(-1, self.config.num_blocks + 1, -1), None
         else:
             views, word_weights = self.word_attention(words, question, attention_mask)
+        scene = self.scene(features) if self.scene is not None else None
+        steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
+        if encoders_only:
+            return FilmSEOutput(step_logits=steps, scene=scene)
         grid = scene.per_question(image_index) if scene is not None else None
         x = features if image_index is None else features.index_select(0, image_index)
         coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
@@ -201,7 +201,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             pathway_weights=pathway_weights,
             evidence_logits=tuple(evidence_logits) or None,
             pointer_logits=torch.stack(pointers, 1) if pointers else None,
-            step_logits=self.steps(views[:, : config.num_blocks]) if self.steps is not None else None,
+            step_logits=steps,
             scene=scene,
         )
         return output if return_dict is not False else output.to_tuple()

@@ -167,9 +167,9 @@ class TrainingData:
         """Batches of `pictures` rows that cover the training rows once."""
         return -(-len(self.rows) // pictures)
 
-    def epoch(self, epoch: int, pictures_only: bool = False) -> "Epoch":
+    def epoch(self, epoch: int) -> "Epoch":
         """The rows of an epoch in their order, with the questions made for it."""
-        made = self._maker.take(epoch) if self._maker and not pictures_only else None
+        made = self._maker.take(epoch) if self._maker else None
         return Epoch(self, epoch, made)
 
     def close(self) -> None:
@@ -195,7 +195,6 @@ class TrainingData:
             ids[i, : len(item)] = item
             mask[i, : len(item)] = 1
         pictures = torch.from_numpy(self.pack.images[rows]).to(device).permute(0, 3, 1, 2)
-        blank = step_target(None, None, self.blocks)
         return Batch(
             pictures,
             torch.from_numpy(ids).to(device),
@@ -203,7 +202,7 @@ class TrainingData:
             torch.tensor([i for i, _, _ in pairs], dtype=torch.long, device=device),
             torch.tensor([int(source.labels[number]) for _, source, number in pairs], dtype=torch.long, device=device),
             SceneTargets.of([self.scenes[row] for row in rows], device),
-            StepTargets.of([source.targets[number] for _, source, number in pairs] or [blank], device, len(pairs)),
+            StepTargets.of([source.targets[number] for _, source, number in pairs], device),
         )
 
     def held_out_batches(self, pictures: int, device: torch.device) -> Iterator[tuple[Batch, np.ndarray]]:
@@ -228,12 +227,11 @@ class Epoch:
     ) -> Batch:
         """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
-        A process without a question of its own gets one whose targets count for nothing; where `per_image` is 0, none
-        has any, unless it has no picture either.
+        A process without a question of its own gets one whose targets count for nothing.
         """
         mine = self.order[index * pictures : (index + 1) * pictures][rank::world]
         chosen = [item for row in mine for item in self._questions(int(row), per_image)]
-        idle = not chosen or (per_image > 0 and not any(len(numbers) for _, _, numbers in chosen))
+        idle = not any(len(numbers) for _, _, numbers in chosen)
         stored = self.data.stored
         batch = self.data.batch([(int(stored.rows[0]), stored, np.array([0]))] if idle else chosen, device)
         if idle:

@@ -27,7 +27,7 @@ from vqa.training.card import read_record, write_checkpoint
 from vqa.training.data import Batch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
 from vqa.training.journal import rewind_log, write_log
-from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses
+from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses, step_losses
 from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
@@ -83,8 +83,8 @@ class Trainer:
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
         self.supervision = self._teachable()
-        if options.perception_epochs and self.supervision == "answers":
-            raise InputError("--perception-epochs: pictures alone teach by their scenes, and here answers alone teach")
+        if options.pretrain_epochs and self.supervision == "answers":
+            raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")
         if not saved:
             self.progress.precision = self._choose_precision()
         AcceleratorState._reset_state()  # another run of this process may have had another precision
@@ -131,13 +131,13 @@ class Trainer:
         try:
             with self.interruption:
                 while not self._finished():
-                    epoch = self.data.epoch(progress.epoch, self._perceiving)
+                    epoch = self.data.epoch(progress.epoch)
                     while progress.batch < self.steps_per_epoch and not self._finished():
                         started = time.monotonic()
                         batch = epoch.batch(
                             progress.batch,
                             options.pictures_per_batch,
-                            0 if self._perceiving else options.questions_per_image,
+                            options.questions_per_image,
                             self.accelerator.device,
                             self.accelerator.process_index,
                             self.accelerator.num_processes,
@@ -236,13 +236,16 @@ class Trainer:
         """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
         output = self._forward(self.prepared, batch, pictures)
         scenes = batch.scenes if shift is None else batch.scenes._replace(centre=batch.scenes.centre + shift[:, None])
-        if self._perceiving:
-            return scene_losses(output, scenes), output
-        losses = answer_loss(output, batch.labels)
+        losses: dict[str, Loss] = {}
         if self.supervision != "answers":
             losses |= scene_losses(output, scenes)
-            if self.supervision == "programs":
-                losses |= program_losses(output, batch.steps, scenes, batch.image_index)
+        if self.supervision == "programs":
+            losses |= step_losses(output, batch.steps)
+        if self._pretraining:
+            return losses, output
+        losses |= answer_loss(output, batch.labels)
+        if self.supervision == "programs":
+            losses |= program_losses(output, batch.steps, scenes, batch.image_index)
         if self.options.weights["entropy"]:
             losses |= entropy_loss(output, batch.labels)
         return losses, output
@@ -283,7 +286,7 @@ class Trainer:
         self.optimizer.step()
         self.average.update_parameters(self.model)
         if "answer" in losses:
-            progress.presentations += int(sums[0, 1])
+            progress.presentations += int(sums[list(measured).index("answer"), 1])
         return dict(zip(measured, means, strict=True))
 
     def _forward(self, model: nn.Module, batch: Batch, pictures: Tensor) -> Any:
@@ -293,21 +296,20 @@ class Trainer:
             for values in (images.image_mean, images.image_std)
         )
         pixels = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
-        if not len(batch.labels):
-            return model(pixel_values=pixels)
         return model(
             pixel_values=pixels,
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             image_index=batch.image_index,
+            encoders_only=model is self.prepared and self._pretraining,
         )
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to a hundredth over the run's length, whichever of its ends comes first.
 
-        A second warm-up where questions join the pictures. Constant after the warm-up for the faithful FiLM.
+        A second warm-up where the trunk joins the encoders. Constant after the warm-up for the faithful FiLM.
         """
-        joined = 0 if self._perceiving else self.options.perception_epochs * self.steps_per_epoch
+        joined = 0 if self._pretraining else self.options.pretrain_epochs * self.steps_per_epoch
         warm = min(1.0, (self.progress.step - joined + 1) / max(1, self.options.warmup_steps))
         rate = self.options.learning_rate * warm
         if self.options.faithful:
@@ -315,9 +317,9 @@ class Trainer:
         return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))
 
     @property
-    def _perceiving(self) -> bool:
-        """Whether pictures are shown without questions: what a stem has to learn needs no reasoning."""
-        return self.progress.epoch < self.options.perception_epochs
+    def _pretraining(self) -> bool:
+        """Whether the encoders learn alone, from scenes and programs, before the trunk between them joins."""
+        return self.progress.epoch < self.options.pretrain_epochs
 
     def _share(self) -> float:
         """How much of the run is over, 0 to 1."""
@@ -419,7 +421,7 @@ class Trainer:
             + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
             "pictures": len(self.data.rows),
             "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
-            "perception_epochs": options.perception_epochs,
+            "pretrain_epochs": options.pretrain_epochs,
             "generated": options.generated,
             "compositions": options.compositions,
             "split_protocol": options.split_protocol,
@@ -450,8 +452,8 @@ class Trainer:
         progress = self.progress
         bar.n = min(round(self._lengths()[bar.unit][0]), bar.total)
         rate = progress.presentations / max(progress.seconds, 1e-9)
-        if self._perceiving:
-            said = f"pictures alone, loss of attributes {values['attributes']:.3f}"
+        if self._pretraining:
+            said = f"encoders alone, loss of attributes {values['attributes']:.3f}"
         else:
             said = f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}"
         bar.set_postfix_str(said, refresh=False)

@@ -64,9 +64,9 @@ class StepTargets(NamedTuple):
     known: Tensor
 
     @classmethod
-    def of(cls, targets: Sequence[StepTarget], device: torch.device, number: int | None = None) -> "StepTargets":
-        """Stack the first `number` targets, or all, on a device; one at least must be given for the shapes."""
-        arrays = (np.stack([getattr(target, name) for target in targets])[:number] for name in cls._fields)
+    def of(cls, targets: Sequence[StepTarget], device: torch.device) -> "StepTargets":
+        """Stack targets on a device."""
+        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
         tensors = [torch.from_numpy(array).to(device) for array in arrays]
         return cls(*(tensor.bool() if tensor.dtype == torch.bool else tensor.long() for tensor in tensors))
 
@@ -113,9 +113,8 @@ def scene_losses(output: FilmSEOutput, targets: SceneTargets) -> dict[str, Loss]
 def program_losses(
     output: FilmSEOutput, steps: StepTargets, scenes: SceneTargets, image_index: Tensor
 ) -> dict[str, Loss]:
-    """Each block's evidence at the objects' cells, its operation and filters, and what blocks and head point at."""
+    """Each block's evidence at the objects' cells, and what blocks and head point at."""
     assert output.evidence_logits is not None
-    assert output.step_logits is not None
     assert output.pointer_logits is not None
     evidence = torch.stack(output.evidence_logits, 1)
     height, width = evidence.shape[-2:]
@@ -124,17 +123,23 @@ def program_losses(
     supervised = (steps.members >= 0) & steps.known[:, None, None] & (scenes.number[image_index] >= 0)[:, None, None]
     marks = F.binary_cross_entropy_with_logits(logits, steps.members.clamp(min=0).float(), reduction="none")
     nothing = ~steps.known[:, None]
+    pointers = steps.pointers[:, : output.pointer_logits.shape[1]]  # a head that reads no evidence points at none
+    return {
+        "evidence": Loss((marks * supervised).sum(), supervised.sum()),
+        "pointers": _cross_entropy(output.pointer_logits, pointers.masked_fill(nothing, -100)),
+    }
+
+
+def step_losses(output: FilmSEOutput, steps: StepTargets) -> dict[str, Loss]:
+    """What each block's view of the question tells of its operation and its filters."""
+    assert output.step_logits is not None
+    nothing = ~steps.known[:, None]
     operation = steps.operation.masked_fill(nothing, -100)
     filters = steps.filters.masked_fill(nothing[..., None], -100)
     parts = output.step_logits.split(STEP_SIZES, -1)
-    pointers = steps.pointers[:, : output.pointer_logits.shape[1]]  # a head that reads no evidence points at none
     language = [_cross_entropy(parts[0], operation)]
     language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
-    return {
-        "evidence": Loss((marks * supervised).sum(), supervised.sum()),
-        "steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number),
-        "pointers": _cross_entropy(output.pointer_logits, pointers.masked_fill(nothing, -100)),
-    }
+    return {"steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number)}
 
 
 def entropy_loss(output: FilmSEOutput, labels: Tensor) -> dict[str, Loss]:

@@ -54,7 +54,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
     "compositions": (0.0, 1.0),
-    "perception_epochs": (0, 1_000_000),
+    "pretrain_epochs": (0, 1_000_000),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
     "evaluate_presentations": (1, 1_000_000_000),
@@ -99,7 +99,7 @@ class TrainingOptions:
     supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
     compositions: float = 0.0
-    perception_epochs: int = 0
+    pretrain_epochs: int = 0
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
     mixed_precision: str = "auto"
