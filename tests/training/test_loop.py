@@ -297,6 +297,35 @@ def test_new_questions_are_the_same_for_the_same_epoch_and_true(tmp_path: Path) 
         assert target.known
 
 
+def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> None:
+    trainer = Trainer(options(tmp_path / "a", pretrain_epochs=1, epochs=1))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    after = trainer.model.state_dict()
+    changed = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"vision", "scene", "text", "word_attention", "steps"}
+    assert trainer.progress.presentations == 0
+
+    follower = Trainer(
+        options(
+            tmp_path / "b",
+            epochs=1,
+            encoders=str(tmp_path / "a"),
+            overrides=[*TINY, "image_size=64x96", "channel_attention=none"],
+        )
+    )
+    taken, given = follower.model.state_dict(), weights(tmp_path / "a")
+    handed_on = [name for name in taken if name.partition(".")[0] in changed]
+    assert handed_on
+    assert all(torch.equal(taken[name], given[name]) for name in handed_on)
+    with pytest.raises(InputError, match=r"--encoders .*does not fit"):
+        Trainer(
+            options(tmp_path / "c", encoders=str(tmp_path / "a"), overrides=[*TINY, "image_size=64x96", "width=24"])
+        )
+    with pytest.raises(InputError, match="--pretrain-epochs"):
+        Trainer(options(tmp_path / "d", pretrain_epochs=1, supervision="answers"))
+
+
 def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
     trainer = Trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
     epoch = trainer.data.epoch(0)

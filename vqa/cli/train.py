@@ -26,7 +26,9 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="change the preset, as in reduction=4",
     )
     model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
-    model.add_argument("--stem", metavar="CHECKPOINT", help="begin with this model's picture encoder, the rest anew")
+    model.add_argument(
+        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
+    )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--output",

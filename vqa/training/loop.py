@@ -356,8 +356,8 @@ class Trainer:
         config = build_config(options.preset, options.overrides)
         if not init:
             model = build_model(config)
-            if options.stem and not options.resume:
-                _take_stem(model, options.stem)
+            if options.encoders and not options.resume:
+                _take_encoders(model, options.encoders)
             return model, build_processor(config), {}
         if options.overrides:
             raise InputError("--set: the model of --init has its configuration already; leave --set out")
@@ -479,17 +479,18 @@ class Trainer:
             self.accelerator.log(values, step=progress.step)
 
 
-def _take_stem(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
-    """Begin with a checkpoint's picture encoder and scene head. Raises InputError where they are of another shape."""
+def _take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
+    """Begin with what `--pretrain-epochs` teaches, from a checkpoint. Raises InputError where it does not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
-    for name in ("vision", "scene"):
+    for name in ("vision", "scene", "text", "word_attention", "steps"):
         part, taken = getattr(model, name), getattr(source, name)
-        if part is None and name == "scene":
-            continue
-        try:
-            part.load_state_dict(taken.state_dict() if taken is not None else {})
-        except RuntimeError as error:
-            raise InputError(f"--stem {checkpoint}: its {name} does not fit this model: {error}"[:400]) from error
+        if part is not None:
+            try:
+                part.load_state_dict(taken.state_dict() if taken is not None else {})
+            except RuntimeError as error:
+                raise InputError(
+                    f"--encoders {checkpoint}: its {name} does not fit this model: {error}"[:400]
+                ) from error
 
 
 def _processes() -> PartialState:

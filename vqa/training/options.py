@@ -83,7 +83,7 @@ class TrainingOptions:
     preset: str = "film-qcse"
     overrides: list[str] = field(default_factory=list)
     init: str | None = None
-    stem: str | None = None
+    encoders: str | None = None
     resume: bool = False
     epochs: int | None = None
     max_minutes: float | None = None
@@ -130,8 +130,8 @@ class TrainingOptions:
         for name in self.trackers:
             if find_spec(name) is None:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
-        if self.init and self.stem:
-            raise InputError("--stem: the model of --init has its own; give one of them")
+        if self.init and self.encoders:
+            raise InputError("--encoders: the model of --init has its own; give one of them")
         if self.resume and self.init:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
         if self.compositions and not self.generated:
