@@ -1,7 +1,7 @@
 """Applying a split protocol to a CLEVR folder: counting its parts, writing them as splits of their own."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def write_selection(
     scenes = _scenes(root, selection.split)
     pictures = Path(root, "images", selection.split)
     if pictures.is_dir():
-        _link(Path(out, "images", selection.name), pictures)
+        link_pictures(Path(out, "images", selection.name), pictures)
     rows = set(selection.rows)
     path = questions_path(out, selection.name)
     source = questions or questions_path(root, selection.split)
@@ -123,14 +123,20 @@ def _named(
     root: str | os.PathLike, split: str, questions: str | os.PathLike | None, scenes: Mapping[str, Scene]
 ) -> Iterator[Question]:
     """The questions, each with its picture's name, which some files give as `image_index` alone."""
+    yield from name_pictures(iter_questions(questions or questions_path(root, split), progress=True), scenes)
+
+
+def name_pictures(questions: Iterable[Question], scenes: Mapping[str, Scene]) -> Iterator[Question]:
+    """Questions with their pictures' names, which some files give as `image_index` alone, of scenes by name."""
     names = {scene.image_index: name for name, scene in scenes.items()}
-    for question in iter_questions(questions or questions_path(root, split), progress=True):
+    for question in questions:
         if question.image_filename is None and question.image_index in names:
             question = replace(question, image_filename=names[question.image_index])
         yield question
 
 
-def _link(link: Path, pictures: Path) -> None:
+def link_pictures(link: Path, pictures: Path) -> None:
+    """Make a folder a link to another. Raises InputError where something else stands there."""
     target = Path(os.path.relpath(pictures.resolve(), link.parent.resolve()))
     if link.is_symlink() and link.readlink() == target:
         return

@@ -15,6 +15,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     _register_download(actions)
     _register_check(actions)
     _register_split(actions)
+    _register_merge(actions)
     _register_pack(actions)
     _register_export(actions)
 
@@ -350,3 +351,31 @@ def _split(args: argparse.Namespace) -> None:
             print(f"{chosen.name:24}{len(chosen.images):>10,}{len(chosen.rows):>11,}{share:>8.1%}")
             if args.out and chosen.rows:
                 print(f"  {write_selection(args.data, args.out, protocol, chosen, args.questions)}")
+
+
+def _register_merge(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "merge",
+        help="make one split of several, to train on more pictures",
+        description="Write several splits as one of a CLEVR folder; its pictures are links, its numbers new.",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="DIR:SPLIT",
+        help="folders in CLEVR's layout with a split of each, as in mine:train",
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="CLEVR folder that receives the split")
+    parser.add_argument("--split", default="train", metavar="NAME", help="the new split's name (default: train)")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(args: argparse.Namespace) -> None:
+    from vqa.clevr.merging import merge_splits
+    from vqa.errors import InputError
+
+    sources = [(root, split) for root, _, split in (source.rpartition(":") for source in args.sources)]
+    if lacking := [source for source, (root, _) in zip(args.sources, sources, strict=True) if not root]:
+        raise InputError(f"{lacking[0]!r:.80}: expected DIR:SPLIT, such as data/clevr-mini:val")
+    scenes, questions = merge_splits(sources, args.out, args.split)
+    print(f"{args.out}: split {args.split} of {scenes:,} scenes and {questions:,} questions")
