@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from vqa.cli.suite import add_suite, refuse_suite_flags, run_suite
+
 if TYPE_CHECKING:
     from vqa.evaluation.evaluating import Running
 
@@ -55,6 +57,7 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="bootstrap resamples (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
     _add_running(parser)
+    add_suite(parser)
     parser.set_defaults(run=_evaluate)
 
 
@@ -92,6 +95,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from vqa.evaluation.evaluating import check_writable, evaluate, make_sets
     from vqa.evaluation.questions import BREAKDOWNS
     from vqa.evaluation.report_text import format_report
+    from vqa.evaluation.suite_text import format_suite
 
     by = list(BREAKDOWNS) if args.by == ["all"] else args.by or ["type"]
     if unknown := [name for name in by if name not in BREAKDOWNS]:
@@ -103,24 +107,30 @@ def _evaluate(args: argparse.Namespace) -> None:
     running = _running(args)
     for path in filter(None, (args.json, args.html)):
         check_writable(path)
-    report = evaluate(
-        make_sets(args.data, args.split, args.questions),
-        args.checkpoint or ([] if args.predictions else [None]),
-        args.predictions or [],
-        running=running,
-        samples=args.samples,
-        seed=args.seed,
-        command=_command(args),
-    )
-    print(format_report(report, by))
+    if args.suite:
+        report = run_suite(args, running, _command(args))
+        print(format_suite(report))
+    else:
+        refuse_suite_flags(args)
+        report = evaluate(
+            make_sets(args.data, args.split, args.questions),
+            args.checkpoint or ([] if args.predictions else [None]),
+            args.predictions or [],
+            running=running,
+            samples=args.samples,
+            seed=args.seed,
+            command=_command(args),
+        )
+        print(format_report(report, by))
     if args.json:
         with atomic_write(args.json) as file:
             file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
     if args.html:
         from vqa.evaluation.report_html import html_report
+        from vqa.evaluation.suite_html import html_suite
 
         with atomic_write(args.html) as file:
-            file.write(html_report(report).encode())
+            file.write((html_suite if args.suite else html_report)(report).encode())
 
 
 def _predict(args: argparse.Namespace) -> None:
@@ -153,8 +163,9 @@ def _command(args: argparse.Namespace) -> str:
     import shlex
 
     words = ["vqa", "evaluate"]
-    for flag in ("data", "split", "questions", "checkpoint", "predictions"):
-        words += [f"--{flag}", *getattr(args, flag)] if getattr(args, flag) else []
+    for flag in ("suite", "data", "split", "questions", "closure", "humans", "axes", "checkpoint", "predictions"):
+        value = getattr(args, flag)
+        words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
     words += ["--samples", str(args.samples)] * (args.samples != 1000) + ["--seed", str(args.seed)] * (args.seed != 0)
     words += ["--mixed-precision", args.mixed_precision] * (args.mixed_precision != "no")
     return shlex.join(words)

@@ -1,6 +1,5 @@
 """Evaluating checkpoints and prediction files on sets of questions, from their names to the report."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from vqa.evaluation.predicting import predict
 from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
 from vqa.evaluation.questions import QuestionTable, count_words, question_keys, read_table
 from vqa.evaluation.report import Contestant, make_report
-from vqa.model.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder, load_checkpoint
+from vqa.model.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint, weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 
@@ -87,26 +86,50 @@ def evaluate(
     """
     if predictions and len(sets) != 1:
         raise InputError("--predictions: such a file is about one set; give one --data, --split and --questions")
-    tables = [read_table(open_data(item.data, item.split, questions=item.questions)) for item in sets]
+    tables = [open_table(item) for item in sets]
     sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
     names = distinct_names([*sources, *predictions])
     from_files = [
         Contestant(name, _read(path, tables[0]), {"kind": "predictions", "source": path})
         for path, name in zip(predictions, names[len(sources) :], strict=True)
     ]
-    loaded = [load_checkpoint(source, running.device) for source in checkpoints]
-    found: list[list[Contestant]] = [[] for _ in sets]
-    for checkpoint, source, name, model in zip(checkpoints, sources, names, loaded, strict=False):
-        origin = {"kind": "checkpoint", "source": source, "weights_sha256": _digest(checkpoint)}
-        for item, table, models in zip(sets, tables, found, strict=True):
-            given = run_model(model, table.data, running, f"{name} on {item.name}").of(table.numbers)
-            vocabulary = frozenset((model[0].config.id2label or {}).values())
-            models.append(Contestant(name, given, origin, vocabulary, unknown_words(model, table.data)))
+    titled = [(item.name, table) for item, table in zip(sets, tables, strict=True)]
+    found = answer_tables(titled, checkpoints, names[: len(sources)], running)
     about = [
         {"name": item.name, "data": item.data, "split": item.split, "questions_file": item.questions} for item in sets
     ]
     scored = [(what, table, models + from_files) for what, table, models in zip(about, tables, found, strict=True)]
     return make_report(scored, command=command, samples=samples, seed=seed)
+
+
+def open_table(item: EvaluationSet) -> QuestionTable:
+    """The questions of a set. Raises InputError as `open_data` and `read_table` do."""
+    return read_table(open_data(item.data, item.split, questions=item.questions))
+
+
+def answer_tables(
+    tables: Sequence[tuple[str, QuestionTable]],
+    checkpoints: Sequence[str | None],
+    names: Sequence[str],
+    running: Running,
+) -> list[list[Contestant]]:
+    """For every table (with its name) the answers of every checkpoint (None: ours; `names` are theirs).
+
+    All are loaded before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
+    """
+    loaded = [load_checkpoint(source, running.device) for source in checkpoints]
+    found: list[list[Contestant]] = [[] for _ in tables]
+    for source, name, model in zip(checkpoints, names, loaded, strict=True):
+        origin = {
+            "kind": "checkpoint",
+            "source": DEFAULT_CHECKPOINT if source is None else source,
+            "weights_sha256": weights_sha256(source),
+        }
+        vocabulary = frozenset((model[0].config.id2label or {}).values())
+        for (title, table), models in zip(tables, found, strict=True):
+            given = run_model(model, table.data, running, f"{name} on {title}").of(table.numbers)
+            models.append(Contestant(name, given, origin, vocabulary, unknown_words(model, table.data)))
+    return found
 
 
 def predict_file(
@@ -170,8 +193,3 @@ def _splits(data: str) -> list[str]:
 
 def _read(path: str, table: QuestionTable) -> Predictions:
     return read_predictions(path, table.data, question_keys(table.data)).of(table.numbers)
-
-
-def _digest(checkpoint: str | None) -> str:
-    with (checkpoint_folder(checkpoint) / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,6 +5,7 @@ bootstrap over pictures (Efron and Tibshirani 1993, chapter 13; Field and Welsh 
 flipping the sign of a picture's difference (Fisher's randomisation test). The same seed gives the same figures.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,6 +168,20 @@ def wilson_interval(share: float, trials: int) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = (share * (1 - share) * spread + spread**2 / 4) ** 0.5 / (1 + spread)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def contrast(estimates: Sequence[Estimate], weights: Sequence[float]) -> tuple[float, float, float]:
+    """A weighted sum of accuracies, such as a difference or a mean, with its 95 % interval: (value, low, high).
+
+    The interval is put together from those of the parts (Zou and Donner 2008, section 2), which need not be symmetric;
+    it takes them as independent, and so is a little wide where they are about the same pictures.
+    """
+    value = sum(weight * item.value for weight, item in zip(weights, estimates, strict=True))
+    below = above = 0.0
+    for weight, item in zip(weights, estimates, strict=True):
+        down, up = sorted((weight * (item.value - item.low), weight * (item.value - item.high)), reverse=True)
+        below, above = below + max(0.0, down) ** 2, above + min(0.0, up) ** 2
+    return value, value - below**0.5, value + above**0.5
 
 
 def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Calibration | None:

@@ -67,6 +67,23 @@ def curves(models: Sequence[Mapping[str, Any]], key: str) -> str:
     return _data_url(figure, len(models))
 
 
+def gaps(report: Mapping[str, Any]) -> str:
+    """A data URL: each model's gap on every axis of the compositional suite, with intervals; right is worse."""
+    axes, models = report["axes"], report["models"]
+    drawing, plot = _figure("gap, points", "", len(models))
+    drawing.set_figheight(1.2 + 0.25 * len(axes) * (1 + len(models)) + 0.2 * (len(models) > 1))
+    plot.axvline(0, color="#9aa1a9", linewidth=1)
+    for i, model in enumerate(models):
+        rows = [axis["gap"][i] for axis in axes]
+        middle, low, high = ([100 * row[name] for row in rows] for name in ("value", "low", "high"))
+        y = [place + (i + 1) / (len(models) + 1) - 0.5 for place in range(len(axes))]
+        plot.hlines(y, low, high, color=color(i), linewidth=2)
+        plot.plot(middle, y, "o", color=color(i), markersize=5, label=_label(model["name"]))
+    plot.set_yticks(range(len(axes)), [axis["title"] for axis in axes])
+    plot.set_ylim(len(axes) - 0.5, -0.5)
+    return _data_url(drawing, len(models))
+
+
 def reliability(models: Sequence[Mapping[str, Any]]) -> str:
     """A data URL: accuracy over confidence in bins; larger dots hold more questions (Guo et al. 2017, figure 1)."""
     figure, axes = _figure("confidence, %", "accuracy, %", len(models))

@@ -65,7 +65,7 @@ def make_report(
         "intervals": intervals,
         "sets": [about | score_set(table, models, samples, seed) for about, table, models in sets],
     }
-    return _rounded(report)
+    return rounded(report)
 
 
 def score_set(table: QuestionTable, models: Sequence[Contestant], samples: int = 1000, seed: int = 0) -> dict[str, Any]:
@@ -80,13 +80,11 @@ def score_set(table: QuestionTable, models: Sequence[Contestant], samples: int =
     return {
         "pictures": bootstrap.size,
         "questions": len(answers),
-        "unanswered": table.unanswered,
         "programs": table.programs,
-        "unknown_words": _unknown_words(table, frozenset(table.data.words) - {*WORDS}),
-        "unknown_answers": _counted(answer for answer in table.answers if answer not in ANSWERS),
+        **(said := remarks(table, models)),
         "models": [
-            {"name": model.name, **model.origin, **_model_entry(table, model, right, row)}
-            for model, right, row in zip(models, correct.T, estimates, strict=True)
+            {**model.origin, **_model_entry(table, model, right, row), **about}
+            for model, right, row, about in zip(models, correct.T, estimates, said["models"], strict=True)
         ],
         "comparisons": [
             {
@@ -106,6 +104,28 @@ def score_set(table: QuestionTable, models: Sequence[Contestant], samples: int =
     }
 
 
+def remarks(table: QuestionTable, models: Sequence[Contestant]) -> dict[str, Any]:
+    """What a set's questions and answers, and those of the models, have that is out of the ordinary, counted."""
+    return {
+        "unanswered": table.unanswered,
+        "unknown_words": _unknown_words(table, frozenset(table.data.words) - {*WORDS}),
+        "unknown_answers": _counted(answer for answer in table.answers if answer not in ANSWERS),
+        "models": [_model_remarks(table, model) for model in models],
+    }
+
+
+def _model_remarks(table: QuestionTable, model: Contestant) -> dict[str, Any]:
+    given, can, unknown = model.predictions.answers, model.vocabulary, model.unknown
+    return {
+        "name": model.name,
+        "missing": sum(answer is None for answer in given),
+        "surplus": model.predictions.surplus,
+        "foreign_answers": _counted(answer for answer in given if answer is not None and answer not in ANSWERS),
+        "unknown_words": None if unknown is None else _unknown_words(table, unknown),
+        "unknown_answers": None if can is None else _counted(answer for answer in table.answers if answer not in can),
+    }
+
+
 def _model_entry(
     table: QuestionTable, model: Contestant, correct: np.ndarray, estimates: Sequence[Estimate]
 ) -> dict[str, Any]:
@@ -118,7 +138,6 @@ def _model_entry(
     confusion = count_confusion(true, answered)
     sure = ~np.isnan(confidence)
     trust = calibration(confidence[sure], correct[sure])
-    can, unknown = model.vocabulary, model.unknown
     return {
         "overall": asdict(estimates[0]),
         "breakdowns": {
@@ -127,11 +146,6 @@ def _model_entry(
         },
         "calibration": None if trust is None else asdict(trust),
         "counts": {"matrix": confusion.matrix.tolist(), "mean_error": confusion.mean_error} if counted else None,
-        "missing": sum(answer is None for answer in given),
-        "surplus": model.predictions.surplus,
-        "foreign_answers": _counted(answer for answer in given if answer is not None and answer not in ANSWERS),
-        "unknown_words": None if unknown is None else _unknown_words(table, unknown),
-        "unknown_answers": None if can is None else _counted(answer for answer in table.answers if answer not in can),
     }
 
 
@@ -145,9 +159,10 @@ def _counted(answers: Iterable[str]) -> dict[str, Any]:
     return {"questions": found.total(), "answers": dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))}
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """A report with its fractions at six digits."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return round(value, _DIGITS) if isinstance(value, float) else value

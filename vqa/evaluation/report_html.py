@@ -1,7 +1,7 @@
 """The report as one HTML page that needs nothing else: tables with intervals drawn beside them, and plots."""
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vqa.evaluation import plots
@@ -30,57 +30,66 @@ td small { color: var(--soft); } td svg { display: block; } .key { display: inli
 
 def html_report(report: Mapping[str, Any]) -> str:
     """The page. Names from files stand in it as text only."""
-    how = report["intervals"]
     names = ", ".join(entry["name"] for entry in report["sets"])
-    parts = [
-        f"<h1>Evaluation on {_text(names)}</h1>",
-        f'<p class="soft">Accuracy in %, with {how["level"]:.0%} intervals: {_text(how["method"])}, '
-        f"{how['samples']:,} resamples, seed {how['seed']}. film-se-vqa {_text(report['version'])}.</p>",
-        f"<pre>{_text(report['command'])}</pre>" if report["command"] else "",
+    parts = (part for entry in report["sets"] for part in _set(entry))
+    return page(f"Evaluation on {names}", report, parts)
+
+
+def page(title: str, report: Mapping[str, Any], parts: Iterable[str]) -> str:
+    """A page that needs nothing else: what a report is about and how it was made, then its `parts`, HTML."""
+    how = report["intervals"]
+    head = [
+        f"<h1>{text(title)}</h1>",
+        f'<p class="soft">Accuracy in %, with {how["level"]:.0%} intervals: {text(how["method"])}, '
+        f"{how['samples']:,} resamples, seed {how['seed']}. film-se-vqa {text(report['version'])}.</p>",
+        f"<pre>{text(report['command'])}</pre>" if report["command"] else "",
     ]
-    for entry in report["sets"]:
-        parts += _set(entry)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(names)}: evaluation</title><style>{_STYLE}</style></head>\n"
-        f"<body>{chr(10).join(filter(None, parts))}</body></html>\n"
+        f"<title>{text(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body>{chr(10).join(filter(None, [*head, *parts]))}</body></html>\n"
     )
 
 
 def _set(entry: Mapping[str, Any]) -> Iterator[str]:
     models = entry["models"]
-    yield f"<h2>{_text(entry['name'])}</h2>"
+    yield f"<h2>{text(entry['name'])}</h2>"
     yield f'<p class="soft">{entry["pictures"]:,} pictures, {entry["questions"]:,} questions</p>'
-    yield "".join(f'<p class="notes">{_text(note)}.</p>' for note in notes(entry))
+    yield "".join(f'<p class="notes">{text(note)}.</p>' for note in notes(entry))
     by_type = [model["breakdowns"]["type"] for model in models]
     overall = [[{"label": "all", **model["overall"]}] for model in models]
-    yield _accuracies(models, [one + rows for one, rows in zip(overall, by_type, strict=True)], coverage(entry, "type"))
+    yield accuracy_table(
+        models, [one + rows for one, rows in zip(overall, by_type, strict=True)], coverage(entry, "type")
+    )
     if entry["comparisons"]:
         yield "<h3>Models compared on the same questions</h3>" + _comparisons(entry["comparisons"])
     yield '<div class="figures">'
     for key in _CURVES:
         if any(model["breakdowns"][key] for model in models):
-            yield _figure(plots.curves(models, key), f"Accuracy by {BREAKDOWNS[key]}", coverage(entry, key))
+            yield figure(plots.curves(models, key), f"Accuracy by {BREAKDOWNS[key]}", coverage(entry, key))
     if any(model["calibration"] for model in models):
         errors = (f"{m['name']} {100 * m['calibration']['error']:.1f} %" for m in models if m["calibration"])
-        yield _figure(plots.reliability(models), "Calibration", f"expected calibration error: {', '.join(errors)}")
+        yield figure(plots.reliability(models), "Calibration", f"expected calibration error: {', '.join(errors)}")
     yield "</div>"
     for key, title in BREAKDOWNS.items():
         if key != "type":
             rows = [model["breakdowns"][key] for model in models]
             said = coverage(entry, key)
-            body = _accuracies(models, rows, said) if rows[0] else f'<p class="soft">{_text(said or "none")}</p>'
+            body = accuracy_table(models, rows, said) if rows[0] else f'<p class="soft">{text(said or "none")}</p>'
             shown = " open" * (0 < len(rows[0]) <= _OPEN_ROWS)
-            yield f"<details{shown}><summary>By {_text(title)} ({len(rows[0])})</summary>{body}</details>"
+            yield f"<details{shown}><summary>By {text(title)} ({len(rows[0])})</summary>{body}</details>"
     for model in models:
         if model["counts"]:
             yield _confusion(model)
 
 
-def _accuracies(models: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[Mapping[str, Any]]], said: str) -> str:
+def accuracy_table(
+    models: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[Mapping[str, Any]]], said: str
+) -> str:
+    """A table with a column of estimates for each model, drawn beside them, and what has to be `said` under it."""
     start = plots.start(columns)
-    names = "".join(f"<th>{_key(i)}{_text(model['name'])}</th>" for i, model in enumerate(models))
+    names = "".join(f"<th>{_key(i)}{text(model['name'])}</th>" for i, model in enumerate(models))
     lines = [f"<tr><th></th><th>questions</th>{names}<th>{plots.axis(start)}</th></tr>"]
     for rows in zip(*columns, strict=True):
         cells = "".join(
@@ -88,10 +97,10 @@ def _accuracies(models: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[
             for row in rows
         )
         lines.append(
-            f"<tr><td>{_text(rows[0]['label'])}</td><td>{rows[0]['questions']:,}</td>{cells}"
+            f"<tr><td>{text(rows[0]['label'])}</td><td>{rows[0]['questions']:,}</td>{cells}"
             f"<td>{plots.intervals(rows, start)}</td></tr>"
         )
-    note = f'<p class="soft">{_text(said)}</p>' if said else ""
+    note = f'<p class="soft">{text(said)}</p>' if said else ""
     return f'<div class="wide"><table>{"".join(lines)}</table></div>{note}'
 
 
@@ -101,7 +110,7 @@ def _comparisons(items: Sequence[Mapping[str, Any]]) -> str:
     for item in items:
         pair = f"{item['first']} − {item['second']}"  # noqa: RUF001 (a true minus)
         for label, row in ((pair, item), *((f"  {row['label']}", row) for row in item["by_type"])):
-            name = f"<b>{_text(label)}</b>" if row is item else f"&emsp;{_text(label)}"
+            name = f"<b>{text(label)}</b>" if row is item else f"&emsp;{text(label)}"
             lines.append(
                 f"<tr><td>{name}</td><td>{row['questions']:,}</td><td>{100 * row['value']:+.1f} "
                 f"<small>[{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]</small></td><td>{row['p']:.2g}</td>"
@@ -125,20 +134,22 @@ def _confusion(model: Mapping[str, Any]) -> str:
         lines.append(f"<tr><th>{true}</th>{cells}</tr>")
     said = "" if error is None else f" Mean absolute error of the answers that are counts: {error:.2f}."
     return (
-        f"<h3>Counts: answers of {_text(model['name'])} (columns) where the right answer is a count (rows)</h3>"
+        f"<h3>Counts: answers of {text(model['name'])} (columns) where the right answer is a count (rows)</h3>"
         f'<div class="wide"><table class="counts">{"".join(lines)}</table></div>'
         f'<p class="soft">Shaded by the share of the row.{said}</p>'
     )
 
 
-def _figure(source: str, title: str, said: str = "") -> str:
-    caption = f"<b>{_text(title)}</b>{': ' + _text(said) if said else ''}"
-    return f'<figure><img src="{source}" alt="{_text(title)}"><figcaption>{caption}</figcaption></figure>'
+def figure(source: str, title: str, said: str = "") -> str:
+    """A picture, by its URL, with a caption."""
+    caption = f"<b>{text(title)}</b>{': ' + text(said) if said else ''}"
+    return f'<figure><img src="{source}" alt="{text(title)}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _key(place: int) -> str:
     return f'<span class="key" style="background:{plots.color(place)}"></span>'
 
 
-def _text(text: str) -> str:
-    return html.escape(text)
+def text(said: str) -> str:
+    """Words from files, which the page shows as they are."""
+    return html.escape(said)

@@ -5,7 +5,7 @@ from typing import Any
 
 from vqa.evaluation.questions import BREAKDOWNS
 
-_LABEL, _COLUMN = 34, 22
+LABEL, COLUMN = 34, 22
 _WORDS = 12
 
 
@@ -71,15 +71,13 @@ def comparison_text(item: Mapping[str, Any]) -> str:
 def _set_lines(entry: Mapping[str, Any], by: Sequence[str]) -> Iterator[str]:
     models = entry["models"]
     yield f"{entry['name']}: {entry['pictures']:,} pictures, {entry['questions']:,} questions"
-    yield f"{'':{_LABEL}}{'questions':>10}" + "".join(
-        f"{_short(model['name'], _COLUMN - 2):>{_COLUMN}}" for model in models
-    )
-    yield _row("all", [model["overall"] for model in models])
+    yield header("", models)
+    yield row("all", [model["overall"] for model in models])
     for key in by:
         said = coverage(entry, key)
         yield f"{BREAKDOWNS[key]}" + f" ({said})" * bool(said)
         for rows in zip(*(model["breakdowns"][key] for model in models), strict=True):
-            yield _row("  " + rows[0]["label"], rows)
+            yield row("  " + rows[0]["label"], rows)
     yield _row_of(
         "calibration error", [model["calibration"] and 100 * model["calibration"]["error"] for model in models]
     )
@@ -88,22 +86,29 @@ def _set_lines(entry: Mapping[str, Any], by: Sequence[str]) -> Iterator[str]:
     yield from notes(entry)
 
 
-def _row(label: str, estimates: Sequence[Mapping[str, Any]]) -> str:
+def header(title: str, models: Sequence[Mapping[str, Any]]) -> str:
+    """The first line of a table, with the models' names."""
+    names = "".join(f"{short(model['name'], COLUMN - 2):>{COLUMN}}" for model in models)
+    return f"{short(title, LABEL - 1):{LABEL}}{'questions':>10}{names}"
+
+
+def row(label: str, estimates: Sequence[Mapping[str, Any]]) -> str:
+    """A line of a table: how many questions, and each model's accuracy."""
     cells = (f"{100 * e['value']:.1f} [{100 * e['low']:.1f}, {100 * e['high']:.1f}]" for e in estimates)
-    return f"{_short(label, _LABEL - 1):{_LABEL}}{estimates[0]['questions']:>10,}" + "".join(
-        f"{cell:>{_COLUMN}}" for cell in cells
+    return f"{short(label, LABEL - 1):{LABEL}}{estimates[0]['questions']:>10,}" + "".join(
+        f"{cell:>{COLUMN}}" for cell in cells
     )
 
 
 def _row_of(label: str, values: Sequence[float | None], digits: int = 1) -> str:
-    return f"{label:{_LABEL + 10}}" + "".join(
-        f"{'-' if value is None else format(value, f'.{digits}f'):>{_COLUMN}}" for value in values
+    return f"{label:{LABEL + 10}}" + "".join(
+        f"{'-' if value is None else format(value, f'.{digits}f'):>{COLUMN}}" for value in values
     )
 
 
 def _many(found: Mapping[str, Any], key: str) -> str:
     counts = found[key]
-    shown = ", ".join(f"{_short(word, 30)} ({count:,})" for word, count in list(counts.items())[:_WORDS])
+    shown = ", ".join(f"{short(word, 30)} ({count:,})" for word, count in list(counts.items())[:_WORDS])
     return f"{_questions(found['questions'])} with {key} ({shown}{', ...' if len(counts) > _WORDS else ''})"
 
 
@@ -111,7 +116,7 @@ def _questions(count: int) -> str:
     return f"{count:,} question{'s' * (count != 1)}"
 
 
-def _short(text: str, width: int) -> str:
+def short(text: str, width: int) -> str:
     """Printable and no wider than the column."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= width else text[: width - 3] + "..."

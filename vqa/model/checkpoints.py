@@ -3,6 +3,7 @@
 A checkpoint is a folder with config.json, model.safetensors and the processor's files; nothing in it is executed.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -87,6 +88,19 @@ def checkpoint_folder(source: str | os.PathLike | None = None) -> Path:
     if not _HUB_ID.fullmatch(name):
         raise InputError(f"{name:.200}: no such checkpoint folder; give the folder that `vqa train --output` made")
     return _fetch(name)
+
+
+def weights_sha256(source: str | os.PathLike | None = None) -> str:
+    """What tells a checkpoint's weights from all others: the SHA-256 of their file, in hexadecimal.
+
+    Raises InputError where there is none.
+    """
+    path = checkpoint_folder(source) / _WEIGHTS
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_config(folder: Path) -> FilmSEConfig:

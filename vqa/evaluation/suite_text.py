@@ -1,0 +1,44 @@
+"""The compositional report as one table, for a terminal and in Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vqa.evaluation.report_text import COLUMN, LABEL, header, row, short
+
+GAP = "gap, points"
+
+
+def format_suite(report: Mapping[str, Any]) -> str:
+    """Accuracies in percent and gaps in points, with intervals, and what has to be said about them."""
+    how, models = report["intervals"], report["models"]
+    lines = [
+        f"{report['data']} {report['split']}: accuracy in %, in brackets its {how['level']:.0%} interval: "
+        f"{how['method']}, {how['samples']:,} resamples, seed {how['seed']}. A gap is the first part less the mean of "
+        "the others."
+    ]
+    for axis in report["axes"]:
+        lines += ["", header(axis["title"], models)]
+        lines += [row(f"  {part['label']}", part["models"]) for part in axis["parts"]]
+        for label, values in summaries(axis):
+            lines.append(f"{f'  {label}':{LABEL + 10}}" + "".join(f"{points(value):>{COLUMN}}" for value in values))
+    return "\n".join([*lines, "", *remarks(report)])
+
+
+def remarks(report: Mapping[str, Any]) -> Iterator[str]:
+    """What each model was trained on, and the report's notes, a line each."""
+    for model in report["models"]:
+        yield short(f"{model['name']}: trained on {model['trained_on'] or 'what its folder does not say'}", 500)
+    for note in report["notes"]:
+        yield short(note, 500)
+
+
+def summaries(axis: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+    """The rows under an axis's parts: the mean of the unseen ones, where there are several, and the gap."""
+    if len(axis["parts"]) > 2:
+        yield "mean of the others", axis["unseen"]
+    yield GAP, axis["gap"]
+
+
+def points(estimate: Mapping[str, Any]) -> str:
+    """An estimate in percent with its interval."""
+    return f"{100 * estimate['value']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
