@@ -58,6 +58,16 @@ def pixel_coords(center: Sequence[float], location: Sequence[float]) -> Vector:
     return (round(x), round(y), depth)
 
 
+def object_disc(item: SceneObject) -> Vector:
+    """The disc that stands for an object in the picture: x, y and radius in pixels of the 480x320 frame.
+
+    Its centre is the annotated one, or that of the camera before jitter; its radius is `RADIUS`, projected at that
+    depth.
+    """
+    x, y, depth = item.pixel_coords or pixel_coords(item.coords, CAMERA_LOCATION)
+    return (x, y, RADIUS[item.size] * _FOCAL * PIXEL_FRAME[0] / max(depth, RADIUS["large"]))
+
+
 def recover_location(objects: Sequence[SceneObject]) -> Vector:
     """The jittered camera of an annotated scene, fitted to its objects' depths (precise) and pixels (whole numbers).
 

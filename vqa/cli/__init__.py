@@ -20,6 +20,7 @@ training and measuring
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
   report       accuracy table from the reports beside a checkpoint
+  explain      what is behind an answer, what channels track, whether they matter
   benchmark    speed of training, asking and layers on this machine
 
 making and keeping data
@@ -29,7 +30,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import ablate, app, benchmark, data, evaluation, model, report, train
+    from vqa.cli import ablate, app, benchmark, data, evaluation, explain, model, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     ablate.register(commands)
     evaluation.register(commands)
     report.register(commands)
+    explain.register(commands)
     data.register(commands)
     benchmark.register(commands)
     return parser

@@ -25,7 +25,7 @@ from vqa.layers.film import FiLM
 from vqa.layers.functional import film_modulate
 from vqa.model.answering import Answer, VisualQuestionAnswerer
 from vqa.model.gates import Mechanism
-from vqa.model.modeling import FilmSEBlock, FilmSEForVisualQuestionAnswering
+from vqa.model.modeling import FilmSEBlock, FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import ImageLike
 
 Values = float | Sequence[float] | np.ndarray | Tensor
@@ -114,6 +114,22 @@ def ask_with(
     edited = copy.copy(answerer)
     edited.model = intervene(answerer.model, interventions)
     return edited.ask(image, question)
+
+
+class Watch:
+    """Runs a model and keeps every block's maps: `maps[k]` (B, C, H, W) after a call, with interventions or without.
+
+    A call takes what the model's takes, and gives its output.
+    """
+
+    def __init__(self, model: FilmSEForVisualQuestionAnswering, interventions: Sequence[Intervention] = ()) -> None:
+        self.maps: list[Tensor] = []
+        watching = [Observe(k + 1, lambda y, weights: self.maps.append(y)) for k in range(model.config.num_blocks)]
+        self.model = intervene(model, [*interventions, *watching])
+
+    def __call__(self, **inputs: Tensor) -> FilmSEOutput:
+        self.maps.clear()
+        return self.model(**inputs)
 
 
 def film_of(answer: Answer) -> list[SetFilm]:

@@ -1,0 +1,97 @@
+"""`vqa explain`: why a model answered so, what its channels track, and whether they matter."""
+
+import argparse
+from collections.abc import Callable
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `vqa explain`."""
+    parser = commands.add_parser(
+        "explain",
+        help="why a model answered so, and whether its channels matter",
+        description="Show what is behind an answer, chart what each channel tracks, and measure whether the channels "
+        "that weigh most matter most.",
+    )
+    kinds = parser.add_subparsers(prog="vqa explain", dest="kind", metavar="WHAT", required=True)
+    _register_atlas(kinds)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder with scenes and programs")
+    parser.add_argument("--split", default="val", metavar="NAME", help="held-out pictures (default: val)")
+    _add_model(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model (default: the shipped one)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+
+
+def _register_atlas(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser(
+        "atlas",
+        help="chart the concept that each channel tracks",
+        description="Find for every channel of every block the concept whose objects its map picks out (colour, shape, "
+        "size, material, place, what is asked for), beside a baseline with permuted labels; how its weights move with "
+        "the type of question; and how much of their variance question and picture explain, block by block. Written "
+        "beside the weights, for the page.",
+    )
+    _add_set(parser)
+    parser.add_argument("--pictures", type=int, default=400, metavar="N", help="to look at (default: 400)")
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: atlas.json in the checkpoint's folder)")
+    parser.set_defaults(run=_atlas)
+
+
+def _atlas(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from vqa.clevr.dataset import open_data
+    from vqa.errors import InputError
+    from vqa.evaluation.evaluating import check_writable
+    from vqa.explain.atlas import FILENAME, write_atlas
+    from vqa.explain.atlas_text import format_atlas
+    from vqa.explain.surveying import survey
+    from vqa.model.checkpoints import checkpoint_folder, weights_sha256
+
+    if not 10 <= args.pictures <= 100_000:
+        raise InputError(f"--pictures: must be 10 to 100,000, got {args.pictures}")
+    _check_seed(args.seed)
+    folder = checkpoint_folder(args.checkpoint)
+    out = args.out or folder / FILENAME
+    check_writable(out)
+    data = open_data(args.data, args.split)
+    about = {
+        "data": Path(args.data).resolve().name,
+        "split": args.split,
+        "weights_sha256": weights_sha256(folder),
+    }
+    atlas = survey(*_load(args), data, pictures=args.pictures, seed=args.seed, about=about, progress=_progress_bars())
+    write_atlas(atlas, out)
+    print(format_atlas(atlas))
+    print(f"\n{out}: {Path(out).stat().st_size / 1000:.0f} kB")
+
+
+def _load(args: argparse.Namespace) -> tuple:
+    from transformers.utils import logging
+
+    from vqa.model.checkpoints import load_checkpoint
+
+    logging.disable_progress_bar()
+    return load_checkpoint(args.checkpoint, args.device)
+
+
+def _check_seed(seed: int) -> None:
+    from vqa.errors import InputError
+
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed: must be 0 to {2**32 - 1}, got {seed}")
+
+
+def _progress_bars() -> Callable[[str, int], Callable[[int], object]]:
+    from tqdm import tqdm
+
+    def begin(stage: str, steps: int) -> Callable[[int], object]:
+        return tqdm(total=steps, desc=stage, disable=None).update
+
+    return begin

@@ -1,0 +1,205 @@
+"""The channel atlas of a checkpoint: what its channels track, and how their weights move with the question.
+
+It is a JSON file beside the weights, tied to them by their SHA-256, and read as data only.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqa.clevr.files import atomic_write
+from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.errors import InputError
+from vqa.explain.concepts import CONCEPTS
+from vqa.explain.variance import SOURCES
+from vqa.model.checkpoints import weights_sha256
+
+FILENAME = "atlas.json"
+FORMAT = "vqa-channel-atlas-1"
+WEIGHTS = ("channel_weights", "film_gamma", "film_beta")
+"""Kinds of weights, as `FilmSEOutput` names them."""
+
+_MAX_BYTES = 4_000_000
+_MAX_BLOCKS, _MAX_CHANNELS, _MAX_EXAMPLES = 64, 4096, 16
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class ExamplePicture:
+    """A shipped picture that makes a channel loud under one of its questions, and where in the picture: x and y as
+    fractions, and the channel's value there."""
+
+    split: str
+    filename: str
+    question: str
+    x: float
+    y: float
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class WeightStatistics:
+    """One kind of weight of a block's C channels over many questions.
+
+    `mean` and `deviation` (standard deviation), (C,); `by_type` (question types, C), means; `shares`, how much of the
+    variance on crossed pictures and questions each of `SOURCES` explains, summed over channels; `spread`, the square
+    root of the mean variance there.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    by_type: np.ndarray
+    shares: dict[str, float]
+    spread: float
+
+
+@dataclass(frozen=True, eq=False)
+class BlockAtlas:
+    """One block's C channels.
+
+    `areas` (C, concepts) under the ROC curve; `baseline` (C,), the 99th percentile of the best area with permuted
+    labels; `active` (C,), the share of questions under which the channel is not silent all over the picture;
+    `activation` (C,), the mean of its map; `weights`, for each kind that the model has; `examples`, for each
+    channel the pictures that make it loudest, loudest first.
+    """
+
+    areas: np.ndarray
+    baseline: np.ndarray
+    active: np.ndarray
+    activation: np.ndarray
+    weights: dict[str, WeightStatistics]
+    examples: list[list[ExamplePicture]]
+
+    @property
+    def best(self) -> np.ndarray:
+        """The concept (C,) of the largest area, tracked or not."""
+        return self.areas.argmax(1)
+
+    def concept(self, channel: int) -> str | None:
+        """What the channel tracks, None where its best area does not exceed the baseline."""
+        best = int(self.best[channel])
+        return CONCEPTS[best] if self.areas[channel, best] > self.baseline[channel] else None
+
+    def channels_of(self, concept: str) -> list[int]:
+        """The channels that track a concept, the surest first."""
+        areas = self.areas[:, CONCEPTS.index(concept)]
+        return sorted((c for c in range(len(areas)) if self.concept(c) == concept), key=lambda c: -areas[c])
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """The atlas of one checkpoint.
+
+    `source` says what it was computed on: data, split, pictures, questions, objects, permutations, seed, crossed
+    (pictures and questions of the analysis of variance), and weights_sha256, the checkpoint's.
+    """
+
+    source: dict[str, Any]
+    blocks: list[BlockAtlas]
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole as plain lists and numbers."""
+        record = asdict(self)
+        return {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES), **_plain(record)}
+
+
+def write_atlas(atlas: Atlas, path: str | os.PathLike) -> None:
+    """Write the atlas, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(atlas.to_json(), separators=(",", ":")).encode() + b"\n")
+
+
+def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None) -> Atlas:
+    """The atlas in a checkpoint's folder, or that of another file for it.
+
+    Raises InputError where there is none, where it is broken, and where it was made for other weights.
+    """
+    folder = Path(folder)
+    file = folder / FILENAME if path is None else Path(path)
+    remedy = f"make it with `vqa explain atlas --data DIR --checkpoint {folder}`"
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{file}: larger than {_MAX_BYTES:,} bytes; this is no channel atlas; {remedy}")
+        record = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: this checkpoint has no channel atlas yet; {remedy}") from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: not JSON, or cut short; {remedy}") from error
+    try:
+        atlas = _from_json(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{file}: not a channel atlas, or damaged ({error!s:.120}); {remedy}") from error
+    if atlas.source.get("weights_sha256") != weights_sha256(folder):
+        raise InputError(f"{file}: made for other weights than those in {folder}; {remedy}")
+    return atlas
+
+
+def _from_json(record: Any) -> Atlas:
+    expected = {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES)}
+    for name, value in expected.items():
+        if record[name] != value:
+            raise ValueError(f"{name} is not {value!r:.40}")
+    blocks = record["blocks"]
+    if not isinstance(record["source"], dict) or not 1 <= len(blocks) <= _MAX_BLOCKS:
+        raise ValueError("source or blocks are wrong")
+    width = len(blocks[0]["baseline"])
+    if not 1 <= width <= _MAX_CHANNELS:
+        raise ValueError("number of channels")
+    return Atlas(record["source"], [_block(item, width) for item in blocks])
+
+
+def _block(record: dict[str, Any], width: int) -> BlockAtlas:
+    weights = {
+        kind: WeightStatistics(
+            _array(item["mean"], width),
+            _array(item["deviation"], width),
+            _array(item["by_type"], len(QUESTION_TYPES), width),
+            {name: float(item["shares"][name]) for name in SOURCES},
+            float(item["spread"]),
+        )
+        for kind, item in record["weights"].items()
+        if kind in WEIGHTS
+    }
+    examples = record["examples"]
+    if len(examples) != width or any(len(some) > _MAX_EXAMPLES for some in examples):
+        raise ValueError("examples")
+    return BlockAtlas(
+        _array(record["areas"], width, len(CONCEPTS)),
+        _array(record["baseline"], width),
+        _array(record["active"], width),
+        _array(record["activation"], width),
+        weights,
+        [[_example(item) for item in some] for some in examples],
+    )
+
+
+def _example(item: dict[str, Any]) -> ExamplePicture:
+    texts = [item[name] for name in ("split", "filename", "question")]
+    if not all(isinstance(text, str) and len(text) < 1000 for text in texts):
+        raise ValueError("examples name something else than pictures")
+    return ExamplePicture(*texts, *(float(item[name]) for name in ("x", "y", "value")))
+
+
+def _array(value: Any, *shape: int) -> np.ndarray:
+    array = np.asarray(value, np.float32)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"an array of shape {array.shape} instead of {shape}, or not finite")
+    return array
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return np.round(value.astype(float), _DIGITS).tolist()
+    return round(value, _DIGITS) if isinstance(value, float) else value
