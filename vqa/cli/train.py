@@ -118,6 +118,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "five times faster than the whole (default: 0)",
     )
     data.add_argument(
+        "--recolor",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="share of the pictures shown in other hues, asking nothing about their colors; it teaches that shape does "
+        "not hang on color (default: 0)",
+    )
+    data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
     )
 

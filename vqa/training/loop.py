@@ -16,7 +16,7 @@ from tqdm import tqdm
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.clevr.dataset import open_pictures
-from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.clevr.vocabulary import ATTRIBUTES, QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.model.checkpoints import checkpoint_folder, load_checkpoint
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
@@ -31,6 +31,7 @@ from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, pr
 from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
+from vqa.training.recolor import leave_out_colors, turn_hues
 from vqa.training.state import (
     FILE,
     Progress,
@@ -83,6 +84,10 @@ class Trainer:
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
         self.supervision = self._teachable()
+        if options.recolor and self.supervision != "programs":
+            raise InputError("--recolor: only programs tell which questions are about colors, and here none teach")
+        answers = self.model.config.answers
+        self._color_labels = torch.tensor([answers.index(color) for color in ATTRIBUTES["color"] if color in answers])
         if options.pretrain_epochs and self.supervision == "answers":
             raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")
         if not saved:
@@ -261,6 +266,9 @@ class Trainer:
         pictures, shift = batch.pictures.float() / 255, None
         if options.augment:
             pictures, shift = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
+        if options.recolor:
+            pictures, turned = turn_hues(pictures, torch.Generator().manual_seed(seed + 1), options.recolor)
+            batch = leave_out_colors(batch, turned, self._color_labels)
         losses, output = self.losses(batch, pictures, shift)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
         measured = dict(losses)
@@ -422,6 +430,7 @@ class Trainer:
             "pictures": len(self.data.rows),
             "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
             "pretrain_epochs": options.pretrain_epochs,
+            "recolor": options.recolor,
             "generated": options.generated,
             "compositions": options.compositions,
             "split_protocol": options.split_protocol,

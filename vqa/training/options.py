@@ -54,6 +54,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
     "compositions": (0.0, 1.0),
+    "recolor": (0.0, 1.0),
     "pretrain_epochs": (0, 1_000_000),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
@@ -99,6 +100,7 @@ class TrainingOptions:
     supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
     compositions: float = 0.0
+    recolor: float = 0.0
     pretrain_epochs: int = 0
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
