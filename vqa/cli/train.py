@@ -26,9 +26,6 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="change the preset, as in reduction=4",
     )
     model.add_argument("--init", metavar="CHECKPOINT", help="begin with these weights and a fresh schedule")
-    model.add_argument(
-        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
-    )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--output",
@@ -133,6 +130,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def add_learning(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how."""
     learning = parser.add_argument_group("learning")
+    learning.add_argument(
+        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
+    )
     learning.add_argument(
         "--supervision",
         choices=["answers", "scenes", "programs"],
