@@ -136,9 +136,9 @@ class Trainer:
         try:
             with self.interruption:
                 while not self._finished():
+                    started = time.monotonic()
                     epoch = self.data.epoch(progress.epoch)
                     while progress.batch < self.steps_per_epoch and not self._finished():
-                        started = time.monotonic()
                         batch = epoch.batch(
                             progress.batch,
                             options.pictures_per_batch,
@@ -161,6 +161,7 @@ class Trainer:
                         if self._agree(now - last_saved >= options.save_minutes * 60):
                             self.save()
                             last_saved = time.monotonic()
+                        started = time.monotonic()
                     if progress.batch >= self.steps_per_epoch:
                         progress.epoch, progress.batch = progress.epoch + 1, 0
                 if not progress.history or progress.history[-1]["step"] < progress.step:
