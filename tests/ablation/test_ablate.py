@@ -135,7 +135,7 @@ def test_finished_cells_are_used_again(finished: Path, tmp_path: Path, in_proces
 def test_an_interrupted_cell_goes_on_to_the_same_end(
     finished: Path, tmp_path: Path, in_process: list[Path], monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    step = Trainer._step
+    step = Trainer.step
 
     def interrupted(self: Trainer, batch: object) -> dict[str, float]:
         if self.progress.step == 2:
@@ -143,7 +143,7 @@ def test_an_interrupted_cell_goes_on_to_the_same_end(
         return step(self, batch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", interrupted)
+        patch.setattr(Trainer, "step", interrupted)
         assert main(command(tmp_path, "film-base")) == 130
     [folder] = in_process
     assert (folder / FILE).exists()

@@ -85,14 +85,14 @@ def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeyp
     straight = Trainer(options(tmp_path / "straight"))
     straight.run()
     broken = Trainer(options(tmp_path / "cut"))
-    step = broken._step
+    step = broken.step
 
     def interrupted(batch: object) -> dict[str, float]:
         if broken.progress.step == cut:
             raise KeyboardInterrupt
         return step(batch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(broken, "_step", interrupted)
+    monkeypatch.setattr(broken, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
     resumed = Trainer(options(tmp_path / "cut", resume=True))
@@ -160,14 +160,12 @@ import json, sys
 from pathlib import Path
 from tests.training.test_loop import TINY, options
 from vqa.training.loop import Trainer
-changes = dict(freeze_norm=True, augment=0, questions_per_image=3, epochs=100, holdout=0)
+changes = dict(freeze_norm=True, augment=0, batch_size=63, questions_per_image=3, epochs=100, holdout=0)
 trainer = Trainer(options(Path(sys.argv[1]), overrides=[*TINY, "image_size=64x96", "dropout=0"], **changes))
 place = trainer.accelerator
 losses = []
 for step in range(20):
-    epoch, index = trainer.data.epoch(step // trainer.steps_per_epoch), step % trainer.steps_per_epoch
-    losses.append(trainer._step(epoch.batch(index, 21, 3, place.device, place.process_index, place.num_processes)))
-    trainer.progress.step += 1
+    losses.append(trainer.step(trainer.load()))
 if place.is_main_process:
     Path(sys.argv[2]).write_text(json.dumps([place.num_processes, losses]))
 """

@@ -287,7 +287,7 @@ def test_ctrl_c_says_how_to_go_on(
 ) -> None:
     given = ["train", "--data", MINI, "--init", "x y", "--output", "my run", "--set", "width=16", "--epochs", "3"]
     monkeypatch.setattr("sys.argv", ["vqa", *given])
-    monkeypatch.setattr(Trainer, "_step", _interrupt)
+    monkeypatch.setattr(Trainer, "step", _interrupt)
     assert main(command(tmp_path / "run", "--holdout", "0")) == 130
     said = capsys.readouterr().err
     assert f"vqa train --data {MINI} --output 'my run' --set width=16 --epochs 3 --resume" in said

@@ -24,7 +24,7 @@ from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.augment import augment
 from vqa.training.card import read_record, write_checkpoint
-from vqa.training.data import Batch, TrainingData, check_aspect_ratio
+from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
 from vqa.training.journal import rewind_log, write_log
 from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses, step_losses
@@ -108,6 +108,7 @@ class Trainer:
             restore_optimizer(optimizer, saved[0].get("optimizer", {}), self.state_path)
         self.average.to(self.accelerator.device)
         self._gates: list[Tensor] = []
+        self._epoch: Epoch | None = None
         self.prepared, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         if options.trackers:
             flat = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
@@ -137,33 +138,18 @@ class Trainer:
             with self.interruption:
                 while not self._finished():
                     started = time.monotonic()
-                    epoch = self.data.epoch(progress.epoch)
-                    while progress.batch < self.steps_per_epoch and not self._finished():
-                        batch = epoch.batch(
-                            progress.batch,
-                            options.pictures_per_batch,
-                            options.questions_per_image,
-                            self.accelerator.device,
-                            self.accelerator.process_index,
-                            self.accelerator.num_processes,
-                        )
-                        before = progress.presentations
-                        values = self._step(batch)
-                        progress.batch += 1
-                        progress.step += 1
-                        progress.seconds = broadcast_object_list([progress.seconds + time.monotonic() - started])[0]
-                        self._show(bar, values)
-                        now = time.monotonic()
-                        due = _passed(options.evaluate_presentations, before, progress.presentations)
-                        if self._agree(due or now - last_evaluated >= options.evaluate_minutes * 60):
-                            self.evaluate()
-                            last_evaluated = time.monotonic()
-                        if self._agree(now - last_saved >= options.save_minutes * 60):
-                            self.save()
-                            last_saved = time.monotonic()
-                        started = time.monotonic()
-                    if progress.batch >= self.steps_per_epoch:
-                        progress.epoch, progress.batch = progress.epoch + 1, 0
+                    before = progress.presentations
+                    values = self.step(self.load())
+                    progress.seconds = broadcast_object_list([progress.seconds + time.monotonic() - started])[0]
+                    self._show(bar, values)
+                    now = time.monotonic()
+                    due = _passed(options.evaluate_presentations, before, progress.presentations)
+                    if self._agree(due or now - last_evaluated >= options.evaluate_minutes * 60):
+                        self.evaluate()
+                        last_evaluated = time.monotonic()
+                    if self._agree(now - last_saved >= options.save_minutes * 60):
+                        self.save()
+                        last_saved = time.monotonic()
                 if not progress.history or progress.history[-1]["step"] < progress.step:
                     self.evaluate()
             self.save()
@@ -176,6 +162,33 @@ class Trainer:
             self.data.close()
         self.accelerator.end_training()
         return options.folder
+
+    def load(self) -> Batch:
+        """This process's share of the batch that comes next."""
+        options, progress, place = self.options, self.progress, self.accelerator
+        if self._epoch is None or self._epoch.number != progress.epoch:
+            self._epoch = self.data.epoch(progress.epoch)
+        return self._epoch.batch(
+            progress.batch,
+            options.pictures_per_batch,
+            options.questions_per_image,
+            place.device,
+            place.process_index,
+            place.num_processes,
+        )
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Learn from a batch and go on to the next; returns the mean of each loss, and the accuracy.
+
+        Raises InputError, with the weights as they were, where a loss is not finite.
+        """
+        progress = self.progress
+        values = self._learn(batch)
+        progress.step += 1
+        progress.batch += 1
+        if progress.batch >= self.steps_per_epoch:
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+        return values
 
     def evaluate(self) -> float:
         """Accuracy of the averaged weights on the held-out rows; the checkpoint is written when it is the best so far.
@@ -256,7 +269,7 @@ class Trainer:
             losses |= entropy_loss(output, batch.labels)
         return losses, output
 
-    def _step(self, batch: Batch) -> dict[str, float]:
+    def _learn(self, batch: Batch) -> dict[str, float]:
         options, progress, accelerator = self.options, self.progress, self.accelerator
         seed = hash((options.seed, progress.step, accelerator.process_index)) & 0x7FFFFFFF
         torch.manual_seed(seed)
@@ -462,10 +475,10 @@ class Trainer:
         progress = self.progress
         bar.n = min(round(self._lengths()[bar.unit][0]), bar.total)
         rate = progress.presentations / max(progress.seconds, 1e-9)
-        if self._pretraining:
-            said = f"encoders alone, loss of attributes {values['attributes']:.3f}"
-        else:
+        if "answer" in values:
             said = f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}"
+        else:
+            said = f"encoders alone, loss of attributes {values['attributes']:.3f}"
         bar.set_postfix_str(said, refresh=False)
         bar.update(0)
         if progress.step % 20 == 1:
