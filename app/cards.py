@@ -3,13 +3,14 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from vqa import Answer
 from vqa.explain.drawing import Scale, data_uri, escape, lit_places, shaded_words, strip
+from vqa.explain.wording import step_in_words
 
 
 class _Kind(NamedTuple):
@@ -40,8 +41,6 @@ _CHANNEL_KINDS = {
 }
 """Kinds of channel weights in the order of a block's steps; `centre` is drawn blank: it leaves a channel as it is, or
 closes the gate."""
-
-_RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
 
 
 def message_card(message: str) -> str:
@@ -88,28 +87,6 @@ def blocks_section(answer: Answer, picture: Image.Image) -> str:
     cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(answer.weights)))
     cards += _pathways_card(answer)
     return f'<section class="blocks"><h2>How the network got there</h2>{_legend(answer, scales)}{cards}</section>'
-
-
-def step_in_words(step: dict[str, Any], block: int) -> str:
-    """A block's step (an entry of `Answer.steps`; `block` counts from 1) as a phrase about objects."""
-    filters = step["filters"]
-    kind = filters.get("shape")
-    things = " ".join(
-        [*(filters[name] for name in ("size", "color", "material") if name in filters), f"{kind or 'thing'}s"]
-    )
-    operation, before = step["operation"], f"what block {block - 1} picked out"
-    other = max(step["reads"], key=step["reads"].get).replace("_", " ") if step["reads"] else "an earlier block"
-    if operation == "none":
-        return "has no step of this question to do"
-    if operation == "scene" or block == 1:
-        return things if filters else "all things"
-    if operation in _RELATIONS:
-        return f"{things} {_RELATIONS[operation]} {before}"
-    if operation.startswith("same_"):
-        return f"other {things} of the same {operation[5:]} as {before}"
-    if operation == "union":
-        return f"{things} that block {block - 1} or {other} picked out"
-    return f"{things} that block {block - 1} and {other} both picked out"
 
 
 def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[str, Scale]) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-_LIT_SIZE = (300, 200)
+_LONGER_SIDE = 300
 _DIMMED = 0.42
 _SPREAD = 1.3
 _FAINT = 0.04
@@ -74,19 +74,62 @@ def lit_places(picture: Image.Image, spatial: np.ndarray, box: tuple[float, floa
 
     `box` is where the picture lies in the grid: left, top, right, bottom as fractions.
     """
-    width, height = _LIT_SIZE[0], round(_LIT_SIZE[0] * picture.height / picture.width)
-    if height > _LIT_SIZE[0]:
-        width, height = round(_LIT_SIZE[0] * picture.width / picture.height), _LIT_SIZE[0]
-    width, height = max(width, 1), max(height, 1)
-    rows, columns = spatial.shape
-    left, top, right, bottom = box
-    x = (left + (np.arange(width) + 0.5) / width * (right - left)) * columns - 0.5
-    y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
-    light = np.zeros((height, width))
+    x, y = _cells(picture, spatial.shape, box)
+    light = np.zeros((len(y), len(x)))
     for row, column in np.argwhere(spatial > _FAINT):
         distance = ((x - column) ** 2 + ((y - row) ** 2)[:, None]) / _SPREAD**2
         light = np.maximum(light, spatial[row, column] * np.exp(-(distance**2) / 2))
-    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), dtype=float)
+    return _lit(picture, light)
+
+
+def lit_smoothly(picture: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
+    """The picture, as bright as `heat` (h, w), 0 to 1, between whose cells the light goes over smoothly."""
+    x, y = _cells(picture, heat.shape, box)
+    rows, columns = heat.shape
+    x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
+    left, top = np.minimum(x.astype(int), max(columns - 2, 0)), np.minimum(y.astype(int), max(rows - 2, 0))
+    right, bottom = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
+    across = heat[:, left] * (1 - (x - left)) + heat[:, right] * (x - left)
+    light = across[top] * (1 - (y - top))[:, None] + across[bottom] * (y - top)[:, None]
+    return _lit(picture, np.clip(light, 0, 1))
+
+
+def ring_objects(image: Image.Image, discs: np.ndarray, chosen: Iterable[int]) -> Image.Image:
+    """The image with rings around the `chosen` of discs (M, 4); see `vqa.explain.regions.discs_of`."""
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    for i in chosen:
+        x, y, radius = discs[i, 0] * image.width, discs[i, 1] * image.height, discs[i, 2] * image.width + 3
+        for grow, color, width in ((1, "#000000", 5), (0, "#ffffff", 3)):
+            reach = radius + grow
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=width)
+    return image
+
+
+def _cells(
+    picture: Image.Image, shape: tuple[int, ...], box: tuple[float, float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The columns and rows, as fractions of cells, of the pixels of a small version of the picture."""
+    width, height = _small_size(picture)
+    rows, columns = shape
+    left, top, right, bottom = box
+    x = (left + (np.arange(width) + 0.5) / width * (right - left)) * columns - 0.5
+    y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
+    return x, y
+
+
+def _small_size(picture: Image.Image) -> tuple[int, int]:
+    scale = _LONGER_SIDE / max(picture.size)
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+
+
+def small(picture: Image.Image) -> Image.Image:
+    """The picture at the size of the other drawings."""
+    return picture.resize(_small_size(picture), Image.Resampling.BILINEAR)
+
+
+def _lit(picture: Image.Image, light: np.ndarray) -> Image.Image:
+    pixels = np.asarray(small(picture), dtype=float)
     gray = pixels.mean(2, keepdims=True) * _DIMMED
     return Image.fromarray((gray + (pixels - gray) * light[..., None]).round().astype(np.uint8))
 

@@ -99,6 +99,11 @@ def intervene(
     for k, block in enumerate(blocks):
         if mine := [item for item in interventions if item.block == k + 1]:
             blocks[k] = _edited(block, mine)
+    return twin_with(model, blocks)
+
+
+def twin_with(model: FilmSEForVisualQuestionAnswering, blocks: Sequence[nn.Module]) -> FilmSEForVisualQuestionAnswering:
+    """The same model, its weights shared, with other blocks."""
     twin = _twin(model)
     twin.blocks = nn.ModuleList(blocks).train(model.training)
     return twin

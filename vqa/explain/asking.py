@@ -1,0 +1,99 @@
+"""One answer explained: what each block used, where the evidence lies, and what the question is about."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vqa.clevr.language import parse_question
+from vqa.clevr.programs import Program
+from vqa.clevr.scenes import Scene
+from vqa.errors import InputError
+from vqa.explain.gradcam import grad_cam
+from vqa.explain.referents import Referents, find_referents
+from vqa.model.answering import Answer, VisualQuestionAnswerer
+from vqa.model.modeling import FilmSEOutput
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """An answer with its evidence.
+
+    Args:
+        question, picture: what was asked about what; the picture upright and in RGB.
+        answer: with all weights, among them each block's spatial evidence.
+        answer_map: (h, w), the evidence that the answer is read from: the last block's map, and as far as the head
+            reads an earlier one, that; None for a model without evidence.
+        grad_cam: (h, w), 0 to 1; see `vqa.explain.gradcam`.
+        program: the question's, None where it is not in CLEVR's language.
+        scene: the picture's, where it is known.
+        referents: the objects that the question refers to; None without program or scene, or where it has no answer
+            on the scene.
+    """
+
+    question: str
+    picture: Image.Image
+    answer: Answer
+    answer_map: np.ndarray | None
+    grad_cam: np.ndarray
+    program: Program | None
+    scene: Scene | None
+    referents: Referents | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the picture as plain lists, numbers and strings."""
+        found = self.referents
+        return {
+            "question": self.question,
+            **self.answer.to_json(),
+            "answer_map": _rounded(self.answer_map),
+            "grad_cam": _rounded(self.grad_cam),
+            "program": [step.to_json() for step in self.program] if self.program else None,
+            "referents": None if found is None else asdict(found),
+            "objects": self.scene.to_json()["objects"] if self.scene else None,
+        }
+
+
+def explain(
+    answerer: VisualQuestionAnswerer, picture: Image.Image, question: str, scene: Scene | None = None
+) -> Explanation:
+    """Ask, and gather the evidence of the answer.
+
+    Args:
+        picture: as `vqa.clevr.images.load_image` gives it.
+        scene: the picture's, to find the objects that the question refers to.
+
+    Raises InputError as `answerer.ask` does.
+    """
+    answer = answerer.ask(picture, question)
+    model, processor = answerer.model, answerer.processor
+    pixels = torch.from_numpy(processor.image_processor.to_array(picture))[None].to(model.device)
+    tokens = dict(processor(text=question, return_tensors="pt").to(model.device))
+    with torch.no_grad():
+        features = model.encode_images(processor.image_processor.normalize_pixels(pixels))
+        answer_map = _answer_map(model(image_features=features, **tokens))
+    heat = grad_cam(model, features, tokens, model.config.answers.index(answer.answer))
+    try:
+        program: Program | None = parse_question(question)
+    except InputError:
+        program = None
+    found = find_referents(program, scene, model.config.num_blocks) if program and scene else None
+    return Explanation(question, picture, answer, answer_map, heat, program, scene, found)
+
+
+def _answer_map(output: FilmSEOutput) -> np.ndarray | None:
+    """The evidence under the head: the last map, joined with the earlier one that its pointer chooses."""
+    if output.spatial_weights is None:
+        return None
+    maps = torch.stack(output.spatial_weights)[:, 0].float()
+    joined = maps[-1]
+    if output.pointer_logits is not None and output.pointer_logits.shape[1] > len(maps):
+        reads = output.pointer_logits[0, -1].float().softmax(0)[1 : len(maps)]
+        joined = torch.maximum(joined, (reads[:, None, None] * maps[:-1]).sum(0))
+    return joined.cpu().numpy()
+
+
+def _rounded(values: np.ndarray | None) -> list | None:
+    return None if values is None else np.round(values.astype(float), 4).tolist()
