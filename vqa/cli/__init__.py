@@ -16,6 +16,7 @@ using a model
 
 training and measuring
   train        train on a CLEVR folder
+  finetune     go on with another split, and see what is learned and what forgotten
   ablate       train variants on equal terms and compare them
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
@@ -30,7 +31,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import ablate, app, benchmark, data, evaluation, explain, model, report, train
+    from vqa.cli import ablate, app, benchmark, data, evaluation, explain, finetune, model, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     model.register(commands)
     app.register(commands)
     train.register(commands)
+    finetune.register(commands)
     ablate.register(commands)
     evaluation.register(commands)
     report.register(commands)

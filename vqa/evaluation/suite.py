@@ -294,4 +294,4 @@ def _training(checkpoint: str | None) -> dict[str, Any]:
     except (OSError, ValueError):
         record = None
     record = record if isinstance(record, dict) else {}
-    return {"preset": record.get("preset"), "trained_on": record.get("data"), "commands": record.get("commands")}
+    return {"trained_on": record.get("data"), "commands": record.get("commands")}
