@@ -13,6 +13,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         "that weigh most matter most.",
     )
     kinds = parser.add_subparsers(prog="vqa explain", dest="kind", metavar="WHAT", required=True)
+    _register_ask(kinds)
     _register_atlas(kinds)
 
 
@@ -26,6 +27,60 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model (default: the shipped one)")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+
+
+def _register_ask(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser(
+        "ask",
+        help="draw what is behind one answer",
+        description="Answer one question about one picture and draw why: the places and words that each block used, "
+        "its channels' weights, the evidence of the answer, Grad-CAM for comparison, and, where the picture's scene is "
+        "known, the objects that the question refers to.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="picture file")
+    parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
+    parser.add_argument("--out", metavar="FILE", required=True, help="to write; a .png, a .html page, or .json numbers")
+    parser.add_argument("--scenes", metavar="FILE", help="CLEVR scene file with this picture, by its file name")
+    _add_model(parser)
+    parser.set_defaults(run=_ask)
+
+
+def _ask(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from vqa.clevr.files import atomic_write, read_scenes
+    from vqa.clevr.images import load_image
+    from vqa.errors import InputError
+    from vqa.evaluation.evaluating import check_writable
+
+    kind = Path(args.out).suffix.lower()
+    if kind not in (".png", ".html", ".json"):
+        raise InputError(f"--out {args.out}: must end in .png, .html or .json")
+    check_writable(args.out)
+    picture = load_image(args.image)
+    scene = None
+    if args.scenes:
+        name = Path(args.image).name
+        scene = read_scenes(args.scenes).get(name)
+        if scene is None:
+            raise InputError(f"{args.scenes}: has no scene of {name!r}; leave --scenes out, or give this picture's")
+
+    import orjson
+
+    from vqa.explain.asking import explain
+    from vqa.explain.evidence_html import html_explanation
+    from vqa.explain.figure import png_explanation
+    from vqa.model.answering import VisualQuestionAnswerer
+
+    explanation = explain(VisualQuestionAnswerer(*_load(args)), picture, args.question, scene)
+    with atomic_write(args.out) as file:
+        if kind == ".png":
+            file.write(png_explanation(explanation))
+        elif kind == ".html":
+            file.write(html_explanation(explanation).encode())
+        else:
+            file.write(orjson.dumps(explanation.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    print(f"{explanation.answer.answer} ({explanation.answer.confidence:.1%}); {args.out}")
 
 
 def _register_atlas(kinds: argparse._SubParsersAction) -> None:
