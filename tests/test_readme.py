@@ -1,5 +1,7 @@
-"""README tells the truth: its table is what the shipped reports say, and its pictures and links are there."""
+"""README tells the truth: its tables are what the shipped reports say, and its pictures and links are there."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -7,10 +9,11 @@ import pytest
 
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.evaluation.tables import report_table
-from vqa.resources import shipped
+from vqa.evaluation.suite_text import FORMAT
+from vqa.evaluation.tables import compositional_tables, report_table
 
 ROOT = Path(__file__).parents[1]
+REPORTS = sorted(ROOT.glob("checkpoints/*/results/*.json"))
 
 
 def test_the_table_is_made_of_the_shipped_reports(capsys: pytest.CaptureFixture) -> None:
@@ -18,17 +21,28 @@ def test_the_table_is_made_of_the_shipped_reports(capsys: pytest.CaptureFixture)
     assert capsys.readouterr().out.strip() in (ROOT / "README.md").read_text()
 
 
-def test_reports_are_about_the_shipped_weights() -> None:
-    import hashlib
-    import json
+def test_so_are_the_compositional_tables(capsys: pytest.CaptureFixture) -> None:
+    if not any(json.loads(path.read_text())["format"] == FORMAT for path in REPORTS):
+        pytest.skip("no reports of the compositional suite are shipped")
+    assert main(["report", "--compositional"]) == 0
+    for table in capsys.readouterr().out.strip().split("\n\n| "):
+        assert table in (ROOT / "README.md").read_text()
 
-    folder = shipped("checkpoints/film-qcse-clevr")
-    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    reports = list((folder / "results").glob("*.json"))
-    assert reports
-    for path in reports:
-        for entry in json.loads(path.read_text())["sets"]:
-            assert entry["models"][0]["weights_sha256"] == weights, path
+
+def test_reports_are_about_the_shipped_weights() -> None:
+    """Those that are not shipped are at least told by their weights and how they were trained."""
+    shipped_ones = 0
+    for path in REPORTS:
+        report = json.loads(path.read_text())
+        for model in report.get("models") or [model for entry in report["sets"] for model in entry["models"]]:
+            weights = ROOT / "checkpoints" / Path(model["source"]).name / "model.safetensors"
+            if weights.is_file():
+                shipped_ones += 1
+                assert model["weights_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest(), path
+            else:
+                assert re.fullmatch("[0-9a-f]{64}", model["weights_sha256"])
+                assert model["commands"]
+    assert shipped_ones
 
 
 def test_links_lead_somewhere() -> None:
@@ -42,5 +56,33 @@ def test_broken_reports_are_named(tmp_path: Path) -> None:
         report_table(tmp_path)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "x.json").write_text('{"sets": [{}]}')
-    with pytest.raises(InputError, match=r"x\.json"):
-        report_table(tmp_path)
+    for table in (report_table, compositional_tables):
+        with pytest.raises(InputError, match=r"x\.json"):
+            table(tmp_path)
+    for name, table in (("evaluation", report_table), ("compositional", compositional_tables)):
+        (tmp_path / "results" / "x.json").write_text(
+            json.dumps({"format": f"vqa-{name}-1", "axes": [{}], "sets": [{}]})
+        )
+        with pytest.raises(InputError, match=r"x\.json"):
+            table(tmp_path)
+
+
+def test_compositional_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = [
+        {"value": 0.9 - i / 10, "low": 0.8 - i / 10, "high": 0.95, "questions": 30, "pictures": 3} for i in range(3)
+    ]
+    axis = {
+        "title": "CoGenT",
+        "parts": [{"label": name, "models": [row] * 2} for name, row in zip("AB", rows, strict=False)],
+        "unseen": [rows[1]] * 2,
+        "gap": [rows[2]] * 2,
+    }
+    found = {"format": FORMAT, "models": [{"name": "x"}, {"name": "y"}], "axes": [axis], "command": "vqa evaluate"}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/on_B.json").write_text(json.dumps(found))
+    assert main(["report", "--compositional", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| on B: accuracy, % | questions | x | y |"
+    assert "| B | 30 | 80.0 [70.0, 95.0] | 80.0 [70.0, 95.0] |" in lines
+    assert "| gap, points | | 70.0 [60.0, 95.0] | 70.0 [60.0, 95.0] |" in lines
+    assert lines[-2] == "vqa evaluate"

@@ -9,16 +9,28 @@ def register(commands: argparse._SubParsersAction) -> None:
         "report",
         help="accuracy table from the reports beside a checkpoint",
         description="Print, as Markdown, the accuracy table of the reports (`vqa evaluate --json`) that lie in a "
-        "checkpoint's results/ folder, and the commands behind them. README's table is made so.",
+        "checkpoint's results/ folder, and the commands behind them. README's tables are made so.",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="FOLDER", help="default: the shipped checkpoint")
+    parser.add_argument(
+        "--compositional",
+        action="store_true",
+        help="the tables of `vqa evaluate --suite compositional` instead; without FOLDER also those of the CoGenT "
+        "checkpoints, of which the reports alone are shipped",
+    )
     parser.set_defaults(run=_report)
 
 
 def _report(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from vqa.evaluation.tables import report_table
+    from vqa.evaluation.tables import compositional_tables, report_table
     from vqa.resources import shipped
 
-    print(report_table(Path(args.checkpoint) if args.checkpoint else shipped("checkpoints/film-qcse-clevr")))
+    ours = shipped("checkpoints/film-qcse-clevr")
+    if not args.compositional:
+        print(report_table(Path(args.checkpoint) if args.checkpoint else ours))
+        return
+    folders = [Path(args.checkpoint)] if args.checkpoint else [ours, ours.with_name("cogent")]
+    there = [folder for folder in folders if folder.is_dir()] or folders
+    print("\n\n".join(compositional_tables(folder) for folder in there))

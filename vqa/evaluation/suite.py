@@ -5,7 +5,7 @@ on the unseen ones, each part counting the same. For CoGenT, size x depth, attri
 tells of generalisation where the model was trained on the axis's training part (`vqa train --split-protocol`); for
 other models it is what the parts differ by anyway. CLOSURE and CLEVR-Humans are new to every model.
 
-The report is plain JSON; `format` is "vqa-compositional-1".
+The report is plain JSON, see `vqa.evaluation.suite_text.FORMAT`.
 """
 
 import json
@@ -29,9 +29,8 @@ from vqa.evaluation.metrics import LEVEL, PictureBootstrap, accuracies, contrast
 from vqa.evaluation.questions import QuestionTable
 from vqa.evaluation.report import Contestant, remarks, rounded
 from vqa.evaluation.report_text import notes
+from vqa.evaluation.suite_text import FORMAT
 from vqa.model.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder
-
-FORMAT = "vqa-compositional-1"
 
 AXES = {
     "cogent": "CoGenT: colours of shapes",
@@ -241,7 +240,7 @@ def _formed(questions: Iterable[tuple[str, Question]], said: list[str]) -> Itera
         else:
             yield replace(question, template_filename=f"{form}.json", question_family_index=0)
     if left_out:
-        said.append(f"{left_out:,} questions of none of the seven forms left out")
+        said.append(f"questions of none of the seven forms left out: {left_out:,}")
 
 
 def _humans(suite: Suite, open_set: Opener) -> Axis:

@@ -1,11 +1,12 @@
-"""The compositional report as one table, for a terminal and in Markdown."""
+"""The compositional report as one table for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vqa.evaluation.report_text import COLUMN, LABEL, header, row, short
 
-GAP = "gap, points"
+FORMAT = "vqa-compositional-1"
+"""What a report of the suite says it is."""
 
 
 def format_suite(report: Mapping[str, Any]) -> str:
@@ -36,7 +37,7 @@ def summaries(axis: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[s
     """The rows under an axis's parts: the mean of the unseen ones, where there are several, and the gap."""
     if len(axis["parts"]) > 2:
         yield "mean of the others", axis["unseen"]
-    yield GAP, axis["gap"]
+    yield "gap, points", axis["gap"]
 
 
 def points(estimate: Mapping[str, Any]) -> str:

@@ -1,11 +1,17 @@
-"""README's accuracy table, made from the evaluation reports that lie beside a checkpoint."""
+"""README's tables, made from the reports that lie in the `results/` folder of a checkpoint.
+
+Such a folder may also stand alone, for checkpoints that are not shipped: reports name the weights and the training.
+"""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
+from vqa.evaluation import report, suite_text
+from vqa.evaluation.suite_text import points, summaries
 
 PUBLISHED = {
     "all": 97.6,
@@ -19,21 +25,18 @@ PUBLISHED = {
 
 
 def report_table(checkpoint: Path) -> str:
-    """Markdown: a row for each question type, a column for each report in `results/` of a checkpoint folder.
+    """Markdown: a row for each question type, a column for each report on sets in `results/` of a checkpoint folder.
 
     Under the table stands the command behind each column. Raises InputError where there are no reports, or broken ones.
     """
-    paths = sorted((checkpoint / "results").glob("*.json"))
-    if not paths:
-        raise InputError(f"{checkpoint}/results: no reports; make them with `vqa evaluate --json`")
     columns: list[tuple[str, dict[str, str], str]] = []
-    for path in paths:
+    for path, found in _reports(checkpoint, report.FORMAT, "vqa evaluate --json"):
         try:
-            report = json.loads(path.read_text())
-            for entry in report["sets"]:
-                columns.append((_title(path, entry), _cells(entry["models"][0]), report["command"]))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise InputError(f"{path}: not a report of `vqa evaluate --json` ({error!r})") from error
+            for entry in found["sets"]:
+                title = f"{_title(path)}, {entry['questions']:,} questions"
+                columns.append((title, _cells(entry["models"][0]), found["command"]))
+        except (KeyError, TypeError, IndexError) as error:
+            raise _broken(path, error) from error
     titles = [title for title, _, _ in columns]
     lines = [
         f"| accuracy, % | {' | '.join(titles)} | FiLM as published, CLEVR v1.0 |",
@@ -46,10 +49,57 @@ def report_table(checkpoint: Path) -> str:
     return "\n".join([*lines, "", "```bash", *commands, "```"])
 
 
-def _title(path: Path, entry: dict[str, Any]) -> str:
-    return f"{path.stem.replace('_', ' ')}, {entry['questions']:,} questions"
+def compositional_tables(checkpoint: Path) -> str:
+    """Markdown: for each report of the compositional suite in `results/` a table, a column for each of its models.
+
+    Under each stands its command. Raises InputError where there are no such reports, or broken ones.
+    """
+    tables = []
+    for path, found in _reports(checkpoint, suite_text.FORMAT, "vqa evaluate --suite compositional --json"):
+        try:
+            tables.append("\n".join([*_suite_lines(_title(path), found), "", "```bash", found["command"], "```"]))
+        except (KeyError, TypeError, IndexError) as error:
+            raise _broken(path, error) from error
+    return "\n\n".join(tables)
+
+
+def _suite_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
+    names = [model["name"] for model in found["models"]]
+    yield f"| {title}: accuracy, % | questions | {' | '.join(names)} |"
+    yield f"|---|---|{'---|' * len(names)}"
+    for axis in found["axes"]:
+        yield f"| **{axis['title']}** | |{' |' * len(names)}"
+        for part in axis["parts"]:
+            rows = part["models"]
+            yield f"| {part['label']} | {rows[0]['questions']:,} | {' | '.join(map(points, rows))} |"
+        for label, values in summaries(axis):
+            yield f"| {label} | | {' | '.join(map(points, values))} |"
+
+
+def _reports(checkpoint: Path, kind: str, command: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The reports of one format, by file name. Raises InputError where there is none, or a file is no report at all."""
+    found = 0
+    for path in sorted((checkpoint / "results").glob("*.json")):
+        try:
+            made = json.loads(path.read_text())
+            fits = made["format"] == kind
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _broken(path, error) from error
+        if fits:
+            found += 1
+            yield path, made
+    if not found:
+        raise InputError(f"{checkpoint}/results: no reports; make them with `{command}`")
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a report of `vqa evaluate --json` ({error!r})")
+
+
+def _title(path: Path) -> str:
+    return path.stem.replace("_", " ")
 
 
 def _cells(model: dict[str, Any]) -> dict[str, str]:
     rows = [("all", model["overall"]), *((row["label"], row) for row in model["breakdowns"]["type"])]
-    return {name: f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" for name, row in rows}
+    return {name: points(row) for name, row in rows}
