@@ -15,6 +15,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     kinds = parser.add_subparsers(prog="vqa explain", dest="kind", metavar="WHAT", required=True)
     _register_ask(kinds)
     _register_atlas(kinds)
+    _register_faithfulness(kinds)
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +126,83 @@ def _atlas(args: argparse.Namespace) -> None:
     write_atlas(atlas, out)
     print(format_atlas(atlas))
     print(f"\n{out}: {Path(out).stat().st_size / 1000:.0f} kB")
+
+
+def _register_faithfulness(kinds: argparse._SubParsersAction) -> None:
+    parser = kinds.add_parser(
+        "faithfulness",
+        help="measure whether the channels that weigh most matter most",
+        description="Rank channels by SE weight, by its distance from the channel's mean, and by gate x activation; "
+        "remove the top, the bottom and random ones of like activation, and see how many answers are lost. Let gates "
+        "and FiLM no longer follow the question. See whether evidence points at the objects that are meant, and "
+        "whether rankings and answers stay under another wording.",
+    )
+    _add_set(parser)
+    parser.add_argument("--questions", type=int, default=300, metavar="N", help="sample size (default: 300)")
+    parser.add_argument(
+        "--channels",
+        type=int,
+        nargs="+",
+        action="extend",
+        metavar="K",
+        help="how many of each block to remove (default: a sixteenth and a quarter of them)",
+    )
+    parser.add_argument("--draws", type=int, default=20, metavar="N", help="of random channels (default: 20)")
+    parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--plot", metavar="FILE", help="write a PNG with accuracy over the channels removed")
+    parser.set_defaults(run=_faithfulness)
+
+
+def _faithfulness(args: argparse.Namespace) -> None:
+    import shlex
+    from pathlib import Path
+
+    from vqa.clevr.dataset import open_data
+    from vqa.clevr.files import atomic_write
+    from vqa.errors import InputError
+    from vqa.evaluation.evaluating import check_writable
+    from vqa.model.checkpoints import weights_sha256
+
+    for flag, value, most in (("--questions", args.questions, 1_000_000), ("--draws", args.draws, 1000)):
+        if not 1 <= value <= most:
+            raise InputError(f"{flag}: must be 1 to {most:,}, got {value}")
+    _check_seed(args.seed)
+    for path in filter(None, (args.json, args.plot)):
+        check_writable(path)
+    data = open_data(args.data, args.split)
+
+    import orjson
+    from tqdm import tqdm
+
+    from vqa.explain.faithfulness_report import format_faithfulness, measure_faithfulness, plot_faithfulness
+
+    model, processor = _load(args)
+    channels = args.channels or sorted({max(1, model.config.width // 16), max(1, model.config.width // 4)})
+    words = ["vqa", "explain", "faithfulness", "--data", args.data, "--split", args.split]
+    words += ["--questions", str(args.questions), "--channels", *map(str, channels), "--draws", str(args.draws)]
+    report = measure_faithfulness(
+        model,
+        processor,
+        data,
+        questions=args.questions,
+        channels=sorted(set(channels)),
+        draws=args.draws,
+        seed=args.seed,
+        about={
+            "command": shlex.join([*words, "--seed", str(args.seed)]),
+            "data": Path(args.data).resolve().name,
+            "split": args.split,
+            "weights_sha256": weights_sha256(args.checkpoint),
+        },
+        progress=lambda answers: tqdm(total=answers, desc="answers", unit="", disable=None).update,
+    )
+    print(format_faithfulness(report))
+    if args.json:
+        with atomic_write(args.json) as file:
+            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    if args.plot:
+        with atomic_write(args.plot) as file:
+            file.write(plot_faithfulness(report))
 
 
 def _load(args: argparse.Namespace) -> tuple:

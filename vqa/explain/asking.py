@@ -73,17 +73,17 @@ def explain(
     tokens = dict(processor(text=question, return_tensors="pt").to(model.device))
     with torch.no_grad():
         features = model.encode_images(processor.image_processor.normalize_pixels(pixels))
-        answer_map = _answer_map(model(image_features=features, **tokens))
+        evidence = answer_map(model(image_features=features, **tokens))
     heat = grad_cam(model, features, tokens, model.config.answers.index(answer.answer))
     try:
         program: Program | None = parse_question(question)
     except InputError:
         program = None
     found = find_referents(program, scene, model.config.num_blocks) if program and scene else None
-    return Explanation(question, picture, answer, answer_map, heat, program, scene, found)
+    return Explanation(question, picture, answer, evidence, heat, program, scene, found)
 
 
-def _answer_map(output: FilmSEOutput) -> np.ndarray | None:
+def answer_map(output: FilmSEOutput) -> np.ndarray | None:
     """The evidence under the head: the last map, joined with the earlier one that its pointer chooses."""
     if output.spatial_weights is None:
         return None

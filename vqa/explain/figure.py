@@ -1,6 +1,7 @@
 """An explanation as one PNG, by matplotlib."""
 
 import io
+import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def png_explanation(explanation: Explanation) -> bytes:
     figure = Figure((12, 3.1 + 1.9 * blocks), dpi=_DPI, layout="constrained")
     top, below = figure.subfigures(2, 1, height_ratios=[2.9, 1.9 * blocks])
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in answer.top_answers[:3])
-    top.suptitle(_plain(f"{_cut(explanation.question, 110)}\n{ranked}"), fontsize=12)
+    top.suptitle(_plain(f"{textwrap.fill(_cut(explanation.question, 330), 110)}\n{ranked}"), fontsize=12)
     asked = found.answer if found else ()
     whole = [("The picture", small(picture))]
     if explanation.answer_map is not None:

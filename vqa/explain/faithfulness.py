@@ -1,0 +1,269 @@
+"""Do the channels that weigh most matter most? Removing them, and watching the answers.
+
+A ranking of channels is faithful where removing its top costs more answers than removing its bottom, and more than
+removing channels of like activation at random (the deletion test of Samek et al. 2017, on channels). Channels are
+ranked within each block and for each question, and removed from all blocks at once, in two ways: set to zero, and set
+to their mean over the questions, which keeps the following layers closer to what they know. Beside the channels, the
+gate itself is put to the test: what is lost when its weights no longer follow the question?
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vqa.evaluation.metrics import PictureBootstrap
+from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
+from vqa.explain.material import Material
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+
+RANKINGS = {
+    "weight": "SE weight",
+    "deviation": "SE weight's distance from its mean",
+    "product": "gate x activation",
+}
+"""Ranking -> what it ranks by. "product" is the mean of |gate x activation| over the picture."""
+
+REMOVALS = ("zero", "mean")
+_NEAREST = 3
+_QUIET = 1e-6
+
+
+@dataclass
+class Behaviour:
+    """What the unedited model does on Q questions, K blocks of C channels.
+
+    Attributes: `right` (Q,) truths; `best` (Q,), its answers' numbers; `certainty` (Q,), their probabilities; `norms`
+    (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None.
+    """
+
+    right: np.ndarray
+    best: np.ndarray
+    certainty: np.ndarray
+    norms: np.ndarray
+    means: np.ndarray
+    weights: np.ndarray | None
+    gammas: np.ndarray | None
+    betas: np.ndarray | None
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """For each of `RANKINGS` that this model has, the score (K, Q, C) of every channel."""
+        found = {"product": self.norms}
+        if self.weights is not None:
+            found = {
+                "weight": self.weights,
+                "deviation": np.abs(self.weights - self.weights.mean(1, keepdims=True)),
+                **found,
+            }
+        return found
+
+
+class Experiment:
+    """One model on one sample of questions."""
+
+    def __init__(
+        self,
+        model: FilmSEForVisualQuestionAnswering,
+        processor: FilmSEProcessor,
+        material: Material,
+        told: Callable[[int], object],
+    ) -> None:
+        self.model, self.processor, self.material, self.told = model, processor, material, told
+        names = model.config.answers
+        self.labels = np.array([names.index(q.answer) if q.answer in names else -1 for q in material.questions])
+        self.bootstrap = PictureBootstrap(material.pictures)
+        self.plain = self._behaviour()
+
+    @torch.inference_mode()
+    def _behaviour(self) -> Behaviour:
+        blocks, width, total = self.model.config.num_blocks, self.model.config.width, len(self.labels)
+        watch = Watch(self.model)
+        shape = (blocks, total, width)
+        norms, means = np.zeros(shape, np.float32), np.zeros((blocks, width))
+        kinds: dict[str, np.ndarray] = {}
+        best, certainty = np.zeros(total, np.int64), np.zeros(total, np.float32)
+        for numbers, inputs in self.material.batches(self.processor):
+            output = watch(**inputs)
+            assert output.logits is not None
+            certainty[numbers], best[numbers] = (x.cpu().numpy() for x in output.logits.float().softmax(-1).max(-1))
+            for k, y in enumerate(watch.maps):
+                norms[k, numbers] = y.float().abs().mean((2, 3)).cpu().numpy()
+                means[k] += y.float().mean((2, 3)).sum(0).cpu().numpy() / total
+            for kind in ("channel_weights", "film_gamma", "film_beta"):
+                values = getattr(output, kind)
+                if values is not None:
+                    stacked = torch.stack(values).float().cpu().numpy()
+                    kinds.setdefault(kind, np.zeros(shape, np.float32))[:, numbers] = stacked
+            self.told(len(numbers))
+        right = best == self.labels
+        found = [kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta")]
+        return Behaviour(right, best, certainty, norms, means, *found)
+
+    @torch.inference_mode()
+    def run(self, edits: Callable[[np.ndarray], Sequence[Intervention]]) -> "Outcome":
+        """Ask everything again under interventions; `edits` makes those of a batch from its questions' numbers."""
+        right = np.zeros(len(self.labels), np.float32)
+        certainty = np.zeros(len(self.labels), np.float32)
+        for numbers, inputs in self.material.batches(self.processor):
+            logits = intervene(self.model, edits(numbers))(**inputs).logits
+            assert logits is not None
+            probabilities = logits.float().softmax(-1).cpu().numpy()
+            right[numbers] = probabilities.argmax(-1) == self.labels[numbers]
+            certainty[numbers] = probabilities[np.arange(len(numbers)), self.plain.best[numbers]]
+            self.told(len(numbers))
+        return Outcome(right, certainty)
+
+    def remove(self, chosen: np.ndarray, how: str) -> "Outcome":
+        """Remove the channels `chosen`, (K, Q, C) truths, by "zero" or by "mean"."""
+
+        def edits(numbers: np.ndarray) -> Iterator[Intervention]:
+            for k in range(len(chosen)):
+                mask = torch.from_numpy(chosen[k, numbers])
+                yield Scale(k + 1, mask, 0.0) if how == "zero" else Fill(k + 1, mask, self.plain.means[k])
+
+        return self.run(lambda numbers: list(edits(numbers)))
+
+    def fix_gates(self, weights: np.ndarray, block: int | None = None) -> "Outcome":
+        """Give the gates of all blocks, or of one (from 1), these weights: (K, Q, C) or what spreads to it."""
+        assert self.plain.weights is not None
+        full = np.broadcast_to(weights, self.plain.weights.shape)
+        blocks = range(1, len(full) + 1) if block is None else [block]
+        return self.run(lambda numbers: [SetGate(k, None, full[k - 1, numbers]) for k in blocks])
+
+    def mean_film(self) -> "Outcome":
+        """Give every block the mean gamma and beta of all questions."""
+        gammas, betas = self.plain.gammas, self.plain.betas
+        assert gammas is not None
+        assert betas is not None
+        edits = [SetFilm(k + 1, None, gammas[k].mean(0), betas[k].mean(0)) for k in range(len(gammas))]
+        return self.run(lambda numbers: edits)
+
+    def estimate(self, values: np.ndarray) -> dict[str, float]:
+        """The mean of values (Q,) with its 95 % interval, by bootstrap over pictures."""
+        return mean_estimate(values, self.bootstrap)
+
+
+def mean_estimate(values: np.ndarray, bootstrap: PictureBootstrap) -> dict[str, float]:
+    """The mean of questions' values (Q,) with its 95 % interval."""
+    drawn = bootstrap.sums(bootstrap.per_picture(np.stack([values.astype(float), np.ones(len(values))], 1)))
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+@dataclass
+class Outcome:
+    """Under interventions: `right` (Q,), whether answers are right, as 0 or 1 or a mean over draws; `certainty` (Q,),
+    the probability of what the unedited model answered."""
+
+    right: np.ndarray
+    certainty: np.ndarray
+
+
+def measure_removal(
+    experiment: Experiment, sizes: Sequence[int], draws: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Accuracy as the top k, the bottom k and k random channels of every block go; an entry for each ranking, removal
+    and k. `extra_loss` is by how much more the top costs than the random ones."""
+    plain, rows = experiment.plain, []
+    for ranking, scores in plain.scores().items():
+        order = np.argsort(-scores, axis=2, kind="stable")
+        for k in sizes:
+            top, bottom = _members(order[..., :k], scores.shape), _members(order[..., -k:], scores.shape)
+            drawn = [matched_channels(plain.norms, top, rng) for _ in range(draws)]
+            for how in REMOVALS:
+                outcomes = {"top": experiment.remove(top, how), "bottom": experiment.remove(bottom, how)}
+                random = [experiment.remove(chosen, how) for chosen in drawn]
+                outcomes["random"] = Outcome(
+                    np.mean([item.right for item in random], 0), np.mean([item.certainty for item in random], 0)
+                )
+                rows.append(
+                    {
+                        "ranking": ranking,
+                        "removal": how,
+                        "channels": k,
+                        **{name: experiment.estimate(item.right) for name, item in outcomes.items()},
+                        "certainty": {name: float(item.certainty.mean()) for name, item in outcomes.items()},
+                        "extra_loss": experiment.estimate(outcomes["random"].right - outcomes["top"].right),
+                        "activation": {
+                            "top": float(plain.norms[top].mean()),
+                            "bottom": float(plain.norms[bottom].mean()),
+                            "random": float(np.mean([plain.norms[chosen].mean() for chosen in drawn])),
+                        },
+                    }
+                )
+    return rows
+
+
+def removal_passes(rankings: int, sizes: int, draws: int) -> int:
+    """How often `measure_removal` asks everything."""
+    return rankings * sizes * len(REMOVALS) * (2 + draws)
+
+
+def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Accuracy as gates stop following the question, all at once and block by block, and as FiLM does."""
+    weights, norms = experiment.plain.weights, experiment.plain.norms
+    tests: dict[str, Callable[[], Outcome]] = {}
+    if weights is not None:
+        given = weights
+        mean = given.mean(1, keepdims=True)
+        shuffled = given[:, rng.permutation(given.shape[1])]
+        tests = {
+            "each gate at its mean weight": lambda: experiment.fix_gates(mean),
+            "gates of another question": lambda: experiment.fix_gates(shuffled),
+            "all gates of a block at their common mean": lambda: experiment.fix_gates(mean.mean(2, keepdims=True)),
+            "all gates open (weight 1)": lambda: experiment.fix_gates(np.ones(1, np.float32)),
+        }
+        for k in range(1, len(norms) + 1):
+            tests[f"each gate at its mean weight, block {k} only"] = lambda k=k: experiment.fix_gates(mean, k)
+    if experiment.plain.gammas is not None:
+        tests["FiLM's gamma and beta at their means"] = experiment.mean_film
+    tests["nothing added to the skip connections"] = lambda: experiment.remove(np.ones_like(norms, bool), "zero")
+    rows = []
+    for name, test in tests.items():
+        found = test()
+        rows.append(
+            {
+                "test": name,
+                "accuracy": experiment.estimate(found.right),
+                "loss": experiment.estimate(experiment.plain.right - found.right),
+                "certainty": float(found.certainty.mean()),
+            }
+        )
+    return rows
+
+
+def gate_passes(model: FilmSEForVisualQuestionAnswering) -> int:
+    """How often `measure_gates` asks everything."""
+    gated = model.config.channel_attention != "none"
+    return gated * (4 + model.config.num_blocks) + model.config.film + 1
+
+
+def matched_channels(norms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many channels as `chosen` (..., C) truths, none of them among these, of like `norms` (..., C).
+
+    For each chosen channel, the loudest first, one of the three nearest in log norm that are left, at random.
+    """
+    flat = np.log(norms.reshape(-1, norms.shape[-1]) + _QUIET)
+    picked = chosen.reshape(flat.shape)
+    rows = np.arange(len(flat))
+    number = min(int(picked[0].sum()), picked.shape[1] - int(picked[0].sum()))
+    wanted = np.sort(np.where(picked, flat, -np.inf), 1)[:, ::-1][:, :number]
+    free = ~picked
+    out = np.zeros_like(picked)
+    for j in range(number):
+        distance = np.where(free, np.abs(flat - wanted[:, j : j + 1]), np.inf)
+        distance += rng.random(distance.shape) * 1e-9
+        near = np.argsort(distance, 1)[:, :_NEAREST]
+        left = np.minimum(free.sum(1), _NEAREST)
+        one = near[rows, (rng.random(len(flat)) * left).astype(int)]
+        out[rows, one], free[rows, one] = True, False
+    return out.reshape(chosen.shape)
+
+
+def _members(order: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    chosen = np.zeros(shape, bool)
+    np.put_along_axis(chosen, order, True, axis=2)
+    return chosen

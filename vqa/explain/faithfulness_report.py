@@ -1,0 +1,157 @@
+"""The measures of faithfulness together: run them, say them, draw them."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vqa.clevr.packing import PackedDataset
+from vqa.errors import InputError
+from vqa.explain.faithfulness import (
+    RANKINGS,
+    REMOVALS,
+    Experiment,
+    gate_passes,
+    measure_gates,
+    measure_removal,
+    removal_passes,
+)
+from vqa.explain.material import gather_material
+from vqa.explain.stability import measure_paraphrase, measure_pointing
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+
+PER_PICTURE = 2
+_COLORS = {"top": "#d55e00", "random": "#8a8f98", "bottom": "#0072b2"}
+
+
+def measure_faithfulness(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    data: PackedDataset,
+    *,
+    questions: int,
+    channels: Sequence[int],
+    draws: int,
+    seed: int,
+    about: dict[str, Any],
+    progress: Callable[[int], Callable[[int], object]],
+) -> dict[str, Any]:
+    """Everything about one model, as plain lists and numbers.
+
+    Args:
+        questions: sample size, two a picture.
+        channels: how many channels of each block are removed, each in turn.
+        draws: of random channels beside each ranking's.
+        progress: is told how many answers the whole takes; gives what is told of more answers.
+
+    Raises InputError for data without scenes or programs, and numbers of channels that the model's blocks lack.
+    """
+    width = model.config.width
+    if wrong := [k for k in channels if not 1 <= k <= width // 2]:
+        raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
+    material = gather_material(
+        model, processor, data, pictures=-(-questions // PER_PICTURE), per_picture=PER_PICTURE, seed=seed
+    )
+    rankings = 3 if model.config.channel_attention != "none" else 1
+    passes = 3 + removal_passes(rankings, len(channels), draws) + gate_passes(model)
+    told = progress(passes * len(material.questions))
+    experiment = Experiment(model, processor, material, told)
+    rng = np.random.default_rng(seed)
+    return {
+        **about,
+        "questions": len(material.questions),
+        "pictures": len(material.scenes),
+        "channels_per_block": width,
+        "draws": draws,
+        "seed": seed,
+        "accuracy": experiment.estimate(experiment.plain.right),
+        "gates": measure_gates(experiment, rng),
+        "pointing": measure_pointing(experiment, told),
+        "paraphrase": measure_paraphrase(experiment, seed, told),
+        "removal": measure_removal(experiment, channels, draws, rng),
+    }
+
+
+def format_faithfulness(report: dict[str, Any]) -> str:
+    """The report as tables for the terminal."""
+    lines = [
+        f"{report['questions']} questions about {report['pictures']} pictures; accuracy {_share(report['accuracy'])}",
+        "",
+        "Accuracy as gates and FiLM stop following the question",
+        *(f"  {row['test']:52}{_share(row['accuracy'])}   lost {_share(row['loss'])}" for row in report["gates"]),
+        "",
+        f"Accuracy as channels of every block (of {report['channels_per_block']}) are removed; random ones have like "
+        f"activation, {report['draws']} draws",
+        f"  {'ranked by':36}{'set to':8}{'k':>4}  {'top k':20}{'random k':20}{'bottom k':20}random less top",
+    ]
+    for row in report["removal"]:
+        cells = "".join(f"{_share(row[name]):20}" for name in ("top", "random", "bottom"))
+        name = RANKINGS[row["ranking"]]
+        lines.append(f"  {name:36}{row['removal']:8}{row['channels']:>4}  {cells}{_share(row['extra_loss'])}")
+    lines += ["", "Mean activation of the removed channels: top, random, bottom"]
+    for row in report["removal"]:
+        if row["removal"] == "zero":
+            norms = row["activation"]
+            numbers = ", ".join(f"{norms[name]:.3f}" for name in ("top", "random", "bottom"))
+            lines.append(f"  {RANKINGS[row['ranking']]:36}k = {row['channels']:<4} {numbers}")
+    lines += [
+        "",
+        "Highest place of a map on an object that is meant (half a cell of tolerance); chance: a random object",
+    ]
+    for name, row in report["pointing"].items():
+        lines.append(f"  {name:12}{_share(row)}   chance {row['chance']:6.1%}   {row['questions']} questions")
+    found = report["paraphrase"]
+    if found["questions"]:
+        lines += [
+            "",
+            f"Other wording, same program ({found['questions']} questions): same answer "
+            f"{_share(found['same_answer'])}; accuracy {_share(found['accuracy_before'])} before, "
+            f"{_share(found['accuracy_after'])} after",
+            "  Rank correlation of channels with the first wording's (with another question's about the picture):",
+        ]
+        for k, row in enumerate(found["blocks"], 1):
+            lines.append(
+                f"  block {k}: weights {row['correlation']:.3f} ({row['correlation_other_question']:.3f}), deviations "
+                f"from their means {row['deviation_correlation']:.3f} "
+                f"({row['deviation_correlation_other_question']:.3f}), top quarter kept {row['overlap']:.1%} "
+                f"({row['overlap_other_question']:.1%})"
+            )
+    return "\n".join(lines)
+
+
+def plot_faithfulness(report: dict[str, Any]) -> bytes:
+    """PNG: accuracy over the number of removed channels, for each ranking and removal."""
+    rankings = list(dict.fromkeys(row["ranking"] for row in report["removal"]))
+    figure = Figure((3.6 * len(rankings) + 1, 6), dpi=110, layout="constrained")
+    panels = figure.subplots(len(REMOVALS), len(rankings), sharex=True, sharey=True, squeeze=False)
+    whole = 100 * report["accuracy"]["value"]
+    for i, how in enumerate(REMOVALS):
+        for j, ranking in enumerate(rankings):
+            axes = panels[i][j]
+            rows = [row for row in report["removal"] if (row["ranking"], row["removal"]) == (ranking, how)]
+            x = [0, *(row["channels"] for row in rows)]
+            for name, color in _COLORS.items():
+                middle, low, high = (
+                    [whole, *(100 * row[name][key] for row in rows)] for key in ("value", "low", "high")
+                )
+                axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+                axes.plot(x, middle, "o-", color=color, markersize=4, label=f"{name} k")
+            axes.set_title(f"{RANKINGS[ranking]}, set to {how}", fontsize=9)
+            axes.set_ylim(0, 102)
+            axes.grid(color="#e3e5e8", linewidth=0.8)
+            axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(f"channels removed from every block, of {report['channels_per_block']}", fontsize=9)
+    figure.supylabel("accuracy, %", fontsize=9)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _share(estimate: dict[str, float]) -> str:
+    """An estimate in percent with its interval."""
+    value, low, high = (100 * estimate[name] for name in ("value", "low", "high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
