@@ -1,17 +1,21 @@
 """The tab "Ask": a picture, a question, the answer, and what each block of the network did with them."""
 
 import base64
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.cards import answer_card, blocks_section, hint_card, history_card, message_card
-from app.examples import ANY_PICTURE, Example, load_examples
+from app.examples import Example, all_questions
 from app.uploads import read_upload, upload_name
+from app.wording import ANY_PICTURE, completion, suggestions, suggestions_for
 from vqa import VisualQuestionAnswerer
 from vqa.clevr.images import load_image
 from vqa.errors import InputError
 from vqa.explain.drawing import escape
+from vqa.explain.seen import read_scene
 
 MAX_HISTORY = 20
 
@@ -28,9 +32,9 @@ _Asked = list[tuple[str, str, str]]
 class AskTab:
     """Lays the tab out in the Blocks being built, and answers its events with `answerer`."""
 
-    def __init__(self, answerer: VisualQuestionAnswerer, script: str) -> None:
+    def __init__(self, answerer: VisualQuestionAnswerer, examples: Sequence[Example]) -> None:
         self.answerer = answerer
-        self.examples = load_examples()
+        self.examples = examples
         first = self.examples[0]
         question = first.questions[0]
         picture = load_image(first.path)
@@ -42,7 +46,8 @@ class AskTab:
                     str(first.path),
                     label="Picture",
                     type="filepath",
-                    sources=["upload", "clipboard"],
+                    sources=["upload", "clipboard", "webcam"],
+                    webcam_options=gr.WebcamOptions(mirror=False),  # left is to stay left
                     buttons=[],
                     height=300,
                     elem_id="picture",
@@ -64,13 +69,22 @@ class AskTab:
                         min_width=200,
                     )
                     self.button = gr.Button("Ask", variant="primary", elem_id="ask", scale=1, min_width=88)
+                gr.HTML(
+                    completion(answerer.processor.tokenizer.get_vocab(), all_questions()),
+                    js_on_load=_script("complete.js"),
+                    elem_id="completion",
+                    apply_default_css=False,
+                )
                 self.suggestions = gr.HTML(
-                    suggestions(first.questions), js_on_load=_ON_CHOICE, elem_id="suggestions", apply_default_css=False
+                    suggestions(first.questions, first.fitting),
+                    js_on_load=_ON_CHOICE,
+                    elem_id="suggestions",
+                    apply_default_css=False,
                 )
                 self.answer = gr.HTML(answer_card(question, answer), elem_id="answer", apply_default_css=False)
                 self.history = gr.HTML("", elem_id="history", apply_default_css=False)
         self.blocks = gr.HTML(
-            blocks_section(answer, picture), js_on_load=script, elem_id="blocks", apply_default_css=False
+            blocks_section(answer, picture), js_on_load=_script("page.js"), elem_id="blocks", apply_default_css=False
         )
         self.asked = gr.State([])
         self._listen()
@@ -89,6 +103,7 @@ class AskTab:
         gr.on([self.button.click, self.question.submit], **ask)
         quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.suggestions.select(self.on_suggestion, outputs=self.question, **quick).then(**ask)
+        later = quick | {"queue": True}
         self.gallery.select(
             self.on_example,
             outputs=[self.picture, self.question, self.suggestions, self.answer, self.blocks],
@@ -97,12 +112,11 @@ class AskTab:
         self.picture.input(
             self.on_upload,
             self.picture,
-            [self.picture, self.suggestions, self.answer, self.blocks],
+            [self.picture, self.answer, self.blocks],
             preprocess=False,
-            show_progress="hidden",
             trigger_mode="always_last",
-            api_visibility="private",
-        )
+            **quick,
+        ).then(self.on_looked_at, self.picture, self.suggestions, preprocess=False, concurrency_id="model", **later)
 
     def on_ask(self, file: Any, question: Any, asked: _Asked) -> tuple[str, str, _Asked, str]:
         """The answer, the blocks, and the visit's history; a message instead of the first two for a mistake."""
@@ -126,17 +140,25 @@ class AskTab:
             raise gr.Error("gallery: no such picture", print_exception=False)
         example = self.examples[index]
         hint = hint_card("Press Ask, or choose one of the questions.")
-        return str(example.path), example.questions[0], suggestions(example.questions), hint, ""
+        shown = suggestions(example.questions, example.fitting)
+        return str(example.path), example.questions[0], shown, hint, ""
 
     def on_upload(self, file: Any) -> tuple[Any, ...]:
         """Look at a new picture at once, so that a broken one is refused before it is asked about."""
         if file is None:
-            return gr.skip(), suggestions(ANY_PICTURE), hint_card("Choose a picture."), ""
+            return gr.skip(), hint_card("Choose a picture."), ""
         try:
             read_upload(file)
         except InputError as error:
-            return None, suggestions(ANY_PICTURE), message_card(str(error)), ""
-        return gr.skip(), suggestions(ANY_PICTURE), hint_card("Ask a question about your picture."), ""
+            return None, message_card(str(error)), ""
+        return gr.skip(), hint_card("Ask a question about your picture."), ""
+
+    def on_looked_at(self, file: Any) -> str:
+        """Questions that fit the scene which the model sees in a new picture."""
+        try:
+            return suggestions_for(read_scene(self.answerer, read_upload(file)))
+        except InputError:
+            return suggestions(ANY_PICTURE)
 
 
 def gallery(examples: list[Example]) -> str:
@@ -149,13 +171,9 @@ def gallery(examples: list[Example]) -> str:
     return f'<h2>Examples</h2><div class="gallery">{buttons}</div>'
 
 
-def suggestions(questions: tuple[str, ...]) -> str:
-    """Questions as buttons that ask them."""
-    buttons = "".join(
-        f'<button type="button" data-index="{i}">{escape(question)}</button>' for i, question in enumerate(questions)
-    )
-    return f'<div class="suggestions" role="group" aria-label="Questions to try">{buttons}</div>'
-
-
 def _uri(example: Example) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(example.path.read_bytes()).decode()
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

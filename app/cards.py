@@ -58,9 +58,9 @@ def answer_card(question: str, answer: Answer) -> str:
     return (
         '<section class="card answer" aria-live="polite" aria-label="Answer">'
         f'<p class="asked">{escape(question)}</p>'
-        f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{_percent(answer.confidence)} sure</span></p>'
+        f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{percent(answer.confidence)} sure</span></p>'
         f"{''.join(f'<p class=warning>{escape(text)}</p>' for text in _warnings(answer))}"
-        f"{_bars('Most probable answers', answer.top_answers)}"
+        f"{bars('Most probable answers', answer.top_answers)}"
         f'<p class="more"><a download="answer.json" href="{_json_uri(question, answer)}">Download as JSON</a></p>'
         "</section>"
     )
@@ -97,7 +97,7 @@ def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[s
         looks = "" if step["operation"] == "none" else "looks for "
         title = (
             f"<span>{looks}<strong>{escape(step_in_words(step, index + 1))}</strong></span>"
-            f'<small title="How sure the block is of this step">{_percent(step["probability"])}</small>'
+            f'<small title="How sure the block is of this step">{percent(step["probability"])}</small>'
         )
     figure = words = ""
     spatial = weights["spatial_weights"]
@@ -124,15 +124,15 @@ def _pathways_card(answer: Answer) -> str:
     rows = [(f"Pathway {i}", p) for i, p in enumerate(answer.pathway_weights.tolist(), 1)]
     return (
         '<article class="card pathways"><h3><b>Answer</b> <span>the question mixes nine ways to read what was found'
-        f"</span></h3>{_bars('Weights of the pathways', rows)}</article>"
+        f"</span></h3>{bars('Weights of the pathways', rows)}</article>"
     )
 
 
-def _bars(label: str, rows: Sequence[tuple[str, float]]) -> str:
+def bars(label: str, rows: Sequence[tuple[str, float]]) -> str:
     """Names and probabilities as a list with bars."""
     items = "".join(
         f'<li><span>{escape(name)}</span><span class="track"><i style="width:{p:.1%}"></i></span>'
-        f"<span>{_percent(p)}</span></li>"
+        f"<span>{percent(p)}</span></li>"
         for name, p in rows
     )
     return f'<ol class="bars" aria-label="{label}">{items}</ol>'
@@ -217,5 +217,5 @@ def _number(value: float) -> str:
     return f"{value:z.2f}".rstrip("0").rstrip(".") if abs(value) < 10 else f"{value:.0f}"
 
 
-def _percent(p: float) -> str:
+def percent(p: float) -> str:
     return "under 1 %" if p < 0.005 else "over 99 %" if p > 0.995 else f"{p:.0%}".replace("%", " %")

@@ -1,17 +1,18 @@
 """The page: what all tabs share, and the tabs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from app import compare, intervene
 from app.api import add_endpoint
 from app.ask import AskTab
-from app.examples import FOLDER
+from app.examples import FOLDER, load_examples
+from app.models import Models
 from app.site import Site
 from app.uploads import MAX_UPLOAD, Page
-from vqa import VisualQuestionAnswerer
 from vqa.resources import shipped
 
 _HERE = Path(__file__).parent
@@ -21,22 +22,26 @@ _HEADER = """\
 that each of its blocks used.</p></header>
 """
 
-TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = ()
+TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = (
+    ("Intervene", intervene.build_tab),
+    ("Compare", compare.build_tab),
+)
 """Title and builder of each tab after "Ask". A builder lays its tab out in the Blocks being built and listens."""
 
 
-def build_demo(answerer: VisualQuestionAnswerer) -> gr.Blocks:
+def build_demo(models: Models, results: Sequence[Path] = ()) -> gr.Blocks:
     """The whole page with its API, ready to launch with `launch_options`."""
+    examples = load_examples()
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
-                ask = AskTab(answerer, (_HERE / "page.js").read_text(encoding="utf-8"))
-            site = Site(answerer, ask.examples, ask.picture, ask.question)
+                ask = AskTab(models.answerer(), examples)
+            site = Site(models, examples, ask.picture, ask.question, results)
             for title, build_tab in TABS:
                 with gr.Tab(title, id=title.lower()) as tab:
                     build_tab(site, tab)
-        add_endpoint(answerer)
+        add_endpoint(models.answerer())
     return demo.queue(max_size=200, default_concurrency_limit=2)
 
 
@@ -80,6 +85,8 @@ def _theme() -> gr.themes.Base:
         block_title_text_color_dark="#a5adb7",
         block_label_text_color="#59616b",
         block_label_text_color_dark="#a5adb7",
+        block_info_text_color="#59616b",
+        block_info_text_color_dark="#a5adb7",
         input_background_fill="#ffffff",
         input_background_fill_dark="#191c20",
         input_border_color="#8b9098",

@@ -5,12 +5,13 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 
 from vqa.errors import InputError
 
 
 def serve(
-    checkpoint: str | None = None,
+    checkpoints: Sequence[str] | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     share: bool = False,
@@ -18,6 +19,7 @@ def serve(
 ) -> None:
     """Load a model and serve the page until the process is interrupted or terminated; its address goes to stdout.
 
+    The page asks the first of `checkpoints`, the shipped one by default; its tab "Compare" has the others too.
     Visitors' pictures lie in a private folder that is gone afterwards. Raises InputError for a broken checkpoint and
     for a host or port that cannot be had.
     """
@@ -25,9 +27,9 @@ def serve(
         # Gradio reads both when it is imported
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
         from app.demo import build_demo, launch_options
-        from vqa import load
+        from app.models import find_models
 
-        demo = build_demo(load(checkpoint, device))
+        demo = build_demo(find_models(checkpoints, device))
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             _, address, public = demo.launch(

@@ -114,6 +114,44 @@ def test_a_pasted_picture(open_page, address):
     answered(page, "How many spheres are there?")
 
 
+def test_a_picture_from_the_camera(open_page):
+    page = open_page()
+    page.context.grant_permissions(["camera"])
+    page.get_by_label("Remove Image").click()
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_label("capture photo").click()
+    page.locator("#answer .hint", has_text="your picture").wait_for()
+    ask(page, "How many spheres are there?")
+    answered(page, "How many spheres are there?")
+
+
+def test_completion_while_typing_by_keyboard(open_page):
+    page = open_page()
+    example = load_examples()[0]
+    question = page.get_by_label("Question", exact=True)
+    options = page.get_by_role("listbox").get_by_role("option")
+    question.fill("")
+    question.press_sequentially(example.fitting[3][:9].lower())
+    assert example.fitting[3] in options.all_inner_texts()
+    question.fill("")
+    question.press_sequentially("what color is the gir")
+    assert options.count() == 0
+    question.press_sequentially("affe of the yel")
+    assert options.all_inner_texts() == ["what color is the giraffe of the yellow"]
+    assert page.locator(".unknown-words").inner_text().endswith(": giraffe")
+    question.press("ArrowDown")
+    assert question.get_attribute("aria-activedescendant") == options.first.get_attribute("id")
+    question.press("Enter")
+    assert question.input_value() == "what color is the giraffe of the yellow "
+    assert options.count() > 1
+    question.press("Escape")
+    assert options.filter(visible=True).count() == 0
+    question.fill("Is there a red cube?")
+    question.press("Enter")
+    answered(page, "Is there a red cube?")
+
+
 def test_by_keyboard_alone(open_page):
     page = open_page()
     page.locator("#gallery button").nth(2).focus()

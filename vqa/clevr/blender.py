@@ -59,10 +59,10 @@ class RenderSettings:
             raise InputError(f"--samples {self.samples}: must be 1 to 65536")
 
 
-def find_blender(blender: str | Path | None = None) -> list[str]:
+def find_blender(blender: str | Path | None = None, *, fetch: bool = True) -> list[str]:
     """The command that runs a script in Blender's Python: that of `blender`, or `bpy` by uv, fetched the first time.
 
-    Raises InputError when there is neither.
+    Raises InputError when there is neither, or, without `fetch`, when it would have to be fetched.
     """
     if blender is not None:
         path = shutil.which(blender)
@@ -79,6 +79,12 @@ def find_blender(blender: str | Path | None = None) -> list[str]:
     offline = [uv, "--offline", *online[1:]]
     if not _fails(offline):
         return offline
+    if not fetch:
+        raise InputError(
+            "rendering needs Blender, which is not here yet: run "
+            f"`uv run --no-project --python 3.11 --with {BPY} python -c 'import bpy'` once (it fetches about 360 MB), "
+            "or install Blender 4.2 or newer and give --blender PATH"
+        )
     print(f"fetching {BPY} (about 360 MB, once) ...", file=sys.stderr)
     if reason := _fails(online):
         raise InputError(

@@ -32,7 +32,10 @@ MIN_MARGIN = 0.4
 MIN_PIXELS = 200
 """Least visible pixels of an object in the 480x320 frame."""
 
-_CAMERA_JITTER, _LAMP_JITTER, _REACH = 0.5, 1.0, 3.0
+REACH = 3.0
+"""Greatest distance of a centre from the middle along each axis, Blender units."""
+
+_CAMERA_JITTER, _LAMP_JITTER = 0.5, 1.0
 _TRIES = 50
 
 
@@ -106,7 +109,7 @@ def _place_objects(draw: random.Random, count: int, condition: str) -> list[Scen
     for _ in range(count):
         size = draw.choice(SIZES)
         for _ in range(_TRIES):
-            x, y = (_single(draw.uniform(-_REACH, _REACH)) for _ in range(2))
+            x, y = (_single(draw.uniform(-REACH, REACH)) for _ in range(2))
             if _is_free(x, y, RADIUS[size], objects):
                 break
         else:

@@ -13,7 +13,13 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     parser.add_argument("--share", action="store_true", help="also make a public link by Gradio's tunnel")
-    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
+    parser.add_argument(
+        "--checkpoint",
+        nargs="+",
+        action="extend",
+        metavar="FOLDER|HUB_ID",
+        help="model to ask, and others to compare it with (default: the shipped ones)",
+    )
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
     parser.set_defaults(run=_app)
 

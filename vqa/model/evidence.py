@@ -25,6 +25,9 @@ ATTRIBUTE_SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 STEP_SIZES = (len(OPERATIONS), *(size + 1 for size in ATTRIBUTE_SIZES))
 """Classes of a block's step: its operation, then for each attribute "any" or the value it filters by."""
 
+POSITION_SCALE = 3.0
+"""Blender units for one unit of the model's ground positions: objects stand within -3..3 on both axes."""
+
 
 @dataclass
 class SceneMaps:
@@ -32,7 +35,7 @@ class SceneMaps:
 
     objectness (N, H, W) and attributes (N, 15, H, W) are logits, position is (N, 2, H, W). Attributes are
     concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and "front",
-    divided by three, so that they lie about in -1..1 as the coordinate maps do.
+    divided by `POSITION_SCALE`, so that they lie about in -1..1 as the coordinate maps do.
     """
 
     objectness: Tensor

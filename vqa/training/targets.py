@@ -9,9 +9,7 @@ from vqa.clevr.programs import IllPosedError, Program, execute
 from vqa.clevr.scenes import DIRECTIONS, Scene
 from vqa.clevr.steps import OPERATIONS, reasoning_steps, step_objects
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
-
-POSITION_SCALE = 3.0
-"""Blender units for one unit of the model's ground positions: objects stand within -3..3 on both axes."""
+from vqa.model.evidence import POSITION_SCALE
 
 _PIXELS = np.array([480.0, 320.0])
 _OPERATION = {name: i for i, name in enumerate(OPERATIONS)}
