@@ -5,15 +5,16 @@ const read = (channels, channel) => {
   channel = Math.max(0, Math.min(count - 1, channel));
   channels.style.setProperty("--at", (channel + 0.5) / count);
   channels.classList.add("reading");
+  const number = channels.dataset.order ? channels.dataset.order.split(" ")[channel] : channel;
   const said = strips.map(strip => {
     const output = strip.querySelector("output");
     output.dataset.rest ??= output.textContent;
     const value = strip.dataset.values.split(" ")[channel];
-    output.textContent = `${value} in channel ${channel}`;
+    output.textContent = `${value} in channel ${number}`;
     return `${strip.firstElementChild.textContent} ${value}`;
   });
   channels.setAttribute("aria-valuenow", channel);
-  channels.setAttribute("aria-valuetext", `channel ${channel}: ${said.join(", ")}`);
+  channels.setAttribute("aria-valuetext", `channel ${number}: ${said.join(", ")}`);
 };
 
 const rest = channels => {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vqa.clevr.language import parse_question
 from vqa.clevr.programs import Program
@@ -68,19 +69,25 @@ def explain(
     Raises InputError as `answerer.ask` does.
     """
     answer = answerer.ask(picture, question)
-    model, processor = answerer.model, answerer.processor
-    pixels = torch.from_numpy(processor.image_processor.to_array(picture))[None].to(model.device)
-    tokens = dict(processor(text=question, return_tensors="pt").to(model.device))
+    model = answerer.model
     with torch.no_grad():
-        features = model.encode_images(processor.image_processor.normalize_pixels(pixels))
-        evidence = answer_map(model(image_features=features, **tokens))
-    heat = grad_cam(model, features, tokens, model.config.answers.index(answer.answer))
+        inputs = model_inputs(answerer, picture, question)
+        evidence = answer_map(model(**inputs))
+    heat = grad_cam(model, inputs.pop("image_features"), inputs, model.config.answers.index(answer.answer))
     try:
         program: Program | None = parse_question(question)
     except InputError:
         program = None
     found = find_referents(program, scene, model.config.num_blocks) if program and scene else None
     return Explanation(question, picture, answer, evidence, heat, program, scene, found)
+
+
+def model_inputs(answerer: VisualQuestionAnswerer, picture: Image.Image, question: str) -> dict[str, Tensor]:
+    """What the model reads of one picture and question: image_features, input_ids and attention_mask."""
+    images, device = answerer.processor.image_processor, answerer.device
+    pixels = torch.from_numpy(images.to_array(picture))[None].to(device)
+    tokens = answerer.processor(text=question, return_tensors="pt").to(device)
+    return {"image_features": answerer.model.encode_images(images.normalize_pixels(pixels)), **tokens}
 
 
 def answer_map(output: FilmSEOutput) -> np.ndarray | None:
