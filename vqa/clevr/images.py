@@ -20,6 +20,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 _BACKDROP = (127, 127, 127)
 
+_PLAIN, _APART, _SHARE, _NARROW, _BLOCK = 2, 4, 0.2, 0.03, 9
+"""A border's values differ by so much at most, of 255, and those beside it (within a block of JPEG's) from it by more,
+for a share of the pixels; it is wider than so much of the side."""
+
 
 def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None = None) -> Image.Image:
     """Read a picture from a path, bytes or an open file as upright RGB (see `to_rgb`); `name` stands in messages.
@@ -57,6 +61,39 @@ def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.array(image)
+
+
+def content_box(image: Image.Image) -> tuple[int, int, int, int]:
+    """An RGB picture without plain borders: left, top, right, bottom in pixels.
+
+    A border's rows (or columns) are all of one color, and make up three hundredths of the side or more; CLEVR's
+    backdrop varies more, or fades into the rest. Where less than a quarter of the width or height would be left, the
+    picture is in no frame, and the whole is taken.
+    """
+    pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    if (top := _plain_rows(pixels)) == height:
+        return 0, 0, width, height
+    bottom = height - _plain_rows(pixels[top:][::-1])
+    columns = pixels[top:bottom].swapaxes(0, 1)
+    left = _plain_rows(columns)
+    right = width - _plain_rows(columns[left:][::-1])
+    if 4 * (right - left) < width or 4 * (bottom - top) < height:
+        return 0, 0, width, height
+    return left, top, right, bottom
+
+
+def _plain_rows(pixels: np.ndarray) -> int:
+    """How many rows from the first on are a border."""
+    low, high = np.full(3, 255, np.uint8), np.zeros(3, np.uint8)
+    for number, row in enumerate(pixels):
+        lower, higher = np.minimum(low, row.min(0)), np.maximum(high, row.max(0))
+        if (higher - lower).max() > _PLAIN:
+            inside = pixels[number : number + _BLOCK].astype(int)
+            away = (np.abs(inside - (low.astype(int) + high) / 2) > _APART).any(2).mean(1).max()
+            return number if number > _NARROW * len(pixels) and away > _SHARE else 0
+        low, high = lower, higher
+    return len(pixels)
 
 
 def parse_size(text: str) -> tuple[int, int]:

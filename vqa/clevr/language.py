@@ -38,7 +38,7 @@ _SPELLINGS = {"colour": "color", "grey": "gray"}
 
 def words_of(text: str) -> list[str]:
     """A question's words, without punctuation: lower case, American spelling, "what's" as "what is"."""
-    return [token for token in _tokens(text) if token[0].isalnum()]
+    return [token for token in tokens_of(text) if token[0].isalnum()]
 
 
 def unknown_words(text: str) -> list[str]:
@@ -52,7 +52,7 @@ def parse_question(text: str) -> Program:
     Raises InputError where the question is too long, has a word that the language lacks, has none of the language's
     forms, can be read in two ways, or contradicts itself.
     """
-    tokens, words = _tokens(text), words_of(text)
+    tokens, words = tokens_of(text), words_of(text)
     if not 0 < len(words) <= MAX_WORDS:
         raise InputError(f"question: {len(words)} words; expected 1 to {MAX_WORDS}")
     if unknown := unknown_words(text):
@@ -68,7 +68,8 @@ def parse_question(text: str) -> Program:
     return tuple(_linearize(meaning, []))
 
 
-def _tokens(text: str) -> list[str]:
+def tokens_of(text: str) -> list[str]:
+    """The words of `words_of`, with the punctuation between them."""
     text = text.lower().replace("\u2019", "'")
     text = re.sub(r"\b(what|there|that|it)'s\b", r"\1 is", text)
     return [_SPELLINGS.get(token, token) for token in re.findall(r"[^\W_]+(?:'[^\W_]+)*|[?;,.!]", text)]

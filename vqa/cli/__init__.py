@@ -17,6 +17,7 @@ using a model
 training and measuring
   train        train on a CLEVR folder
   finetune     go on with another split, and see what is learned and what forgotten
+  calibrate    honest confidences, and a warning for what the model does not know
   ablate       train variants on equal terms and compare them
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
@@ -31,7 +32,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import ablate, app, benchmark, data, evaluation, explain, finetune, model, report, train
+    from vqa.cli import ablate, app, benchmark, calibrate, data, evaluation, explain, finetune, model, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     app.register(commands)
     train.register(commands)
     finetune.register(commands)
+    calibrate.register(commands)
     ablate.register(commands)
     evaluation.register(commands)
     report.register(commands)

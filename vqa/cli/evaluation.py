@@ -52,6 +52,16 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
         help="breakdowns to print: type, form, family, length, objects, asked, mentioned, value, answer, all "
         "(default: type; the files have all)",
     )
+    parser.add_argument(
+        "--perturb",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="score perturbed pictures and questions too, and by how much that lowers accuracy: jpeg30, border96, "
+        "square320, screenshot1.25, width240, blur1, noise5, brightness0.8, typo, synonyms, casual; with other numbers "
+        "for other amounts",
+    )
+    parser.add_argument("--perturb-seed", type=int, default=0, metavar="N", help="of the perturbations (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON")
     parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
     parser.add_argument("--samples", type=int, default=1000, metavar="N", help="bootstrap resamples (default: 1000)")
@@ -92,7 +102,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     from vqa.clevr.files import atomic_write
     from vqa.errors import InputError
-    from vqa.evaluation.evaluating import check_writable, evaluate, make_sets
+    from vqa.evaluation.evaluating import check_writable, evaluate, make_sets, perturbed_sets
     from vqa.evaluation.questions import BREAKDOWNS
     from vqa.evaluation.report_text import format_report
     from vqa.evaluation.suite_text import format_suite
@@ -102,8 +112,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         raise InputError(f"--by: {unknown[0]!r} is none of {', '.join(BREAKDOWNS)}, all")
     if not 100 <= args.samples <= 100_000:
         raise InputError(f"--samples: must be 100 to 100,000, got {args.samples}")
-    if args.seed < 0:
-        raise InputError(f"--seed: must be at least 0, got {args.seed}")
+    for flag in ("seed", "perturb_seed"):
+        if getattr(args, flag) < 0:
+            raise InputError(f"--{flag.replace('_', '-')}: must be at least 0, got {getattr(args, flag)}")
     running = _running(args)
     for path in filter(None, (args.json, args.html)):
         check_writable(path)
@@ -113,7 +124,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     else:
         refuse_suite_flags(args)
         report = evaluate(
-            make_sets(args.data, args.split, args.questions),
+            perturbed_sets(make_sets(args.data, args.split, args.questions), args.perturb or [], args.perturb_seed),
             args.checkpoint or ([] if args.predictions else [None]),
             args.predictions or [],
             running=running,
@@ -163,9 +174,21 @@ def _command(args: argparse.Namespace) -> str:
     import shlex
 
     words = ["vqa", "evaluate"]
-    for flag in ("suite", "data", "split", "questions", "closure", "humans", "axes", "checkpoint", "predictions"):
+    for flag in (
+        "suite",
+        "data",
+        "split",
+        "questions",
+        "closure",
+        "humans",
+        "axes",
+        "checkpoint",
+        "predictions",
+        "perturb",
+    ):
         value = getattr(args, flag)
         words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
     words += ["--samples", str(args.samples)] * (args.samples != 1000) + ["--seed", str(args.seed)] * (args.seed != 0)
+    words += ["--perturb-seed", str(args.perturb_seed)] * (args.perturb_seed != 0)
     words += ["--mixed-precision", args.mixed_precision] * (args.mixed_precision != "no")
     return shlex.join(words)

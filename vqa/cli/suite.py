@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from vqa.evaluation.evaluating import Running
 
 _FLAGS = ("closure", "humans", "axes")
-_FOREIGN = ("predictions", "questions", "by")
+_FOREIGN = ("predictions", "questions", "by", "perturb")
 
 
 def add_suite(parser: argparse.ArgumentParser) -> None:

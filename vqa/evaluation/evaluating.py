@@ -3,16 +3,19 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from vqa.clevr.dataset import open_data
 from vqa.clevr.files import atomic_write, list_splits
 from vqa.clevr.packing import PackedDataset
 from vqa.errors import InputError
+from vqa.evaluation.metrics import PictureBootstrap, paired_difference
+from vqa.evaluation.perturbations import Perturbation, make_perturbation
 from vqa.evaluation.predicting import predict
 from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
 from vqa.evaluation.questions import QuestionTable, count_words, question_keys, read_table
@@ -26,17 +29,19 @@ Loaded = tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor]
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Questions to score: a split of `data`, with those of another file where `questions` names one."""
+    """Questions to score: a split of `data`, with those of another file where `questions` names one, or perturbed."""
 
     data: str
     split: str
     questions: str | None = None
+    perturbation: Perturbation | None = None
 
     @property
     def name(self) -> str:
         """What the report calls it."""
         name = f"{Path(self.data).resolve().name} {self.split}"
-        return name if self.questions is None else f"{name} {Path(self.questions).stem}"
+        name = name if self.questions is None else f"{name} {Path(self.questions).stem}"
+        return name if self.perturbation is None else f"{name} {self.perturbation.name}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,14 @@ def make_sets(
     return [EvaluationSet(*item) for item in zip(*columns, strict=True)]
 
 
+def perturbed_sets(sets: Sequence[EvaluationSet], names: Sequence[str], seed: int) -> list[EvaluationSet]:
+    """Each set, and after it the same one under each perturbation. Raises InputError as `make_perturbation` does."""
+    if len(set(names)) < len(names):
+        raise InputError("--perturb: the same name twice")
+    changes = [make_perturbation(name, seed) for name in names]
+    return [each for item in sets for each in (item, *(replace(item, perturbation=change) for change in changes))]
+
+
 def evaluate(
     sets: Sequence[EvaluationSet],
     checkpoints: Sequence[str | None] = (),
@@ -84,9 +97,13 @@ def evaluate(
     Prediction files belong to one set. Everything is opened before the first model runs. Raises InputError as
     `open_data`, `read_table`, `read_predictions`, `load_checkpoint` and `predict` do.
     """
+    if predictions and any(item.perturbation for item in sets):
+        raise InputError("--perturb: needs a model to run; a file of --predictions has its answers already")
     if predictions and len(sets) != 1:
         raise InputError("--predictions: such a file is about one set; give one --data, --split and --questions")
-    tables = [open_table(item) for item in sets]
+    plain = [replace(item, perturbation=None) for item in sets]
+    opened = {item: open_table(item) for item in dict.fromkeys(plain)}
+    tables = [opened[item] for item in plain]
     sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
     names = distinct_names([*sources, *predictions])
     from_files = [
@@ -94,10 +111,21 @@ def evaluate(
         for path, name in zip(predictions, names[len(sources) :], strict=True)
     ]
     titled = [(item.name, table) for item, table in zip(sets, tables, strict=True)]
-    found = answer_tables(titled, checkpoints, names[: len(sources)], running)
-    about = [
+    changes = [item.perturbation for item in sets]
+    found = answer_tables(titled, checkpoints, names[: len(sources)], running, changes)
+    about: list[dict[str, Any]] = [
         {"name": item.name, "data": item.data, "split": item.split, "questions_file": item.questions} for item in sets
     ]
+    for what, item, unchanged, table, models in zip(about, sets, plain, tables, found, strict=True):
+        if item.perturbation is not None and unchanged in sets:
+            before = found[sets.index(unchanged)]
+            what["perturbation"] = {
+                "name": item.perturbation.name,
+                "seed": item.perturbation.seed,
+                "of": unchanged.name,
+                "about": item.perturbation.kind.about,
+                "changes": _changes(table, before, models, samples, seed),
+            }
     scored = [(what, table, models + from_files) for what, table, models in zip(about, tables, found, strict=True)]
     return make_report(scored, command=command, samples=samples, seed=seed)
 
@@ -112,10 +140,12 @@ def answer_tables(
     checkpoints: Sequence[str | None],
     names: Sequence[str],
     running: Running,
+    perturbations: Sequence[Perturbation | None] | None = None,
 ) -> list[list[Contestant]]:
     """For every table (with its name) the answers of every checkpoint (None: ours; `names` are theirs).
 
-    All are loaded before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
+    `perturbations`, one for each table, are what its pictures and questions go through first. All models are loaded
+    before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
     """
     loaded = [load_checkpoint(source, running.device) for source in checkpoints]
     found: list[list[Contestant]] = [[] for _ in tables]
@@ -126,9 +156,12 @@ def answer_tables(
             "weights_sha256": weights_sha256(source),
         }
         vocabulary = frozenset((model[0].config.id2label or {}).values())
-        for (title, table), models in zip(tables, found, strict=True):
-            given = run_model(model, table.data, running, f"{name} on {title}").of(table.numbers)
-            models.append(Contestant(name, given, origin, vocabulary, unknown_words(model, table.data)))
+        changes = perturbations or [None] * len(tables)
+        for (title, table), models, change in zip(tables, found, changes, strict=True):
+            given = run_model(model, table.data, running, f"{name} on {title}", change).of(table.numbers)
+            reworded = change is not None and change.kind.of_questions
+            unknown = None if reworded else unknown_words(model, table.data)
+            models.append(Contestant(name, given, origin, vocabulary, unknown))
     return found
 
 
@@ -149,12 +182,15 @@ def predict_file(
     return len(data.answers), *count_words(data, range(len(data.answers)), unknown_words(model, data))
 
 
-def run_model(model: Loaded, data: PackedDataset, running: Running, title: str) -> Predictions:
+def run_model(
+    model: Loaded, data: PackedDataset, running: Running, title: str, perturbation: Perturbation | None = None
+) -> Predictions:
     """`predict`, with a progress bar on a terminal."""
     with tqdm(total=len(data.answers), desc=title, unit=" questions", disable=None) as bar:
         return predict(
             *model,
             data,
+            perturbation=perturbation,
             batch_size=running.batch_size,
             bf16=running.bf16,
             workers=min(16, os.cpu_count() or 1),
@@ -185,6 +221,17 @@ def distinct_names(sources: Sequence[str]) -> list[str]:
     names = [Path(source).resolve().name.removesuffix(".jsonl") for source in sources]
     names = [source if names.count(name) > 1 else name for source, name in zip(sources, names, strict=True)]
     return [name if names.index(name) == i else f"{name} ({i + 1})" for i, name in enumerate(names)]
+
+
+def _changes(
+    table: QuestionTable, before: Sequence[Contestant], after: Sequence[Contestant], samples: int, seed: int
+) -> list[dict[str, Any]]:
+    """For each model how its accuracy changed, paired by question."""
+    bootstrap = PictureBootstrap(table.pictures, samples, seed)
+    answers = np.array(table.answers, object)
+    first, second = ([np.array(m.predictions.answers, object) == answers for m in some] for some in (after, before))
+    pairs = zip(after, first, second, strict=True)
+    return [{"name": model.name, **asdict(paired_difference(one, two, bootstrap))} for model, one, two in pairs]
 
 
 def _splits(data: str) -> list[str]:

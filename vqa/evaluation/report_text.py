@@ -18,7 +18,9 @@ def format_report(report: Mapping[str, Any], by: Iterable[str] = ("type",)) -> s
     ]
     by = list(by)
     for entry in report["sets"]:
-        lines += ["", *_set_lines(entry, by)]
+        if "perturbation" not in entry:
+            perturbed = [other for other in report["sets"] if other.get("perturbation", {}).get("of") == entry["name"]]
+            lines += ["", *_set_lines(entry, by), *_perturbed_lines(perturbed)]
     return "\n".join(lines)
 
 
@@ -84,6 +86,17 @@ def _set_lines(entry: Mapping[str, Any], by: Sequence[str]) -> Iterator[str]:
     yield _row_of("mean error of counts", [model["counts"] and model["counts"]["mean_error"] for model in models], 2)
     yield from map(comparison_text, entry["comparisons"])
     yield from notes(entry)
+
+
+def _perturbed_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The accuracy under each perturbation, and how it differs from that without."""
+    if entries:
+        yield "perturbed"
+    for entry in entries:
+        change = entry["perturbation"]
+        yield row(f"  {change['name']}", [model["overall"] for model in entry["models"]])
+        cells = (f"{100 * e['value']:+.1f} [{100 * e['low']:+.1f}, {100 * e['high']:+.1f}]" for e in change["changes"])
+        yield f"{'    change':{LABEL + 10}}" + "".join(f"{cell:>{COLUMN}}" for cell in cells)
 
 
 def header(title: str, models: Sequence[Mapping[str, Any]]) -> str:

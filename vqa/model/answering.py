@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vqa.clevr.steps import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.model.checkpoints import load_checkpoint
+from vqa.model.domain import Domain, question_score
 from vqa.model.evidence import STEP_SIZES
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor, ImageLike, to_picture
@@ -34,17 +36,19 @@ class Answer:
         confidence: its probability, 0 to 1.
         top_answers: the most probable answers with their probabilities, falling.
         unknown_words: words of the question that the model does not know; it answered as if each were the same blank.
-        in_domain: whether picture and question look like those of training; None where the checkpoint cannot tell.
+        in_domain: whether picture and question look like those of training (`vqa.model.domain`); None where the
+            checkpoint cannot tell, for it is not calibrated.
         weights: for each residual block, "block_1" first, what the configuration has of film_gamma, film_beta and
             channel_weights (C,), word_weights (L,) over `words`, spatial_weights (h, w) over the model's grid: the
             probability of an object that the block selects; None for what it lacks.
-        words: the L tokens of the question.
+        words: the L tokens of the question as the model reads it: in CLEVR's words, where its own are free or misspelt.
         steps: for each block, what it takes its part of the question to be: "operation", "probability", "filters"
             (attribute -> value) and "reads", the probability of each block whose selection it reads beside its
             predecessor's; None for a model without evidence.
-        picture_box: left, top, right, bottom of the picture within the model's grid, each from 0 to 1, because
-            pictures of another ratio than the model's get a border.
+        picture_box: left, top, right, bottom of the picture as fractions of the model's grid: within 0..1 where it got
+            a border, being of another ratio, and beyond where a plain border of its own was cut off.
         pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
+        unfamiliar: which of "picture" and "question" look unlike those of training.
     """
 
     answer: str
@@ -57,6 +61,7 @@ class Answer:
     steps: list[dict[str, Any]] | None
     picture_box: tuple[float, float, float, float]
     pathway_weights: np.ndarray | None = None
+    unfamiliar: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
@@ -72,6 +77,7 @@ class VisualQuestionAnswerer:
     def __init__(self, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
+        self.domain = None if model.config.domain is None else Domain.from_config(model.config.domain)
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -96,7 +102,7 @@ class VisualQuestionAnswerer:
         with self._lock, torch.inference_mode():
             tokens = self.processor(text=question, return_tensors="pt").to(self.device)
             output = self.model(image_features=self._encode(pixels), **tokens)
-            return self._answer(output, question, unknown, picture.size)
+            return self._answer(output, question, unknown, picture)
 
     def _encode(self, pixels: np.ndarray) -> Tensor:
         key = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
@@ -109,10 +115,10 @@ class VisualQuestionAnswerer:
             self._features.popitem(last=False)
         return features
 
-    def _answer(self, output: FilmSEOutput, question: str, unknown: list[str], picture_size: tuple[int, int]) -> Answer:
-        size = self.processor.image_processor.size
-        left, top, right, bottom = self.processor.image_processor.content_box(*picture_size)
+    def _answer(self, output: FilmSEOutput, question: str, unknown: list[str], picture: Image.Image) -> Answer:
         assert output.logits is not None
+        words = self.processor.token_words(question)
+        unfamiliar = self._unfamiliar(output, question, words, unknown)
         ranked = rank_answers(output.logits[0], self.model.config.answers, TOP_ANSWERS)
         kinds = ("film_gamma", "film_beta", "channel_weights", "word_weights", "spatial_weights")
         blocks = range(self.model.config.num_blocks)
@@ -122,13 +128,26 @@ class VisualQuestionAnswerer:
             confidence=ranked[0][1],
             top_answers=ranked,
             unknown_words=unknown,
-            in_domain=None,
+            in_domain=None if unfamiliar is None else not unfamiliar,
             weights=weights,
-            words=self.processor.token_words(question),
+            words=words,
             steps=None if output.step_logits is None else [read_step(output, k) for k in blocks],
-            picture_box=(left / size["width"], top / size["height"], right / size["width"], bottom / size["height"]),
+            picture_box=self.processor.image_processor.picture_box(picture),
             pathway_weights=None if output.pathway_weights is None else output.pathway_weights[0].float().cpu().numpy(),
+            unfamiliar=unfamiliar or (),
         )
+
+    def _unfamiliar(
+        self, output: FilmSEOutput, question: str, words: list[str], unknown: list[str]
+    ) -> tuple[str, ...] | None:
+        domain, scene = self.domain, output.scene
+        if domain is None or scene is None:
+            return None
+        strange = {
+            "picture": domain.picture_scores(scene)[0] > domain.picture_limit,
+            "question": question_score(question, words, unknown) > domain.question_limit,
+        }
+        return tuple(name for name, is_strange in strange.items() if is_strange)
 
 
 def load(

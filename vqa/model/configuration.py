@@ -7,6 +7,7 @@ from transformers import PretrainedConfig
 
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
+from vqa.model.domain import Domain
 
 OWN_VISION_ENCODERS = ("conv", "mbconv", "film")
 """Encoders of our own; every other name is torchvision's."""
@@ -50,6 +51,8 @@ _KINDS: dict[str, Any] = {
     "text_encoder": str,
     "text_config": (dict, type(None)),
     "dropout": (int, float),
+    "temperature": (int, float),
+    "domain": (dict, type(None)),
 }
 _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "film_gamma": ("film", (True,)),
@@ -101,6 +104,10 @@ class FilmSEConfig(PretrainedConfig):
         classifier_dim: hidden features of the classifier.
         classifier_norm: batch normalisation in the classifier, as in the FiLM paper.
         dropout: probability of dropping word features, in training.
+        temperature: what the answers' logits are divided by when the model is not in training (Guo et al. 2017);
+            `vqa calibrate` fits it.
+        domain: `vqa.model.domain.Domain` in plain numbers, of the pictures and questions trained on; `vqa calibrate`
+            fits it.
     """
 
     model_type = "film_se"
@@ -141,6 +148,8 @@ class FilmSEConfig(PretrainedConfig):
         classifier_dim: int = 256,
         classifier_norm: bool = False,
         dropout: float = 0.1,
+        temperature: float = 1.0,
+        domain: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -177,6 +186,8 @@ class FilmSEConfig(PretrainedConfig):
         self.classifier_dim = classifier_dim
         self.classifier_norm = classifier_norm
         self.dropout = dropout
+        self.temperature = temperature
+        self.domain = domain
         if "id2label" not in kwargs and "num_labels" not in kwargs:
             kwargs["id2label"] = dict(enumerate(ANSWERS))
             kwargs["label2id"] = {answer: i for i, answer in enumerate(ANSWERS)}
@@ -208,6 +219,12 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError(f"config.stem_widths: {self.stem_widths!r:.80} must be 1 to 6 numbers of channels")
         if not 0 <= self.dropout < 1:
             raise InputError(f"config.dropout: {self.dropout!r} must lie in [0, 1)")
+        if not 0.01 <= self.temperature <= 100:
+            raise InputError(f"config.temperature: {self.temperature!r} must lie in [0.01, 100]")
+        if self.domain is not None:
+            Domain.from_config(self.domain)
+            if not self.evidence:
+                raise InputError("config.domain: pictures are judged by the scene that models with evidence=true read")
         if self.text_dim % (4 if self.word_attention else 1 + self.bidirectional):
             raise InputError(
                 f"config.text_dim: {self.text_dim} must be a multiple of 4 with word_attention, of 2 with bidirectional"

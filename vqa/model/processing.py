@@ -1,7 +1,7 @@
 """From pictures and questions to the model's tensors, and back from tokens to words.
 
 Training, evaluation and the page all read pictures through `FilmSEImageProcessor` and words through
-`vqa.clevr.language.words_of`, so that there is one notion of a pixel and one of a word.
+`vqa.clevr.paraphrase.read_words`, so that there is one notion of a pixel and one of a word.
 """
 
 import os
@@ -16,8 +16,9 @@ from tokenizers.models import WordLevel
 from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
-from vqa.clevr.images import MAX_PIXELS, load_image, resize_image, to_rgb
+from vqa.clevr.images import MAX_PIXELS, content_box, load_image, resize_image, to_rgb
 from vqa.clevr.language import MAX_WORDS, WORDS, words_of
+from vqa.clevr.paraphrase import read_words
 from vqa.errors import InputError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
@@ -40,6 +41,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         size: {"height": H, "width": W} in pixels.
         do_pad: keep a picture's aspect ratio and fill up with a neutral border; otherwise squash it to fit, as the
             FiLM paper does. CLEVR's 3:2 pictures need no border in a 3:2 model.
+        do_trim: cut plain borders off first (`vqa.clevr.images.content_box`); CLEVR's pictures have none.
         rescale_factor: what bytes are multiplied with.
         image_mean, image_std: of the rescaled channels.
     """
@@ -50,6 +52,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         self,
         size: Mapping[str, int] | None = None,
         do_pad: bool = True,
+        do_trim: bool = True,
         rescale_factor: float = 1 / 255,
         image_mean: Sequence[float] = CLEVR_MEAN,
         image_std: Sequence[float] = CLEVR_STD,
@@ -65,13 +68,15 @@ class FilmSEImageProcessor(BaseImageProcessor):
         if not _within([rescale_factor, *image_std], 1e-6, 1e3):
             raise InputError("image_processor: rescale_factor and image_std must be above 0")
         self.size = {name: int(length) for name, length in size.items()}
-        self.do_pad = bool(do_pad)
+        self.do_pad, self.do_trim = bool(do_pad), bool(do_trim)
         self.rescale_factor = rescale_factor
         self.image_mean, self.image_std = list(image_mean), list(image_std)
 
     def to_array(self, image: ImageLike) -> np.ndarray:
         """One picture as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound picture."""
         picture = to_picture(image)
+        if self.do_trim and (box := content_box(picture)) != (0, 0, *picture.size):
+            picture = picture.crop(box)
         height, width = self.size["height"], self.size["width"]
         left, top, right, bottom = self.content_box(picture.width, picture.height)
         inner = resize_image(picture, (bottom - top, right - left))
@@ -83,7 +88,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         return canvas
 
     def content_box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Where a picture of this size comes to lie in the model's input: left, top, right, bottom in its pixels."""
+        """Where a picture of this size, without plain borders, comes to lie in the input: left, top, right, bottom."""
         full_width, full_height = self.size["width"], self.size["height"]
         if not self.do_pad:
             return 0, 0, full_width, full_height
@@ -92,6 +97,21 @@ class FilmSEImageProcessor(BaseImageProcessor):
         inner_height = min(full_height, max(1, round(height * scale)))
         left, top = (full_width - inner_width) // 2, (full_height - inner_height) // 2
         return left, top, left + inner_width, top + inner_height
+
+    def picture_box(self, picture: Image.Image) -> tuple[float, float, float, float]:
+        """Where an RGB picture comes to lie in the model's input: left, top, right, bottom as fractions of it.
+
+        Below 0 or above 1 where a border was cut off.
+        """
+        inner = content_box(picture) if self.do_trim else (0, 0, *picture.size)
+        placed = self.content_box(inner[2] - inner[0], inner[3] - inner[1])
+        edges = []
+        for axis, name in enumerate(("width", "height")):
+            low, high = placed[axis] / self.size[name], placed[axis + 2] / self.size[name]
+            scale = (high - low) / (inner[axis + 2] - inner[axis])
+            edges.append((low - inner[axis] * scale, high + (picture.size[axis] - inner[axis + 2]) * scale))
+        (left, right), (top, bottom) = edges
+        return left, top, right, bottom
 
     def normalize_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (N, H, W, 3), on any device -> float32 (N, 3, H, W), rescaled and normalised."""
@@ -115,7 +135,7 @@ class FilmSEProcessor(ProcessorMixin):
     Args:
         image_processor: a `FilmSEImageProcessor`.
         tokenizer: `word_tokenizer()`, or that of a Hugging Face text encoder.
-        clevr_words: questions are split into CLEVR's words (`vqa.clevr.language.words_of`) before the tokenizer.
+        clevr_words: questions are read as CLEVR's words (`vqa.clevr.paraphrase.read_words`) before the tokenizer.
     """
 
     def __init__(
@@ -165,21 +185,24 @@ class FilmSEProcessor(ProcessorMixin):
         if not self.clevr_words:
             return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
         get, unknown = self._vocabulary.get, self.tokenizer.unk_token_id
-        return [[get(word, unknown) for word in words_of(text)[:limit]] or [unknown] for text in texts]
+        return [[get(word, unknown) for word in self._words(text)[:limit]] or [unknown] for text in texts]
 
     def token_words(self, text: str) -> list[str]:
         """What each token of `encode_questions` stands for: the question's words, or the tokenizer's pieces."""
         if self.clevr_words:
-            return words_of(text)[: self.tokenizer.model_max_length] or [UNKNOWN]
+            return self._words(text)[: self.tokenizer.model_max_length] or [UNKNOWN]
         return self.tokenizer.convert_ids_to_tokens(self.encode_questions([text])[0])
 
     def unknown_words(self, text: str) -> list[str]:
         """The question's words that the tokenizer does not know, each once, in their order."""
-        words = list(dict.fromkeys(words_of(text)))
         if self.clevr_words:
-            return [word for word in words if word not in self._vocabulary]
+            return [word for word in dict.fromkeys(self._words(text)) if word not in self._vocabulary]
+        words = list(dict.fromkeys(words_of(text)))
         pieces = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
         return [word for word, ids in zip(words, pieces, strict=True) if self.tokenizer.unk_token_id in ids]
+
+    def _words(self, text: str) -> list[str]:
+        return read_words(text, self._vocabulary)
 
     def check_question(self, text: str) -> list[str]:
         """The unknown words of a question to be asked. Raises InputError: no text, too long, no word, none known."""
@@ -193,7 +216,7 @@ class FilmSEProcessor(ProcessorMixin):
         if len(words) > MAX_WORDS:
             raise InputError(f"question: {len(words)} words; at most {MAX_WORDS} are read")
         unknown = self.unknown_words(text)
-        if len(unknown) == len(set(words)):
+        if len(unknown) == len(set(self._words(text) if self.clevr_words else words)):
             shown = ", ".join(repr(word[:30]) for word in unknown[:8]) + ", ..." * (len(unknown) > 8)
             raise InputError(
                 f"question: none of its words is known: {shown}; ask in CLEVR's English, for example: "

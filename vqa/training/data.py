@@ -62,6 +62,11 @@ class Batch:
     steps: StepTargets
 
 
+def held_out_rows(rows: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The rows with answered questions that are held out of training, in order; one at least is trained on."""
+    return np.sort(np.random.default_rng((seed, 1)).permutation(rows)[: min(round(share * len(rows)), len(rows) - 1)])
+
+
 class TrainingData:
     """One split of a dataset, divided into rows to train on and rows held out; one row at least is trained on.
 
@@ -144,9 +149,7 @@ class TrainingData:
         self.unknown_answers = unknown
         self.stored = Questions(encode(texts), np.array(labels), np.array(rows), targets, np.array(types))
         asked = np.unique(self.stored.rows)
-        shuffled = np.random.default_rng((seed, 1)).permutation(asked)
-        held = min(round(holdout * len(asked)), len(asked) - 1)
-        self.held_out = np.sort(shuffled[:held])
+        self.held_out = held_out_rows(asked, holdout, seed)
         self.rows = np.setdiff1d(np.union1d(asked, np.array(known, int)), self.held_out)
         if generated and not known:
             raise InputError(

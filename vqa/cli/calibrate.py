@@ -1,0 +1,89 @@
+"""`vqa calibrate`: honest confidences, and a warning for what the model does not know."""
+
+import argparse
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `calibrate`."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="fit a checkpoint's confidences and its sense of foreign pictures and questions",
+        description="Fit the temperature of a checkpoint's confidences, and what its training pictures and questions "
+        "are like, on the data it was trained on: the limits on the pictures that training held out. Both are written "
+        "to the checkpoint's config.json, the figures to calibration.json and its README.md; its weights stay.",
+    )
+    parser.add_argument("--data", metavar="DIR", required=True, help="what the checkpoint was trained on")
+    parser.add_argument("--split", metavar="NAME", default="train", help="its split (default: train)")
+    parser.add_argument("--questions", metavar="FILE", help="its question file, where that was another one")
+    parser.add_argument("--checkpoint", metavar="FOLDER", help="model to calibrate (default: the shipped one)")
+    parser.add_argument("--holdout", type=float, metavar="SHARE", help="held out in training (default: as recorded)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the training (default: as recorded)")
+    parser.add_argument(
+        "--on",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        default=[],
+        help="data never trained on: calibration error and false alarms there too",
+    )
+    parser.add_argument("--on-split", nargs="+", action="extend", metavar="NAME", help="its splits, matched in order")
+    parser.add_argument("--on-questions", nargs="+", action="extend", metavar="FILE", help="other questions about it")
+    parser.add_argument("--report", action="store_true", help="measure as it is; fit and write nothing")
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, too")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    import json
+    import shlex
+    import sys
+
+    from transformers.utils import logging
+
+    from vqa.calibration.calibrating import fit, open_slices, save
+    from vqa.calibration.measuring import measure
+    from vqa.calibration.report_text import card_section, format_calibration
+    from vqa.clevr.files import atomic_write
+    from vqa.errors import InputError
+    from vqa.evaluation.evaluating import Running, check_writable, make_sets
+    from vqa.model.checkpoints import load_checkpoint, weights_sha256
+
+    logging.disable_progress_bar()
+    if not args.on and (args.on_split or args.on_questions):
+        raise InputError("--on: say which data --on-split and --on-questions belong to")
+    if args.json:
+        check_writable(args.json)
+    sets = make_sets(args.on, args.on_split, args.on_questions) if args.on else []
+    slices = open_slices(
+        args.checkpoint,
+        args.data,
+        args.split,
+        args.questions,
+        holdout=args.holdout,
+        seed=args.seed,
+        warn=lambda message: print(f"vqa: warning: {message}", file=sys.stderr),
+    )
+    model = load_checkpoint(args.checkpoint, args.device)
+    running = Running(args.device)
+    words = ["vqa", "calibrate", "--data", args.data]
+    words += ["--split", args.split] * (args.split != "train")
+    for flag in ("questions", "checkpoint", "holdout", "seed", "on", "on_split", "on_questions"):
+        value = getattr(args, flag)
+        if value not in (None, []):
+            words += [f"--{flag.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    report = {
+        "format": "vqa-calibration-1",
+        "command": shlex.join([*words, *["--report"] * args.report]),
+        "weights_sha256": weights_sha256(args.checkpoint),
+    }
+    if not args.report:
+        report["fitted"] = fit(model, slices, running)
+    report |= measure(model, sets, (slices.data, slices.held_out), running, seed=0)
+    print(format_calibration(report))
+    if args.json:
+        with atomic_write(args.json) as file:
+            file.write(json.dumps(report, indent=2).encode() + b"\n")
+    if not args.report:
+        folder = save(args.checkpoint, model, report, card_section(report))
+        print(f"{folder}: config.json, calibration.json and README.md written", file=sys.stderr)
