@@ -31,7 +31,7 @@ _INTEGERS = {
 
 
 def composed_templates(seed: int = 0) -> tuple[Template, ...]:
-    """The families, about 120; `seed` decides which attributes the "same ... as" and query words of each are about."""
+    """The families, about 150; `seed` decides which attributes the "same ... as" and query words of each are about."""
     rng = random.Random(seed)
     records = [record for record in _records(rng) if not _known(record)]
     return tuple(template_from_json(record, (f"{FILE}.json", i)) for i, record in enumerate(records))
@@ -49,8 +49,9 @@ def _records(rng: random.Random) -> Iterator[dict[str, Any]]:
             yield _integers(_Words(), [_named(chain, rng) for chain in pair], rng)
         if steps < MAX_STEPS:
             yield _either(_Words(), [_named(chain, rng) for chain in pair], rng)
-    for ask in (_count, _exist, _query, _query, _query):
-        yield ask(_Words(), [(f"same_{attribute}",) for attribute in rng.sample(list(ATTRIBUTES), 2)], rng)
+    for pair in itertools.permutations(ATTRIBUTES, 2):
+        for ask in (_count, _exist, _query):
+            yield ask(_Words(), [(f"same_{attribute}",) for attribute in pair], rng)
 
 
 def _chains(longest: int) -> list[Chain]:
