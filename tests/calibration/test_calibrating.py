@@ -39,9 +39,9 @@ def calibrated(tiny_checkpoint, tmp_path_factory):
 def test_it_writes_configuration_figures_and_card_but_no_weights(calibrated, tiny_checkpoint):
     folder, _ = calibrated
     before, after = (json.loads((place / "config.json").read_text()) for place in (tiny_checkpoint, folder))
-    assert {name for name in after if after[name] != before.get(name)} == {"temperature", "domain"}
+    assert {name for name in after if after[name] != before.get(name)} == {"logit_temperature", "domain"}
     report = json.loads((folder / "calibration.json").read_text())
-    assert report["temperature"] == after["temperature"] == report["fitted"]["temperature"] > 1
+    assert report["temperature"] == after["logit_temperature"] == report["fitted"]["temperature"] > 1
     assert report["fitted"]["likelihood"]["after"] < report["fitted"]["likelihood"]["before"]
     held = report["sets"][0]
     assert held["calibration_error"] < held["calibration_error_at_1"]
@@ -158,6 +158,6 @@ def test_a_model_without_evidence_gets_a_temperature_alone(tiny, tmp_path, capsy
     assert "goes unnoticed" in capsys.readouterr().out
     settings = json.loads((tmp_path / "config.json").read_text())
     assert settings["domain"] is None
-    assert settings["temperature"] != 1
+    assert settings["logit_temperature"] != 1
     with pytest.raises(InputError, match=r"config\.domain"):
         Domain.from_config({})

@@ -92,8 +92,8 @@ def test_questions_are_judged_by_grammar_and_words():
 
 @pytest.mark.parametrize("temperature", [0, -1, 1e9, "hot", None, math.nan])
 def test_temperatures_are_checked(temperature):
-    with pytest.raises(InputError, match=r"config\.temperature"):
-        build_config().__class__(temperature=temperature)
+    with pytest.raises(InputError, match=r"config\.logit_temperature"):
+        build_config().__class__(logit_temperature=temperature)
 
 
 def test_temperature_divides_logits_outside_training(tiny):
@@ -103,7 +103,7 @@ def test_temperature_divides_logits_outside_training(tiny):
     model.eval()
     with torch.no_grad():
         plain = model(**inputs).logits
-        model.config.temperature = 2.0
+        model.config.logit_temperature = 2.0
         assert torch.allclose(model(**inputs).logits, plain / 2)
         for module in model.modules():
             module.training = isinstance(module, FilmSEForVisualQuestionAnswering)

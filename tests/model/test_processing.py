@@ -94,9 +94,9 @@ def test_plain_borders_are_cut_off(color, borders):
 
 
 def test_backdrops_that_fade_are_no_borders():
-    shade = np.linspace(90, 140, 80, dtype=np.uint8)[:, None, None]
+    shade = np.concatenate([np.full(20, 100), np.linspace(100, 105, 60)]).astype(np.uint8)[:, None, None]
     fading = np.broadcast_to(shade, (80, 120, 3)).copy()
-    fading[50:60, 40:60] = 255
+    fading[25:60, 50:62] = 255
     assert content_box(Image.fromarray(fading)) == (0, 0, 120, 80)
     lonely = np.zeros((300, 300, 3), np.uint8)
     lonely[140:160, 140:160] = np.random.default_rng(0).integers(0, 256, (20, 20, 3))

@@ -96,7 +96,7 @@ def fit(model: Loaded, slices: Slices, running: Running) -> dict[str, Any]:
         domain = replace(
             domain, picture_limit=_limit(held), question_limit=_limit(answered.question_scores[known.numpy()])
         )
-    network.config.temperature = temperature
+    network.config.logit_temperature = temperature
     network.config.domain = None if domain is None else domain.to_config()
     return {
         "temperature": temperature,
@@ -131,7 +131,7 @@ def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any]
     folder = checkpoint_folder(source)
     path = folder / "config.json"
     settings = json.loads(path.read_text())
-    settings |= {name: getattr(model[0].config, name) for name in ("temperature", "domain")}
+    settings |= {name: getattr(model[0].config, name) for name in ("logit_temperature", "domain")}
     contents = {folder / FILE: json.dumps(report, indent=2) + "\n"}
     card = folder / "README.md"
     if card.is_file():

@@ -49,7 +49,7 @@ def measure(
     """
     config = model[0].config
     domain = None if config.domain is None else Domain.from_config(config.domain)
-    report: dict[str, Any] = {"temperature": config.temperature}
+    report: dict[str, Any] = {"temperature": config.logit_temperature}
     report["sets"] = [_measure_set(model, domain, "held out in training", *held, running)]
     for item in sets:
         data = open_data(item.data, item.split, questions=item.questions)
@@ -75,7 +75,7 @@ def answer(model: Loaded, data: PackedDataset, running: Running, rows: np.ndarra
     numbers = np.concatenate([some for some, _ in parts])
     order = np.argsort(numbers)
     order = order[data.answers[numbers[order]] >= 0]
-    logits = torch.cat([some for _, some in parts])[torch.from_numpy(order)] * network.config.temperature
+    logits = torch.cat([some for _, some in parts])[torch.from_numpy(order)] * network.config.logit_temperature
     numbers = numbers[order]
     texts = [data.question(int(number)).question for number in numbers]
     return Answered(
@@ -119,7 +119,7 @@ def _measure_set(
     model: Loaded, domain: Domain | None, name: str, data: PackedDataset, rows: np.ndarray | None, running: Running
 ) -> dict[str, Any]:
     answered = answer(model, data, running, rows)
-    confidence, right = answered.confidence(model[0].config.temperature)
+    confidence, right = answered.confidence(model[0].config.logit_temperature)
     plain = calibration(answered.confidence(1.0)[0], right)
     trust = calibration(confidence, right)
     found: dict[str, Any] = {

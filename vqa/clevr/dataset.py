@@ -51,7 +51,8 @@ def open_data(
 ) -> PackedDataset:
     """The rows of one split of `data`: a packed file, a CLEVR folder, an exported folder or a hub name.
 
-    `questions` names another question file over the same pictures. Needs `datasets` for exported data only.
+    `questions` names another question file over the same pictures; those about pictures that are not there are left
+    out, and counted in `PackedDataset.left_out`. Needs `datasets` for exported data only.
     Raises InputError: nothing there, no such split, no questions, missing pictures, broken JSON.
     """
     if Path(data).is_file():
@@ -199,6 +200,8 @@ class _Folder:
     def write_pack(self, path: Path, **options: Any) -> None:
         """Convert this split's JSON; `options` go to `write_pack`."""
         names: dict[int, str] = {}
+        absent: list[str] = []
+        own = self.questions == questions_path(self.root, self.split).resolve()
 
         def scenes() -> Iterator[Scene]:
             for scene in iter_scenes(self.scenes) if self.scenes.exists() else ():
@@ -209,10 +212,28 @@ class _Folder:
             for i, question in enumerate(iter_questions(self.questions, progress=True)):
                 if question.image_filename is None:
                     question = replace(question, image_filename=self._name(question.image_index, names, i))
-                yield question
+                assert question.image_filename is not None
+                if own or image_path(self.root, self.split, question.image_filename).is_file():
+                    yield question
+                else:
+                    absent.append(question.image_filename)
+            if absent and len(absent) == i + 1:
+                raise InputError(
+                    f"{self.questions}: none of its {i + 1:,} questions is about a picture in {self._images}; the "
+                    f"first is about {absent[0]}"
+                )
 
         folder = None if "load" in options else self.root
-        write_pack(path, scenes(), questions(), self.split, folder=folder, check=self._check_pictures, **options)
+        write_pack(
+            path,
+            scenes(),
+            questions(),
+            self.split,
+            folder=folder,
+            check=self._check_pictures,
+            left_out=lambda: len(absent),
+            **options,
+        )
 
     def _name(self, index: int | None, names: dict[int, str], i: int) -> str:
         where = f"{self.questions.name}: questions[{i}]"

@@ -73,8 +73,8 @@ class PackedDataset:
     `split`; `filenames` and `indices` (N) of the pictures; `picture_start` (N + 1): question numbers
     `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for each question number `answers`, `families`,
     `types` (indices into `answer_names`, `family_names`, `vocabulary.QUESTION_TYPES`, -1 for none), `lengths`
-    (program steps) and `positions` (in their file); `words`, the vocabulary of `tokens`. Small to pickle and cheap to
-    share: workers map the same file.
+    (program steps) and `positions` (in their file); `words`, the vocabulary of `tokens`; `left_out`, how many questions
+    of the file are about pictures that are not there. Small to pickle and cheap to share: workers map the same file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -96,6 +96,7 @@ class PackedDataset:
         self.images: np.ndarray | None = tensors.get("images")
         self.split: str = metadata.get("split", "")
         self.folder: Path | None = Path(metadata["folder"]) if "folder" in metadata else None
+        self.left_out = int(metadata.get("left_out", 0))
         self.indices: np.ndarray = tensors["index"]
         self.picture_start: np.ndarray = tensors["picture_start"]
         self.positions: np.ndarray = tensors["order"]
@@ -182,13 +183,15 @@ def write_pack(
     size: tuple[int, int] | None = None,
     folder: Path | None = None,
     check: Callable[[Sequence[str]], None] | None = None,
+    left_out: Callable[[], int] = lambda: 0,
     workers: int = 1,
 ) -> int:
     """Write a pack as a stream, in bounded memory; returns the number of pictures.
 
     Rows are the pictures of `scenes`, then those that only `questions` name; every question must carry its
     image_filename. `load` opens a picture by file name, to be stored at `size` (H, W); without it the pack only knows
-    the pictures' `folder`. `check` sees all file names before any picture is opened.
+    the pictures' `folder`. `check` sees all file names before any picture is opened. `left_out` is asked at the end how
+    many questions did not come.
     """
     rows: dict[str, int] = {}
     indices = array("q")
@@ -246,7 +249,8 @@ def write_pack(
         writer.add_lines("tables", [_line({name: list(table) for name, table in tables.items()})])
         if load and size:
             writer.add_pictures(list(rows), load, size, workers)
-        writer.finish({"format": FORMAT, "split": split, **({"folder": str(folder)} if folder else {})})
+        metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
+        writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
     return len(rows)
 
 

@@ -108,6 +108,7 @@ def remarks(table: QuestionTable, models: Sequence[Contestant]) -> dict[str, Any
     """What a set's questions and answers, and those of the models, have that is out of the ordinary, counted."""
     return {
         "unanswered": table.unanswered,
+        "left_out": table.data.left_out,
         "unknown_words": _unknown_words(table, frozenset(table.data.words) - {*WORDS}),
         "unknown_answers": _counted(answer for answer in table.answers if answer not in ANSWERS),
         "models": [_model_remarks(table, model) for model in models],

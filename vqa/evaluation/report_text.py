@@ -41,6 +41,8 @@ def coverage(entry: Mapping[str, Any], key: str) -> str:
 
 def notes(entry: Mapping[str, Any]) -> Iterator[str]:
     """Everything about a set's questions and answers that is out of the ordinary, a sentence each."""
+    if entry.get("left_out"):
+        yield f"{_questions(entry['left_out'])} about pictures that are not there left out"
     if entry["unanswered"]:
         yield f"{_questions(entry['unanswered'])} without an answer left out"
     if entry["unknown_words"]["questions"]:

@@ -51,7 +51,7 @@ _KINDS: dict[str, Any] = {
     "text_encoder": str,
     "text_config": (dict, type(None)),
     "dropout": (int, float),
-    "temperature": (int, float),
+    "logit_temperature": (int, float),
     "domain": (dict, type(None)),
 }
 _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -104,7 +104,7 @@ class FilmSEConfig(PretrainedConfig):
         classifier_dim: hidden features of the classifier.
         classifier_norm: batch normalisation in the classifier, as in the FiLM paper.
         dropout: probability of dropping word features, in training.
-        temperature: what the answers' logits are divided by when the model is not in training (Guo et al. 2017);
+        logit_temperature: what the answers' logits are divided by when the model is not in training (Guo et al. 2017);
             `vqa calibrate` fits it.
         domain: `vqa.model.domain.Domain` in plain numbers, of the pictures and questions trained on; `vqa calibrate`
             fits it.
@@ -148,7 +148,7 @@ class FilmSEConfig(PretrainedConfig):
         classifier_dim: int = 256,
         classifier_norm: bool = False,
         dropout: float = 0.1,
-        temperature: float = 1.0,
+        logit_temperature: float = 1.0,
         domain: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -186,7 +186,7 @@ class FilmSEConfig(PretrainedConfig):
         self.classifier_dim = classifier_dim
         self.classifier_norm = classifier_norm
         self.dropout = dropout
-        self.temperature = temperature
+        self.logit_temperature = logit_temperature
         self.domain = domain
         if "id2label" not in kwargs and "num_labels" not in kwargs:
             kwargs["id2label"] = dict(enumerate(ANSWERS))
@@ -219,8 +219,8 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError(f"config.stem_widths: {self.stem_widths!r:.80} must be 1 to 6 numbers of channels")
         if not 0 <= self.dropout < 1:
             raise InputError(f"config.dropout: {self.dropout!r} must lie in [0, 1)")
-        if not 0.01 <= self.temperature <= 100:
-            raise InputError(f"config.temperature: {self.temperature!r} must lie in [0.01, 100]")
+        if not 0.01 <= self.logit_temperature <= 100:
+            raise InputError(f"config.logit_temperature: {self.logit_temperature!r} must lie in [0.01, 100]")
         if self.domain is not None:
             Domain.from_config(self.domain)
             if not self.evidence:

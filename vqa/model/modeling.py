@@ -30,7 +30,7 @@ class FilmSEOutput(ModelOutput):
 
     Args:
         loss: cross-entropy of the answers, where labels were given; shape ().
-        logits: (B, answers), divided by `config.temperature` when the model is not in training.
+        logits: (B, answers), divided by `config.logit_temperature` when the model is not in training.
         film_gamma, film_beta: FiLM's scale and shift, (B, C).
         channel_weights: the gate's weight of every channel, (B, C).
         spatial_weights: the evidence map, the probability of an object that the block selects in a cell, (B, H, W).
@@ -191,7 +191,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             pointers.append(pointer)
         config = self.config
         if not self.training:
-            answers = answers / config.temperature
+            answers = answers / config.logit_temperature
         output = FilmSEOutput(
             loss=None if labels is None else F.cross_entropy(answers.float(), labels),
             logits=answers,

@@ -47,7 +47,7 @@ film-qcse is the product; film-base differs from it by the missing gate alone; f
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """What torchvision's weights expect of rescaled pixels."""
 
-_DERIVED = {"vocab_size", "text_config", "temperature", "domain", "kwargs", "self"}
+_DERIVED = {"vocab_size", "text_config", "logit_temperature", "domain", "kwargs", "self"}
 _FIELDS = {
     name: parameter.annotation
     for name, parameter in inspect.signature(FilmSEConfig.__init__).parameters.items()

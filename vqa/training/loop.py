@@ -385,7 +385,7 @@ class Trainer:
             raise InputError("--set: the model of --init has its configuration already; leave --set out")
         folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
         model, processor = load_checkpoint(folder, "cpu")
-        model.config.temperature, model.config.domain = 1.0, None  # of other weights than these will be
+        model.config.logit_temperature, model.config.domain = 1.0, None  # of other weights than these will be
         record = read_record(folder)
         if options.faithful != (record.get("preset", options.preset) == "film"):
             self._warn(
