@@ -50,7 +50,7 @@ def test_an_interrupted_run_ends_as_a_straight_one(
     def tuning(resume: bool) -> FineTuning:
         given = {"data": MINI, "output": str(tmp_path), "split": "train", "batch_size": 16, "mixed_precision": "no"}
         options = finetuning_options(str(tiny_checkpoint), 64, 32, **given, resume=resume)
-        return FineTuning(options, [EvaluationSet(MINI, "val")], "vqa finetune")
+        return FineTuning(str(tiny_checkpoint), options, [EvaluationSet(MINI, "val")], "vqa finetune")
 
     broken = tuning(resume=False)
     accuracy, step = broken._accuracy, broken.step
@@ -106,6 +106,16 @@ def test_mistakes_are_named(
     words = ["--checkpoint", str(tiny_checkpoint), "--data", MINI, "--split", "train", "--evaluate-on", "val"]
     assert main(["finetune", *words, "--output", str(tmp_path / "run"), *more]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_goes_on_from_its_own_checkpoint(
+    finished: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = shutil.copytree(tiny_checkpoint, tmp_path / "other")
+    words = ["--checkpoint", str(other), "--data", MINI, "--split", "train", "--evaluate-on", "val", "--resume"]
+    more = ["--batch-size", "16", "--mixed-precision", "no", "--output", str(finished)]
+    assert main(["finetune", *words, *more]) == 2
+    assert f"began with --checkpoint {tiny_checkpoint}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ['{"step": 0}', "[1]", "{", '{"step": 0, "presentations": 0, "sets": [1]}'])

@@ -69,7 +69,7 @@ def _finetune(args: argparse.Namespace) -> None:
         EvaluationSet(args.evaluate_data or args.data, split)
         for split in dict.fromkeys(args.evaluate_on or ("valA", "valB"))
     ]
-    run = FineTuning(options, watched, shlex.join(["vqa", *sys.argv[1:]]))
+    run = FineTuning(args.checkpoint, options, watched, shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = run.run()
     except KeyboardInterrupt:

@@ -45,6 +45,8 @@ AXES = {
 _SEED, _PICTURES = 0, 3600
 """Of CLOSURE questions that are made here: 3,600 of each form are in the published files."""
 
+_HUMANS = "train: CLEVR's questions; test: the same, questions that people wrote about such pictures"
+
 Opener = Callable[[str, str | None], QuestionTable]
 """A split and a question file (None: the split's own) -> its questions."""
 
@@ -275,6 +277,7 @@ def _score(axis: Axis, given: dict[int, list[Contestant]], samples: int, seed: i
     return {
         "name": axis.name,
         "title": AXES[axis.name],
+        "about": SPLITS[axis.name].description if axis.name in SPLITS else _HUMANS,
         "parts": [
             {"label": part.label, "set": part.set_name, "models": [asdict(estimates[i]) for estimates in models]}
             for i, part in enumerate(axis.parts)

@@ -18,7 +18,7 @@ def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     yield figure(plots.gaps(report), "Gaps", "accuracy on the first part of an axis less the mean of the others")
     models = report["models"]
     for axis in report["axes"]:
-        yield f"<h2>{text(axis['title'])}</h2>"
+        yield f"<h2>{text(axis['title'])}</h2><p>{text(axis['about'])}</p>"
         columns = [
             [{"label": part["label"], **part["models"][i]} for part in axis["parts"]] for i in range(len(models))
         ]

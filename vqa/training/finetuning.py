@@ -33,15 +33,19 @@ _NEVER = 1_000_000.0  # minutes: measured by samples, which a slow machine does 
 
 
 class FineTuning(Trainer):
-    """A training run from a checkpoint that measures `watched` sets at its start and as often as it evaluates.
+    """A training run from `checkpoint` that measures `watched` sets at its start and as often as it evaluates.
 
     The run's folder has a line of JSON for each measurement in `finetuning.jsonl`: step, presentations, minutes, and
     for each set its accuracy with 95 % interval. Raises InputError as `Trainer` and `open_table` do.
     """
 
-    def __init__(self, options: TrainingOptions, watched: Sequence[EvaluationSet], command: str) -> None:
+    def __init__(
+        self, checkpoint: str, options: TrainingOptions, watched: Sequence[EvaluationSet], command: str
+    ) -> None:
         self.watched = [(item.split, open_table(item)) for item in watched]
         super().__init__(options, command)
+        if self.identity["init"] != checkpoint:
+            raise InputError(f"--resume: the run began with --checkpoint {self.identity['init']}; give that")
         earlier = read_curve(options.folder) if options.resume else []
         self.curve = [line for line in earlier if line["step"] <= self.progress.step]
 
