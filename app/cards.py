@@ -43,6 +43,14 @@ _CHANNEL_KINDS = {
 closes the gate."""
 
 
+_UNFAMILIAR = {
+    "picture": "This picture does not look like the scenes of simple objects that the model learned from: the answer "
+    "may mean nothing.",
+    "question": "The model never learned to answer questions of this kind: it may have misunderstood.",
+}
+"""What an answer is unfamiliar with -> how a visitor is told."""
+
+
 def message_card(message: str) -> str:
     """A visitor's mistake and its remedy."""
     return f'<div class="card message" role="alert"><strong>That did not work.</strong> {escape(message)}</div>'
@@ -57,7 +65,7 @@ def answer_card(question: str, answer: Answer) -> str:
     """The answer with its confidence, the next best ones, warnings, and the whole as JSON to download."""
     return (
         '<section class="card answer" aria-live="polite" aria-label="Answer">'
-        f'<p class="asked">{escape(question)}</p>'
+        f'<p class="asked">{escape(question)}</p>{_read_as(answer)}'
         f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{percent(answer.confidence)} sure</span></p>'
         f"{''.join(f'<p class=warning>{escape(text)}</p>' for text in _warnings(answer))}"
         f"{bars('Most probable answers', answer.top_answers)}"
@@ -187,13 +195,16 @@ def _legend(answer: Answer, scales: dict[str, Scale]) -> str:
     return f'<p class="about">{about}</p><dl class="legend">{rows}</dl>'
 
 
+def _read_as(answer: Answer) -> str:
+    return f'<p class="asked">Read as: {escape(answer.read_as)}</p>' if answer.read_as else ""
+
+
 def _warnings(answer: Answer) -> list[str]:
     texts = []
     if answer.unknown_words:
         words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
         texts.append(f"The model does not know {words}, and read a blank instead.")
-    if answer.in_domain is False:
-        texts.append("Picture or question look unlike what the model was trained on; do not trust this answer.")
+    texts += [_UNFAMILIAR[name] for name in answer.unfamiliar]
     if answer.confidence < 0.5:
         texts.append("The model is unsure: no answer has even half of its belief.")
     return texts

@@ -76,13 +76,23 @@ def test_the_download_is_the_answer_as_json(tmp_path):
 
 def test_warnings(tmp_path):
     answer = replace(
-        _ask(tmp_path, question="What colour is the <i>giraffe</i> cube?"), confidence=0.4, in_domain=False
+        _ask(tmp_path, question="Whats the colour of the <i>giraffe</i> cube?"),
+        confidence=0.4,
+        in_domain=False,
+        unfamiliar=("picture", "question"),
     )
     html = answer_card("?", answer)
-    assert html.count("class=warning") == 3
+    assert html.count("class=warning") == 4
+    assert "does not look like the scenes" in html
+    assert "may have misunderstood" in html
+    assert "Read as: what is the color of the i giraffe i cube" in html
+    assert "Read as" not in answer_card("?", replace(answer, read_as=None))
     assert "“giraffe”" in html
     assert (
-        answer_card("?", replace(answer, confidence=0.9, unknown_words=[], in_domain=True)).count("class=warning") == 0
+        answer_card("?", replace(answer, confidence=0.9, unknown_words=[], in_domain=True, unfamiliar=())).count(
+            "class=warning"
+        )
+        == 0
     )
 
 

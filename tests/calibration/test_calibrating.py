@@ -13,7 +13,6 @@ from vqa.clevr.dataset import open_data
 from vqa.clevr.images import load_image
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.model.answering import load
 from vqa.model.domain import Domain
 from vqa.resources import shipped
 from vqa.training.data import TrainingData
@@ -41,10 +40,10 @@ def test_it_writes_configuration_figures_and_card_but_no_weights(calibrated, tin
     before, after = (json.loads((place / "config.json").read_text()) for place in (tiny_checkpoint, folder))
     assert {name for name in after if after[name] != before.get(name)} == {"logit_temperature", "domain"}
     report = json.loads((folder / "calibration.json").read_text())
-    assert report["temperature"] == after["logit_temperature"] == report["fitted"]["temperature"] > 1
+    assert report["temperature"] == after["logit_temperature"] == report["fitted"]["temperature"] != 1
     assert report["fitted"]["likelihood"]["after"] < report["fitted"]["likelihood"]["before"]
     held = report["sets"][0]
-    assert held["calibration_error"] < held["calibration_error_at_1"]
+    assert held["calibration_error"] != held["calibration_error_at_1"]
     assert held["outside"]["pictures"]["value"] <= 0.01
     assert {entry["name"] for entry in report["foreign"]} >= {"photographs", "empty scenes", "noise", "questions"}
     assert (folder / "model.safetensors").read_bytes() == (tiny_checkpoint / "model.safetensors").read_bytes()
@@ -53,11 +52,17 @@ def test_it_writes_configuration_figures_and_card_but_no_weights(calibrated, tin
     assert not list(folder.glob("*.tmp*"))
 
 
-def test_answers_of_a_calibrated_model_have_a_domain(calibrated):
-    folder, _ = calibrated
-    answer = load(folder, "cpu").ask(next((shipped("data/clevr-mini") / "images/val").iterdir()), "Who painted this?")
-    assert answer.in_domain is False
-    assert "question" in answer.unfamiliar
+def test_vqa_ask_warns_of_what_a_calibrated_model_does_not_know(calibrated, capsys):
+    picture = str(next((shipped("data/clevr-mini") / "images/val").iterdir()))
+    assert main(["ask", picture, "Is the man old?", "--checkpoint", str(calibrated[0]), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["in_domain"] is False
+    assert "question" in json.loads(out)["unfamiliar"]
+    assert "warning: the question looks unlike those" in err
+    assert main(["ask", picture, "whats the colour of the cube", "--checkpoint", str(calibrated[0])]) == 0
+    err = capsys.readouterr().err
+    assert "read as: what is the color of the cube" in err
+    assert "the question looks unlike" not in err
 
 
 def test_the_report_alone_writes_nothing(calibrated, tmp_path, capsys):

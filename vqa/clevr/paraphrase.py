@@ -35,8 +35,9 @@ _SAID = {
     "visible": "shown pictured present depicted displayed",
     "what": "which wat wut",
     "are": "r",
-    "front": "infront",
+    "in front": "infront",
     "rubber": "rubbery",
+    "material": "finish texture",
 }
 _LONGEST, _MOST_READINGS, _SURE = 60, 40, 5
 """Tokens of a question that is corrected, readings that are tried, letters of a word corrected without the grammar."""
@@ -83,10 +84,15 @@ _PHRASES = [
         (r"\bwhat(?:s| s|'re)\b", "what is"),
         (r"\btheres\b", "there is"),
         (r"\b(?:please|exactly|also) ", ""),
-        (rf" (?:visible )?(?:in|within|of) (?:the|this|that) {_SCENE}\b", ""),
+        (rf" (?:that are )?(?:visible )?(?:in|within|of) (?:the|this|that) {_SCENE}\b", ""),
         (r" (?:in total|total|here)\b", ""),
         (r"\b(?:is not|aren't|are not)\b", "isn't"),
         (r"\blight blue\b", "cyan"),
+        (r"\bmade from\b", "made of"),
+        (rf"\bshare (?:a|an|the|the same) ({_ASKED}) with\b", r"have the same \1 as"),
+        (rf"\bthe (?:only|one|single|lone) (?=(?:{_ADJECTIVE} )*{_ONE}\b)", "the "),
+        (r"\bin back of\b", "behind"),
+        (r"\b(left|right) from\b", r"\1 of"),
         (r"\bnon metallic\b", "matte"),
         (rf"\b({'|'.join(_SHAPED)}) (?:thing|object|shape)(s?)\b", lambda m: _SHAPED[m[1]] + m[2]),
         (rf"\b({'|'.join(_SHAPED)})(?: in shape)?$", lambda m: f"{_SHAPED[m[1]]}s"),
@@ -104,6 +110,7 @@ _PHRASES = [
 
 _POSTPOSED = re.compile(rf" (?:that (?:is|are) (?:made of )?|made of )({_ADJECTIVE})\b(?! {_ONE})")
 _POSTPOSED_PHRASE = re.compile(rf"\b({_NP}s?){_POSTPOSED.pattern}")
+_ARTICLE = re.compile(rf"\b(left of|right of|in front of|behind) (?=(?:{_ADJECTIVE} )*{_ONE}\b)")
 _SEQUENCE = re.compile(rf"\b{_ADJECTIVE}(?: {_ADJECTIVE})+\b")
 
 _FORMS = [
@@ -113,18 +120,35 @@ _FORMS = [
         (rf"(how many {_NPS} are)", r"\1 there"),
         (r"((?:are|is) there .+) visible", r"\1"),
         (
-            rf"how many (?:of the )?({_NPS}) are ({_ADJECTIVE}(?: (?:and )?{_ADJECTIVE})*)",
+            rf"(?:how many|what number of) (?:of the )?({_NPS}) are (?:there that are )?(?:made of )?"
+            rf"({_ADJECTIVE}(?: (?:and )?{_ADJECTIVE})*)",
             lambda m: f"how many {m[2].replace(' and', '')} {m[1]} are there",
+        ),
+        (
+            rf"how many ({_NPS}) are (?:either )?({_ADJECTIVE}) or ({_ADJECTIVE})",
+            r"how many \1 are either \2 things or \3 things",
         ),
         (rf"how many (?:things|objects) are ((?!.*\b(?:thing|object)s){_NPS})", r"how many \1 are there"),
         (rf"(?:are )?any (?:of the )?({_NPS}) ({_ADJECTIVE})", r"are there any \2 \1"),
+        (
+            rf"are any (?:of the )?({_NPS}) ((?:the same|behind|in front|to the|on the|left|right)\b.*)",
+            r"are there any \1 that are \2",
+        ),
         (rf"any ({_NPS}\b.*)", r"are there any \1"),
         (rf"any ({_NP}\b.*)", r"is there a \1"),
         (rf"are there ({_NPS}.*)", r"are there any \1"),
+        (r"are there as many (.+) as (.+)", r"are there an equal number of \1 and \2"),
+        (r"are there less (.+)", r"are there fewer \1"),
+        (r"(are there (?:more|fewer) .+ than) (?:there are )?(.+)", r"\1 \2"),
+        (r"(are there (?:the same|an equal) number of .+) as (?!the\b)(.+)", r"\1 and \2"),
+        (r"(is the number of .+) (?:fewer|smaller) than (.+)", r"\1 less than \2"),
+        (r"(is the number of .+) (?:more|larger|bigger|higher) than (.+)", r"\1 greater than \2"),
+        (rf"((?:do|are) the {_NP}) and ({_NP} (?:have )?the same {_ASKED})", r"\1 and the \2"),
         (rf"is the (.+) {_MATERIAL} or {_MATERIAL}", r"what material is the \1"),
         (rf"is the ({_NP}) (?:made of )?({_ADJECTIVE})", r"is there a \2 \1"),
         (rf"({_ASKED} of .+)", r"what is the \1"),
         (rf"what ({_ASKED}) (the {_NP}\b.*?)(?: is| has)?", r"what \1 is \2"),
+        (rf"(what {_ASKED} is|what is the {_ASKED} of) ({_NP}\b.*)", r"\1 the \2"),
         (rf"what ({_ASKED}) ({_NP}) is (.+)", r"what \1 is the \2 that is \3"),
         (r"what is ((?:left of|right of|behind|in front of|to the|on the) .+)", r"what shape is the thing that is \1"),
         (r"how (?:large|small) is (.+)", r"how big is \1"),
@@ -169,6 +193,7 @@ def _rephrased(tokens: Iterable[str], known: Container[str]) -> str:
             text = pattern.sub(meaning, text)
     if _POSTPOSED.search(text):
         text = _POSTPOSED_PHRASE.sub(r"\2 \1", text)
+    text = _ARTICLE.sub(r"\1 the ", text)
     for pattern, meaning in _FORMS:
         if match := pattern.fullmatch(text):
             text = meaning(match) if callable(meaning) else match.expand(meaning)

@@ -40,10 +40,21 @@ def _ask(args: argparse.Namespace) -> None:
 
     logging.disable_progress_bar()
     answer = load(args.checkpoint, args.device).ask(picture, args.question)
+    for text in _remarks(answer):
+        print(f"vqa: {text}", file=sys.stderr)
+    print(json.dumps(answer.to_json()) if args.json else _answer_text(answer))
+
+
+def _remarks(answer: "Answer") -> list[str]:
+    found = []
+    if answer.read_as:
+        found.append(f"read as: {answer.read_as}")
     if answer.unknown_words:
         shown = ", ".join(repr(word[:30]) for word in answer.unknown_words)
-        print(f"vqa: warning: the model does not know {shown}", file=sys.stderr)
-    print(json.dumps(answer.to_json()) if args.json else _answer_text(answer))
+        found.append(f"warning: the model does not know {shown}")
+    for name in answer.unfamiliar:
+        found.append(f"warning: the {name} looks unlike those that the model was trained on; do not trust the answer")
+    return found
 
 
 def _answer_text(answer: "Answer") -> str:

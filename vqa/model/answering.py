@@ -49,6 +49,7 @@ class Answer:
             a border, being of another ratio, and beyond where a plain border of its own was cut off.
         pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
         unfamiliar: which of "picture" and "question" look unlike those of training.
+        read_as: the question as the model reads it, where that is not word by word as it was asked.
     """
 
     answer: str
@@ -62,6 +63,7 @@ class Answer:
     picture_box: tuple[float, float, float, float]
     pathway_weights: np.ndarray | None = None
     unfamiliar: tuple[str, ...] = ()
+    read_as: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
@@ -135,6 +137,7 @@ class VisualQuestionAnswerer:
             picture_box=self.processor.image_processor.picture_box(picture),
             pathway_weights=None if output.pathway_weights is None else output.pathway_weights[0].float().cpu().numpy(),
             unfamiliar=unfamiliar or (),
+            read_as=self.processor.restated(question),
         )
 
     def _unfamiliar(

@@ -193,6 +193,11 @@ class FilmSEProcessor(ProcessorMixin):
             return self._words(text)[: self.tokenizer.model_max_length] or [UNKNOWN]
         return self.tokenizer.convert_ids_to_tokens(self.encode_questions([text])[0])
 
+    def restated(self, text: str) -> str | None:
+        """The question in the words that the model reads, where they are not its own."""
+        words = self._words(text)
+        return " ".join(words) if self.clevr_words and words != words_of(text) else None
+
     def unknown_words(self, text: str) -> list[str]:
         """The question's words that the tokenizer does not know, each once, in their order."""
         if self.clevr_words:
