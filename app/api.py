@@ -1,6 +1,6 @@
-"""The endpoint `/ask` for programs: the same JSON as `vqa ask --json`, typed and documented."""
+"""The endpoints `/ask` and `/explain` for programs, typed and documented; the same are the tools of the MCP server."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio import FileData
@@ -8,6 +8,18 @@ from gradio import FileData
 from app.uploads import read_upload
 from vqa import VisualQuestionAnswerer
 from vqa.errors import InputError
+
+
+class AnswerJSON(TypedDict):
+    """What `vqa.Answer` says in short; see there."""
+
+    answer: str
+    confidence: float
+    top_answers: list[tuple[str, float]]
+    unknown_words: list[str]
+    in_domain: bool | None
+    unfamiliar: list[str]
+    read_as: str | None
 
 
 class BlockWeights(TypedDict):
@@ -29,14 +41,9 @@ class Step(TypedDict):
     reads: dict[str, float]
 
 
-class AnswerJSON(TypedDict):
-    """`vqa.Answer` as JSON; see there."""
+class ExplanationJSON(AnswerJSON):
+    """The whole of `vqa.Answer`, as `vqa ask --json` prints it; see there."""
 
-    answer: str
-    confidence: float
-    top_answers: list[tuple[str, float]]
-    unknown_words: list[str]
-    in_domain: bool | None
     weights: dict[str, BlockWeights]
     words: list[str]
     steps: list[Step] | None
@@ -44,19 +51,34 @@ class AnswerJSON(TypedDict):
     pathway_weights: list[float] | None
 
 
-def add_endpoint(answerer: VisualQuestionAnswerer) -> None:
-    """Add `/ask` to the Blocks being built."""
+def add_endpoints(answerer: VisualQuestionAnswerer) -> None:
+    """Add `/ask` and `/explain` to the Blocks being built."""
 
     def ask(image: FileData, question: str) -> AnswerJSON:
-        """Answer a question about a picture of simple objects, with the weights of every block behind the answer.
+        """Answer a question about a picture of simple objects (CLEVR): counts, existence, attributes, comparisons.
 
         Args:
-            image: picture file, uploaded first (`handle_file` of the Gradio clients does it).
+            image: the picture, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
             question: in English, such as "What color is the cube left of the sphere?"
-        """
-        try:
-            return answerer.ask(read_upload(image), question).to_json()  # type: ignore[return-value]
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        """  # noqa: E501 (the tool's description has a line for each argument)
+        found = _asked(answerer, image, question)
+        return {name: found[name] for name in AnswerJSON.__annotations__}  # type: ignore[return-value]
 
-    gr.api(ask, api_name="ask")
+    def explain(image: FileData, question: str) -> ExplanationJSON:
+        """Answer a question about a picture, with what every block of the network looked for and where, and all its weights.
+
+        Args:
+            image: the picture, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
+            question: in English, such as "What color is the cube left of the sphere?"
+        """  # noqa: E501
+        return _asked(answerer, image, question)  # type: ignore[return-value]
+
+    for function in (ask, explain):
+        gr.api(function, api_name=function.__name__, concurrency_id="model")
+
+
+def _asked(answerer: VisualQuestionAnswerer, image: FileData, question: str) -> dict[str, Any]:
+    try:
+        return answerer.ask(read_upload(image), question).to_json()
+    except InputError as error:
+        raise gr.Error(str(error), print_exception=False) from None

@@ -10,7 +10,7 @@ import gradio as gr
 from app.cards import answer_card, blocks_section, hint_card, history_card, message_card
 from app.examples import Example, all_questions
 from app.uploads import read_upload, upload_name
-from app.wording import ANY_PICTURE, completion, suggestions, suggestions_for
+from app.wording import ANY_PICTURE, ON_CHOICE, completion, suggestions, suggestions_for
 from vqa import VisualQuestionAnswerer
 from vqa.clevr.images import load_image
 from vqa.errors import InputError
@@ -18,13 +18,6 @@ from vqa.explain.drawing import escape
 from vqa.explain.seen import read_scene
 
 MAX_HISTORY = 20
-
-_ON_CHOICE = """
-element.addEventListener("click", event => {
-  const button = event.target.closest("button[data-index]");
-  if (button) trigger("select", {index: Number(button.dataset.index), value: button.textContent});
-});
-"""
 
 _Asked = list[tuple[str, str, str]]
 
@@ -55,7 +48,7 @@ class AskTab:
                     placeholder="Drop a picture here, paste one, or click to upload",
                 )
                 self.gallery = gr.HTML(
-                    gallery(self.examples), js_on_load=_ON_CHOICE, elem_id="gallery", apply_default_css=False
+                    gallery(self.examples), js_on_load=ON_CHOICE, elem_id="gallery", apply_default_css=False
                 )
             with gr.Column(scale=6, min_width=320):
                 with gr.Row(elem_classes="question"):
@@ -77,7 +70,7 @@ class AskTab:
                 )
                 self.suggestions = gr.HTML(
                     suggestions(first.questions, first.fitting),
-                    js_on_load=_ON_CHOICE,
+                    js_on_load=ON_CHOICE,
                     elem_id="suggestions",
                     apply_default_css=False,
                 )

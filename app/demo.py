@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from app import compare, intervene
-from app.api import add_endpoint
+from app import channels, compare, compose, intervene, results, where
+from app.api import add_endpoints
 from app.ask import AskTab
 from app.examples import FOLDER, load_examples
+from app.limits import BodyLimit
 from app.models import Models
 from app.site import Site
 from app.uploads import MAX_UPLOAD, Page
@@ -23,13 +25,17 @@ that each of its blocks used.</p></header>
 """
 
 TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = (
+    ("Channels", channels.build_tab),
+    ("Where", where.build_tab),
     ("Intervene", intervene.build_tab),
     ("Compare", compare.build_tab),
+    ("Compose", compose.build_tab),
+    ("Results", results.build_tab),
 )
 """Title and builder of each tab after "Ask". A builder lays its tab out in the Blocks being built and listens."""
 
 
-def build_demo(models: Models, results: Sequence[Path] = ()) -> gr.Blocks:
+def build_demo(models: Models, reports: Sequence[Path] = (), blender: str | None = None) -> gr.Blocks:
     """The whole page with its API, ready to launch with `launch_options`."""
     examples = load_examples()
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
@@ -37,11 +43,11 @@ def build_demo(models: Models, results: Sequence[Path] = ()) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
                 ask = AskTab(models.answerer(), examples)
-            site = Site(models, examples, ask.picture, ask.question, results)
+            site = Site(models, examples, ask.picture, ask.question, reports, blender)
             for title, build_tab in TABS:
                 with gr.Tab(title, id=title.lower()) as tab:
                     build_tab(site, tab)
-        add_endpoint(models.answerer())
+        add_endpoints(models.answerer())
     return demo.queue(max_size=200, default_concurrency_limit=2)
 
 
@@ -56,7 +62,8 @@ def launch_options() -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
-        "mcp_server": False,
+        "mcp_server": True,
+        "app_kwargs": {"middleware": [Middleware(BodyLimit)]},
         "pwa": False,
         "state_session_capacity": 1000,
     }

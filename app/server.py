@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from vqa.errors import InputError
 
@@ -16,20 +17,28 @@ def serve(
     port: int | None = None,
     share: bool = False,
     device: str | None = None,
+    results: Sequence[str] | None = None,
+    blender: str | None = None,
 ) -> None:
     """Load a model and serve the page until the process is interrupted or terminated; its address goes to stdout.
 
     The page asks the first of `checkpoints`, the shipped one by default; its tab "Compare" has the others too.
-    Visitors' pictures lie in a private folder that is gone afterwards. Raises InputError for a broken checkpoint and
-    for a host or port that cannot be had.
+    `results` are folders of reports, by default those beside the checkpoints. Visitors' pictures lie in a private
+    folder that is gone afterwards. Raises InputError for a broken checkpoint, a folder that is missing, and for a host
+    or port that cannot be had.
     """
+    for name in results or ():
+        if not Path(name).is_dir():
+            raise InputError(f"--results {name}: no such folder")
     with tempfile.TemporaryDirectory(prefix="vqa-app-") as folder:
         # Gradio reads both when it is imported
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
         from app.demo import build_demo, launch_options
         from app.models import find_models
 
-        demo = build_demo(find_models(checkpoints, device))
+        models = find_models(checkpoints, device)
+        places = [Path(name) for name in results or ()] or [path / "results" for path in models.folders.values()]
+        demo = build_demo(models, places, blender)
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             _, address, public = demo.launch(

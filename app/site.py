@@ -28,6 +28,7 @@ class Site:
     picture: gr.Image
     question: gr.Textbox
     results: Sequence[Path] = ()
+    blender: str | None = None
 
     @property
     def answerer(self) -> VisualQuestionAnswerer:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
@@ -13,6 +14,7 @@ from vqa.errors import InputError
 
 MAX_UPLOAD = "20mb"
 
+_SERVED = "/gradio_api/file="
 _EXPECTED = "picture: expected an uploaded file; upload it first and give the path that you got (no URL is fetched)"
 
 
@@ -22,7 +24,7 @@ class Page(gr.Blocks):
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """Refuse inputs that name any other file, then do as Gradio does."""
-        traverse(inputs, _check_uploaded, lambda item: isinstance(item, dict) and "path" in item)
+        inputs = traverse(inputs, _check_uploaded, lambda item: isinstance(item, dict) and {"path", "url"} & set(item))
         return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
 
 
@@ -45,7 +47,10 @@ def upload_name(file: dict[str, Any]) -> str:
 
 
 def _check_uploaded(file: dict[str, Any]) -> dict[str, Any]:
-    path = file["path"]
+    """The file without its URL, and with the path in its stead where the URL is that of an upload here."""
+    path = file.get("path")
+    if isinstance(path, str) and _SERVED in path:
+        path = unquote(path.partition(_SERVED)[2])
     if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
         raise gr.Error(_EXPECTED, print_exception=False)
-    return file
+    return {**{name: value for name, value in file.items() if name != "url"}, "path": path}

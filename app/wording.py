@@ -21,6 +21,14 @@ ANY_PICTURE = (
     "What number of things are left of the large cube?",
 )
 
+ON_CHOICE = """
+element.addEventListener("click", event => {
+  const button = event.target.closest("button[data-index]");
+  if (button) trigger("select", {index: Number(button.dataset.index), value: button.textContent});
+});
+"""
+"""Script of a `gr.HTML` whose buttons tell which of them was pressed."""
+
 _ORDER = ("query attribute", "count", "exist", "compare attribute", "compare integer")
 _FITTING = 24
 _FOLLOWERS = 6

@@ -7,6 +7,7 @@ import urllib.request
 import gradio_client
 import pytest
 from gradio_client import handle_file
+from hits import counting_server
 
 import vqa
 from vqa.resources import shipped
@@ -20,29 +21,44 @@ def client(address):
     return gradio_client.Client(address, verbose=False, analytics_enabled=False)
 
 
-def test_ask_returns_what_the_library_returns(client, checkpoint):
-    answer = client.predict(image=handle_file(PICTURE), question=QUESTION, api_name="/ask")
+@pytest.mark.parametrize("endpoint", ["/ask", "/explain"])
+def test_endpoints_return_what_the_library_returns(client, checkpoint, endpoint):
+    answer = client.predict(image=handle_file(PICTURE), question=QUESTION, api_name=endpoint)
     expected = vqa.load(checkpoint, "cpu").ask(PICTURE, QUESTION).to_json()
-    assert set(answer) == set(expected)
     assert answer["answer"] == expected["answer"]
     assert answer["confidence"] == pytest.approx(expected["confidence"], abs=1e-3)
     assert answer["in_domain"] is None
+    if endpoint == "/ask":
+        assert set(answer) < set(expected)
+        return
+    assert set(answer) == set(expected)
     for block, weights in expected["weights"].items():
         assert set(answer["weights"][block]) == set(weights)
         for kind in ("film_gamma", "film_beta", "channel_weights", "word_weights"):
             assert answer["weights"][block][kind] == pytest.approx(weights[kind], abs=1e-3)
 
 
-def test_the_endpoint_is_typed_and_the_only_one(client):
-    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(endpoints) == ["/ask"]
-    image, question = endpoints["/ask"]["parameters"]
-    assert (image["parameter_name"], image["python_type"]["type"]) == ("image", "filepath")
-    assert (question["parameter_name"], question["python_type"]["type"]) == ("question", "str")
-    returns = endpoints["/ask"]["returns"][0]["python_type"]["type"]
-    for field in ("answer: str", "confidence: float", "top_answers: ", "film_gamma: "):
-        assert field in returns
-    assert "weights of every block" in endpoints["/ask"]["description"]
+def test_the_endpoints_are_typed_and_the_only_ones(client):
+    endpoints = client.view_api(return_format="dict", print_info=False)
+    assert list(endpoints["named_endpoints"]) == ["/ask", "/explain"]
+    assert not endpoints["unnamed_endpoints"]
+    for name, fields in (
+        ("/ask", ("answer: str", "confidence: float", "top_answers: ")),
+        ("/explain", ("answer: str", "film_gamma: ")),
+    ):
+        endpoint = endpoints["named_endpoints"][name]
+        image, question = endpoint["parameters"]
+        assert (image["parameter_name"], image["python_type"]["type"]) == ("image", "filepath")
+        assert (question["parameter_name"], question["python_type"]["type"]) == ("question", "str")
+        returns = endpoint["returns"][0]["python_type"]["type"]
+        assert all(field in returns for field in fields)
+        assert "picture" in endpoint["description"]
+
+
+@pytest.mark.parametrize("name", ["/on_ask", "/on_upload", "/on_render"])
+def test_what_the_page_does_is_no_endpoint(client, name):
+    with pytest.raises(ValueError, match="Cannot find a function"):
+        client.predict(api_name=name)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +109,25 @@ def test_only_uploaded_files_are_read(address, log, image, question):
     assert event == "error"
     assert "root:" not in data
     assert "OUTSIDE" not in log.read_text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"])
+def test_no_url_on_this_machine_is_fetched(address, host):
+    with counting_server() as (other, hits):
+        url = f"http://{host}:{other.rpartition(':')[2]}/picture.png"
+        for image in ({"url": url}, {"path": url}, {"path": url, "url": url}, {"path": "a.png", "url": url}):
+            assert call(address, {**image, **META}, QUESTION)[0] == "error"
+            assert call(address, image, QUESTION)[0] == "error"
+        path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+        assert call(address, {"path": path, "url": url, **META}, QUESTION)[0] == "complete"
+    assert hits == []
+
+
+def test_an_endless_request_is_refused(address):
+    request = urllib.request.Request(f"{address}/gradio_api/call/ask", b" " * 33_000_000, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=60)
+    assert error.value.code == 413
 
 
 def uploaded(address, name, content):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from serving import served_page
@@ -16,6 +17,8 @@ from vqa.cli import main
         (["--port", "70000"], "--port: 70000"),
         (["--checkpoint", "no/such/folder"], "no/such/folder"),
         (["--device", "abacus"], "abacus"),
+        (["--results", "no/such/reports"], "no/such/reports"),
+        (["--export-space", "."], "is there already"),
     ],
 )
 def test_flags_out_of_range(capsys, flags, complaint):
@@ -44,3 +47,31 @@ def test_it_says_where_it_is_and_leaves_nothing_behind(checkpoint, tmp_path, mon
         assert folder.stat().st_mode & 0o077 == 0
     assert address in (tmp_path / "log").read_text()
     assert list(tmp_path.glob("vqa-app-*")) == []
+
+
+def test_a_space_has_all_that_the_page_needs(checkpoint, tmp_path):
+    space = tmp_path / "space"
+    assert main(["app", "--export-space", str(space), "--checkpoint", str(checkpoint)]) == 0
+    head = (space / "README.md").read_text().split("---")[1]
+    assert "sdk: gradio" in head
+    assert f"sdk_version: {version('gradio')}" in head
+    assert "app_file: space.py" in head
+    needed = (space / "requirements.txt").read_text()
+    assert "torch>=" in needed
+    assert "gradio[mcp]" in needed
+    assert not list(space.rglob("__pycache__"))
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import vqa.resources, app.models; print(app.models.find_models(['checkpoints/checkpoint']).folders, "
+            "vqa.resources.__file__)",
+        ],
+        cwd=space,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert str(space / "vqa") in run.stdout
+    assert "checkpoints/checkpoint" in run.stdout

@@ -20,6 +20,17 @@ def register(commands: argparse._SubParsersAction) -> None:
         metavar="FOLDER|HUB_ID",
         help="model to ask, and others to compare it with (default: the shipped ones)",
     )
+    parser.add_argument(
+        "--results",
+        nargs="+",
+        action="extend",
+        metavar="DIR",
+        help="folders with reports of `vqa evaluate --json` to show (default: results/ beside the checkpoints)",
+    )
+    parser.add_argument("--blender", metavar="FILE", help="Blender to render with (default: bpy, where uv has it)")
+    parser.add_argument(
+        "--export-space", metavar="DIR", help="serve nothing: write a folder to push as a Hugging Face Space"
+    )
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
     parser.set_defaults(run=_app)
 
@@ -35,4 +46,10 @@ def _app(args: argparse.Namespace) -> None:
     from app.server import serve
 
     logging.disable_progress_bar()
-    serve(args.checkpoint, args.host, args.port, args.share, args.device)
+    if args.export_space:
+        from app.space import export_space
+
+        export_space(args.export_space, args.checkpoint)
+        print(f"{args.export_space}: push this folder to a Gradio Space")
+        return
+    serve(args.checkpoint, args.host, args.port, args.share, args.device, args.results, args.blender)

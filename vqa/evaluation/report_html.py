@@ -41,7 +41,7 @@ def page(title: str, report: Mapping[str, Any], parts: Iterable[str]) -> str:
     head = [
         f"<h1>{text(title)}</h1>",
         f'<p class="soft">Accuracy in %, with {how["level"]:.0%} intervals: {text(how["method"])}, '
-        f"{how['samples']:,} resamples, seed {how['seed']}. film-se-vqa {text(report['version'])}.</p>",
+        f"{how['samples']:,} resamples, seed {text(str(how['seed']))}. film-se-vqa {text(report['version'])}.</p>",
         f"<pre>{text(report['command'])}</pre>" if report["command"] else "",
     ]
     return (
