@@ -21,6 +21,9 @@ IN_PLACE = "by number"
 KINDS = {"film_gamma": "FiLM γ", "film_beta": "FiLM β", "channel_weights": "SE weight"}  # noqa: RUF001
 """Kind of weight -> its name here, in the order of a block's steps."""
 
+_LEAST = {"film_gamma": 0.5, "film_beta": 0.5, "channel_weights": 0.05}
+"""Differences that are coloured fully, unless there are larger ones."""
+
 _CENTRES = {"film_gamma": 1.0, "film_beta": 0.0, "channel_weights": 0.0}
 _SOURCES = {
     "type": "the type of question",
@@ -29,6 +32,7 @@ _SOURCES = {
     "both": "question and picture together",
 }
 _THUMB = (180, 120)
+_CLEAR, _PARTLY = 0.75, 0.6
 _RING = 0.06
 
 
@@ -193,10 +197,11 @@ def _tracks(block: BlockAtlas, channel: int) -> str:
     speaks = f"It speaks under {float(block.active[channel]):.0%} of questions."
     if block.active[channel] == 0:
         return "It never spoke under any question of the atlas: a dead channel."
-    numbers = f'<span title="{_AREA_HINT}">ROC area {area:.2f}</span>; by chance it would reach {chance:.2f}'
+    numbers = f'<span title="{_AREA_HINT}">ROC area {area:.3f}</span>; by chance it would reach {chance:.3f}'
     if concept is None:
         return f"It tracks <strong>no concept</strong>: at best {_quoted(CONCEPTS[best])}, {numbers}. {speaks}"
-    return f"It tracks <strong>{_quoted(concept)}</strong> ({numbers}). {speaks}"
+    how = "clearly" if area >= _CLEAR else "partly" if area >= _PARTLY else "faintly"
+    return f"It {how} tracks <strong>{_quoted(concept)}</strong> ({numbers}). {speaks}"
 
 
 _AREA_HINT = (
@@ -236,7 +241,7 @@ def _cell(
     value = cells[kind]
     if usual is None:
         return f"<td>{value:z.2f}</td>"
-    reach = max(max(abs(other[kind] - usual[kind]) for _, other in rows), 1e-6)
+    reach = max(_LEAST[kind], *(abs(other[kind] - usual[kind]) for _, other in rows))
     share = (value - usual[kind]) / reach
     side = "up" if share > 0 else "down"
     return f'<td class="{side}" style="--w:{abs(share):.2f}">{value:z.2f}</td>'

@@ -3,6 +3,7 @@ const pick = channels => {
   const at = Number(channels.getAttribute("aria-valuenow"));
   const channel = Number(channels.dataset.order.split(" ")[at]);
   trigger("select", {block: Number(channels.dataset.block), channel});
+  document.getElementById("channels-card")?.scrollIntoView({block: "nearest"});
 };
 element.addEventListener("click", event => {
   const channels = event.target.closest?.(".channels.pick");

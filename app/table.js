@@ -18,5 +18,7 @@ element.addEventListener("click", event => {
     return;
   }
   const row = event.target.closest?.("tr[data-block]");
-  if (row) trigger("select", {block: Number(row.dataset.block), channel: Number(row.dataset.channel)});
+  if (!row) return;
+  trigger("select", {block: Number(row.dataset.block), channel: Number(row.dataset.channel)});
+  document.getElementById("channels-card")?.scrollIntoView({block: "nearest"});
 });

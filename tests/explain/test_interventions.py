@@ -5,16 +5,11 @@ import pytest
 import torch
 
 from vqa.errors import InputError
-from vqa.explain.interventions import Fill, Observe, Scale, SetFilm, SetGate, ask_with, film_of, intervene
-from vqa.model.answering import VisualQuestionAnswerer, load
+from vqa.explain.interventions import Fill, Observe, Scale, SetFilm, SetGate, Watch, ask_with, film_of, intervene
+from vqa.model.answering import VisualQuestionAnswerer
 from vqa.model.presets import build_config, build_model
 
 QUESTIONS = ("What color is the cube?", "How many metal things are left of the big sphere?")
-
-
-@pytest.fixture(scope="module")
-def answerer(tiny_checkpoint):
-    return load(tiny_checkpoint, "cpu")
 
 
 def model_and_inputs(tiny, *extra):
@@ -109,6 +104,17 @@ def test_a_part_of_film_can_be_kept(answerer, picture_file):
     assert edited["film_gamma"][0] == -2
     np.testing.assert_array_equal(edited["film_gamma"][1:], own["film_gamma"][1:])
     np.testing.assert_array_equal(edited["film_beta"], own["film_beta"])
+
+
+@torch.no_grad()
+def test_watching_sees_every_block(tiny):
+    model, inputs = model_and_inputs(tiny)
+    watch = Watch(model, [Scale(2, [3], 0.0)])
+    for _ in range(2):
+        output = watch(**inputs)
+    assert [tuple(y.shape[:2]) for y in watch.maps] == [(2, 16)] * 3
+    assert watch.maps[1][:, 3].abs().max() == 0
+    torch.testing.assert_close(output.logits, intervene(model, [Scale(2, [3], 0.0)])(**inputs).logits)
 
 
 @pytest.mark.parametrize(
