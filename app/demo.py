@@ -14,6 +14,7 @@ from app.examples import FOLDER, load_examples
 from app.limits import BodyLimit
 from app.models import Models
 from app.site import Site
+from app.tools import use_tool_server
 from app.uploads import MAX_UPLOAD, Page
 from vqa.resources import shipped
 
@@ -37,6 +38,7 @@ TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = (
 
 def build_demo(models: Models, reports: Sequence[Path] = (), blender: str | None = None) -> gr.Blocks:
     """The whole page with its API, ready to launch with `launch_options`."""
+    use_tool_server()
     examples = load_examples()
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.HTML(_HEADER, apply_default_css=False)
@@ -92,6 +94,8 @@ def _theme() -> gr.themes.Base:
         block_title_text_color_dark="#a5adb7",
         block_label_text_color="#59616b",
         block_label_text_color_dark="#a5adb7",
+        body_text_color_subdued="#59616b",
+        body_text_color_subdued_dark="#a5adb7",
         block_info_text_color="#59616b",
         block_info_text_color_dark="#a5adb7",
         input_background_fill="#ffffff",

@@ -1,15 +1,18 @@
 """The endpoint for programs, and what hostile clients try."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 
+import anyio
 import gradio_client
 import pytest
 from gradio_client import handle_file
 from hits import counting_server
 
 import vqa
+from app.limits import MAX_BODY, BodyLimit
 from vqa.resources import shipped
 
 PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000001.jpg")
@@ -124,10 +127,36 @@ def test_no_url_on_this_machine_is_fetched(address, host):
 
 
 def test_an_endless_request_is_refused(address):
-    request = urllib.request.Request(f"{address}/gradio_api/call/ask", b" " * 33_000_000, method="POST")
-    with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(request, timeout=60)
-    assert error.value.code == 413
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", "/gradio_api/call/ask")
+    connection.putheader("Content-Length", str(MAX_BODY + 1))
+    connection.endheaders()
+    reply = connection.getresponse()
+    assert reply.status == 413
+    assert b"longer than 32 MB" in reply.read()
+
+
+@pytest.mark.parametrize(("chunks", "status"), [(3, 200), (4, 413), (99, 413)])
+def test_a_request_that_does_not_say_how_long_it_is_is_counted(chunks, status):
+    sent = []
+
+    async def app(scope, receive, send):
+        while (message := await receive())["type"] == "http.request":
+            if not message["more_body"]:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                return await send({"type": "http.response.body", "body": b""})
+        raise ConnectionError("the client is gone")
+
+    left = iter(range(chunks, 0, -1))
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 10, "more_body": next(left) > 1}
+
+    async def send(message):
+        sent.append(message)
+
+    anyio.run(BodyLimit(app, most=35), {"type": "http", "headers": []}, receive, send)
+    assert sent[0]["status"] == status
 
 
 def uploaded(address, name, content):

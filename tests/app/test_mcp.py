@@ -44,6 +44,7 @@ def test_tools_ask_and_explain(address, checkpoint):
     for tool in tools:
         assert set(tool.inputSchema["properties"]) == {"image", "question"}
         assert "data URI" in str(tool.inputSchema)
+        assert "http" not in str(tool.inputSchema)
     expected = vqa.load(checkpoint, "cpu").ask(PICTURE, QUESTION).to_json()
     answers = [json.loads(said(result)) for result in results]
     assert [answer["answer"] for answer in answers] == [expected["answer"]] * 2

@@ -208,49 +208,61 @@ def test_a_phone_needs_no_sideways_scrolling(open_page, scheme, tmp_path):
     page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + f"/phone-{scheme}.png", full_page=True)
 
 
+FAINT_TEXTS = """
+() => {
+  const canvas = Object.assign(document.createElement("canvas"), {width: 1, height: 1});
+  const probe = canvas.getContext("2d", {willReadFrequently: true});
+  const paint = colors => {
+    probe.clearRect(0, 0, 1, 1);
+    for (const color of colors) { probe.fillStyle = color; probe.fillRect(0, 0, 1, 1); }
+    return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const linear = v => v <= .03928 * 255 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
+  const luminance = rgb => rgb.reduce((sum, v, i) => sum + linear(v) * [.2126, .7152, .0722][i], 0);
+  const grounds = e => e ? [...grounds(e.parentElement), getComputedStyle(e).backgroundColor] : ["white"];
+  const found = [];
+  const main = document.querySelector(".gradio-container main");
+  const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());) {
+    const e = node.parentElement;
+    if (!node.textContent.trim() || !e.getClientRects().length || e.closest("svg, style, script")) continue;
+    const ground = luminance(paint(grounds(e)));
+    const ink = luminance(paint([...grounds(e), getComputedStyle(e).color]));
+    const contrast = (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05);
+    if (contrast < 4.5) found.push([node.textContent.slice(0, 40), contrast]);
+  }
+  return found;
+}
+"""
+
+UNNAMED = (
+    "[...document.querySelectorAll('main button, main input, main textarea')].filter(e => e.getClientRects().length"
+    " && !(e.innerText || e.ariaLabel || e.title || e.labels?.length || e.querySelector('img[alt]')))"
+    ".map(e => e.outerHTML.slice(0, 120))"
+)
+
+
+def tabs(page):
+    """Open one tab after the other."""
+    for tab in page.get_by_role("tab").all():
+        tab.click()
+        page.wait_for_timeout(600)
+        yield tab.inner_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(open_page, scheme):
-    """WCAG 2.1 AA: 4.5 to 1, for every text of ours; words as dark as they can get."""
+    """WCAG 2.1 AA: 4.5 to 1, for every text of every tab; words as dark as they can get."""
     page = open_page(scheme=scheme)
     page.locator(".words span").first.evaluate("e => e.style.setProperty('--w', '1')")
-    faint = page.evaluate(
-        """() => {
-          const canvas = Object.assign(document.createElement("canvas"), {width: 1, height: 1});
-          const probe = canvas.getContext("2d", {willReadFrequently: true});
-          const paint = colors => {
-            probe.clearRect(0, 0, 1, 1);
-            for (const color of colors) { probe.fillStyle = color; probe.fillRect(0, 0, 1, 1); }
-            return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
-          };
-          const linear = v => v <= .03928 * 255 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
-          const luminance = rgb => rgb.reduce((sum, v, i) => sum + linear(v) * [.2126, .7152, .0722][i], 0);
-          const grounds = e => e ? [...grounds(e.parentElement), getComputedStyle(e).backgroundColor] : ["white"];
-          const found = [];
-          const main = document.querySelector(".gradio-container main");
-          const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
-          for (let node; (node = walk.nextNode());) {
-            const e = node.parentElement;
-            if (!node.textContent.trim() || !e.getClientRects().length || e.closest("svg, style, script")) continue;
-            const ground = luminance(paint(grounds(e)));
-            const ink = luminance(paint([...grounds(e), getComputedStyle(e).color]));
-            const contrast = (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05);
-            if (contrast < 4.5) found.push([node.textContent.slice(0, 40), contrast]);
-          }
-          return found;
-        }"""
-    )
-    assert faint == []
+    assert {name: faint for name in tabs(page) if (faint := page.evaluate(FAINT_TEXTS))} == {}
 
 
 def test_pictures_have_alt_texts_and_controls_have_names(open_page):
     page = open_page()
-    assert page.locator("img:not([alt]), img[alt='']").count() == 0
-    unnamed = page.evaluate(
-        "[...document.querySelectorAll('main button, main input, main textarea')].filter(e => e.getClientRects().length"
-        " && !(e.innerText || e.ariaLabel || e.title || e.labels?.length || e.querySelector('img[alt]')))"
-        ".map(e => e.outerHTML.slice(0, 120))"
-    )
-    assert unnamed == []
+    for name in tabs(page):
+        assert page.locator("img:not([alt]), img[alt='']").filter(visible=True).count() == 0, name
+        assert page.evaluate(UNNAMED) == [], name
 
 
 def bomb(path):

@@ -60,18 +60,14 @@ def test_a_space_has_all_that_the_page_needs(checkpoint, tmp_path):
     assert "torch>=" in needed
     assert "gradio[mcp]" in needed
     assert not list(space.rglob("__pycache__"))
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import vqa.resources, app.models; print(app.models.find_models(['checkpoints/checkpoint']).folders, "
-            "vqa.resources.__file__)",
-        ],
+    found = subprocess.run(
+        [sys.executable, "-c", "from vqa.resources import shipped as s; print(s('checkpoints'), s('data/clevr-mini'))"],
         cwd=space,
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
     )
-    assert str(space / "vqa") in run.stdout
-    assert "checkpoints/checkpoint" in run.stdout
+    assert found.stdout.split() == [str(space / "checkpoints"), str(space / "data/clevr-mini")]
+    assert f'serve(["checkpoints/{checkpoint.name}"]' in (space / "space.py").read_text()
+    assert (space / "checkpoints" / checkpoint.name / "model.safetensors").exists()
