@@ -5,7 +5,7 @@ from typing import Any
 
 from vqa.evaluation import plots
 from vqa.evaluation.report_html import accuracy_table, figure, page, text
-from vqa.evaluation.suite_text import points, remarks, summaries
+from vqa.evaluation.suite_text import GAP, points, remarks, summaries
 
 
 def html_suite(report: Mapping[str, Any]) -> str:
@@ -15,7 +15,7 @@ def html_suite(report: Mapping[str, Any]) -> str:
 
 def _parts(report: Mapping[str, Any]) -> Iterator[str]:
     yield "".join(f'<p class="soft">{text(said)}</p>' for said in remarks(report))
-    yield figure(plots.gaps(report), "Gaps", "accuracy on the first part of an axis less the mean of the others")
+    yield figure(plots.gaps(report), "Gaps", GAP)
     models = report["models"]
     for axis in report["axes"]:
         yield f"<h2>{text(axis['title'])}</h2><p>{text(axis['about'])}</p>"

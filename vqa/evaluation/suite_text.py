@@ -5,6 +5,10 @@ from typing import Any
 
 from vqa.evaluation.report_text import COLUMN, LABEL, header, row, short
 
+GAP = (
+    "the accuracy on an axis's first part less the mean of the others; for a model that was trained on all of them, it "
+    "is how much harder the others are"
+)
 FORMAT = "vqa-compositional-1"
 """What a report of the suite says it is."""
 
@@ -14,8 +18,7 @@ def format_suite(report: Mapping[str, Any]) -> str:
     how, models = report["intervals"], report["models"]
     lines = [
         f"{report['data']} {report['split']}: accuracy in %, in brackets its {how['level']:.0%} interval: "
-        f"{how['method']}, {how['samples']:,} resamples, seed {how['seed']}. A gap is the first part less the mean of "
-        "the others."
+        f"{how['method']}, {how['samples']:,} resamples, seed {how['seed']}. A gap is {GAP}."
     ]
     for axis in report["axes"]:
         lines += ["", header(axis["title"], models)]
@@ -42,4 +45,5 @@ def summaries(axis: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Mapping[s
 
 def points(estimate: Mapping[str, Any]) -> str:
     """An estimate in percent with its interval."""
-    return f"{100 * estimate['value']:.1f} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+    value, low, high = (round(100 * estimate[name], 1) + 0.0 for name in ("value", "low", "high"))  # no "-0.0"
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
