@@ -154,7 +154,7 @@ class AskTab:
             return suggestions(ANY_PICTURE)
 
 
-def gallery(examples: list[Example]) -> str:
+def gallery(examples: Sequence[Example]) -> str:
     """The shipped pictures as buttons."""
     buttons = "".join(
         f'<button type="button" data-index="{i}"><img src="{_uri(example)}" alt="Example {i + 1}, '

@@ -21,7 +21,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
     names = site.models.names
-    sides = []
+    sides: list[Any] = []
     with gr.Row(elem_classes="compare"):
         for side in ("Left", "Right"):
             with gr.Column(min_width=300):

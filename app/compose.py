@@ -166,7 +166,6 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
         [picture, rendered, fitting, progress],
         concurrency_id="blender",
         concurrency_limit=1,
-        time_limit=240,
         **private,
     )
     gr.on(

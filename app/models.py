@@ -58,7 +58,8 @@ def find_models(checkpoints: Sequence[str] | None = None, device: str | None = N
     Raises InputError for a given checkpoint that is missing.
     """
     folders: dict[str, Path] = {}
-    for folder in [checkpoint_folder(source) for source in checkpoints or [None]] + _shipped():
+    given = [checkpoint_folder(source) for source in checkpoints] if checkpoints else [checkpoint_folder()]
+    for folder in given + _shipped():
         if all(folder.resolve() != known.resolve() for known in folders.values()):
             folders[_distinct(folder.name, folders)] = folder
     return Models(folders, device)

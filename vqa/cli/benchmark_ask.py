@@ -67,9 +67,10 @@ def _pictures(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
     root = Path(data) if data is not None else shipped("data/clevr-mini")
     asked: dict[str, list[str]] = {}
     for question in iter_questions(questions_path(root, split)):
-        if question.image_filename not in asked and len(asked) == 200:
+        name = question.image_filename or ""
+        if name not in asked and len(asked) == 200:
             break
-        asked.setdefault(question.image_filename, []).append(question.question)
+        asked.setdefault(name, []).append(question.question)
     pictures = []
     for name, questions in asked.items():
         path = image_path(root, split, name)

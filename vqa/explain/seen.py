@@ -38,5 +38,5 @@ def scene_of(maps: SceneMaps, threshold: float = 0.5) -> Scene:
             name: values[int(part.argmax())] for (name, values), part in zip(ATTRIBUTES.items(), logits, strict=True)
         }
         x, y, z = (POSITION_SCALE * maps.position[0, :, row, column].float().cpu().numpy() @ towards).tolist()
-        objects.append(SceneObject(coords=(x, y, z), **values))
+        objects.append(SceneObject(values["shape"], values["color"], values["size"], values["material"], (x, y, z)))
     return Scene(tuple(objects), compute_relationships(objects))
