@@ -25,16 +25,18 @@ PUBLISHED = {
 
 
 def report_table(checkpoint: Path) -> str:
-    """Markdown: a row for each question type, a column for each report on sets in `results/` of a checkpoint folder.
+    """Markdown: a row for each question type, a column for each model of each set in `results/` of a checkpoint folder.
 
-    Under the table stands the command behind each column. Raises InputError where there are no reports, or broken ones.
+    Under the table stand the commands behind the columns. Raises InputError where there are no reports, or broken ones.
     """
     columns: list[tuple[str, dict[str, str], str]] = []
     for path, found in _reports(checkpoint, report.FORMAT, "vqa evaluate --json"):
         try:
             for entry in found["sets"]:
                 title = f"{_title(path)}, {entry['questions']:,} questions"
-                columns.append((title, _cells(entry["models"][0]), found["command"]))
+                for model in entry["models"]:
+                    named = f"{model['name']}: {title}" if len(entry["models"]) > 1 else title
+                    columns.append((named, _cells(model), found["command"]))
         except (KeyError, TypeError, IndexError) as error:
             raise _broken(path, error) from error
     titles = [title for title, _, _ in columns]
