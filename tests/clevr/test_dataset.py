@@ -259,3 +259,16 @@ def test_rows_are_the_same_however_the_data_lies(tmp_path):
         for name, picture, scene, questions in ways[1:]:
             assert (name, scene, questions) == (ways[0][0], ways[0][2], ways[0][3])
             assert np.array_equal(picture, ways[0][1])
+
+
+def test_other_questions_about_absent_pictures_are_left_out_and_counted(mini, tmp_path):
+    other = tmp_path / "other.json"
+    foreign = [replace(QUESTIONS[0], image_filename=f"CLEVR_val_99990{i}.jpg", image_index=None) for i in range(3)]
+    write_questions(other, [*foreign, *QUESTIONS[:5]])
+    rows = open_data(mini, "val", questions=other)
+    assert (len(rows.answers), rows.left_out) == (5, 3)
+    assert open_data(mini, "val", questions=other).left_out == 3, "from the cache"
+    assert open_data(mini, "val").left_out == 0
+    write_questions(other, foreign)
+    with pytest.raises(InputError, match=r"other\.json: none of its 3 questions is about a picture in .*999900"):
+        open_data(mini, "val", questions=other)

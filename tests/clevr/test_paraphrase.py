@@ -64,6 +64,10 @@ def test_free_wording_becomes_clevrs(said, meant):
     parse_question(meant)
 
 
+def test_short_forms_are_read_beside_unknown_words():
+    assert " ".join(read_words("whats the colour of the giraffe")) == "what is the color of the giraffe"
+
+
 @pytest.mark.parametrize(
     "text",
     [

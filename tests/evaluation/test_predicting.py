@@ -86,6 +86,6 @@ def test_outputs_that_are_no_numbers_are_a_fault_of_the_checkpoint(tiny_checkpoi
 def test_chunks_hold_every_row_with_questions_once(clevr_folder):
     data = open_data(clevr_folder, "human")
     for questions in (1, 2, 3, 100):
-        chunks = list(predicting._rows(data, questions))
+        chunks = list(predicting._rows(data, questions, None))
         assert np.concatenate(chunks).tolist() == [0, 1, 2, 3]
         assert all(len(chunk) for chunk in chunks)

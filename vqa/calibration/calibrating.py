@@ -85,6 +85,8 @@ def fit(model: Loaded, slices: Slices, running: Running) -> dict[str, Any]:
     network = model[0]
     answered = answer(model, slices.data, running, slices.held_out)
     known = answered.labels >= 0
+    if not known.any():
+        raise InputError(f"split {slices.data.split}: none of its held-out answers is one that the model can give")
     temperature = fit_temperature(answered.logits[known], answered.labels[known])
     domain = None
     if network.scene is not None:

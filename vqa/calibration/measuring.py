@@ -13,6 +13,7 @@ from tqdm import tqdm
 from vqa.calibration import foreign
 from vqa.clevr.dataset import open_data
 from vqa.clevr.packing import PackedDataset
+from vqa.errors import InputError
 from vqa.evaluation.evaluating import EvaluationSet, Loaded, Running
 from vqa.evaluation.metrics import calibration, wilson_interval
 from vqa.evaluation.predicting import answer_questions
@@ -62,13 +63,15 @@ def measure(
 
 
 def answer(model: Loaded, data: PackedDataset, running: Running, rows: np.ndarray | None = None) -> Answered:
-    """All answered questions about some rows, by default all."""
+    """All answered questions about some rows, by default all. Raises InputError where there are none."""
     network, processor = model
     labels = {name: i for i, name in enumerate(network.config.answers)}
     owners = np.repeat(np.arange(len(data)), np.diff(data.picture_start))
     parts = []
-    total = len(owners) if rows is None else int(np.isin(owners, rows).sum())
-    with tqdm(total=total, desc="questions", unit=" questions", disable=None) as bar:
+    chosen = data.answers if rows is None else data.answers[np.isin(owners, rows)]
+    if not (chosen >= 0).any():
+        raise InputError(f"split {data.split}: none of its questions has an answer to compare with")
+    with tqdm(total=len(chosen), desc="questions", unit=" questions", disable=None) as bar:
         for part in answer_questions(network, processor, data, rows, batch_size=running.batch_size, bf16=running.bf16):
             bar.update(len(part[0]))
             parts.append(part)

@@ -34,6 +34,8 @@ _SAID = {
     "matte": "matt dull plastic nonmetallic",
     "visible": "shown pictured present depicted displayed",
     "what": "which wat wut",
+    "what is": "whats wats what're",
+    "there is": "theres",
     "are": "r",
     "in front": "infront",
     "rubber": "rubbery",
@@ -81,8 +83,6 @@ _NPS = f"(?:{_ADJECTIVE} )*{_MANY}"
 _PHRASES = [
     (re.compile(pattern), meaning)
     for pattern, meaning in (
-        (r"\bwhat(?:s| s|'re)\b", "what is"),
-        (r"\btheres\b", "there is"),
         (r"\b(?:please|exactly|also) ", ""),
         (rf" (?:that are )?(?:visible )?(?:in|within|of) (?:the|this|that) {_SCENE}\b", ""),
         (r" (?:in total|total|here)\b", ""),

@@ -1,6 +1,7 @@
 """`vqa calibrate`: honest confidences, and a warning for what the model does not know."""
 
 import argparse
+from typing import Any
 
 
 def register(commands: argparse._SubParsersAction) -> None:
@@ -72,7 +73,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         value = getattr(args, flag)
         if value not in (None, []):
             words += [f"--{flag.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    report = {
+    report: dict[str, Any] = {
         "format": "vqa-calibration-1",
         "command": shlex.join([*words, *["--report"] * args.report]),
         "weights_sha256": weights_sha256(args.checkpoint),

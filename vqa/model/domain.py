@@ -91,7 +91,7 @@ class Domain:
         }
         if not isinstance(settings, Mapping) or set(settings) != set(shapes):
             raise InputError(f"config.domain: must hold {', '.join(shapes)}; run `vqa calibrate` again")
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, shape in shapes.items():
             try:
                 value = np.array(settings[name], float)
