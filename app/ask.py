@@ -2,13 +2,13 @@
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from app.cards import answer_card, blocks_section, hint_card, history_card, message_card
 from app.examples import Example, all_questions
+from app.script import script
 from app.uploads import read_upload, upload_name
 from app.wording import ANY_PICTURE, ON_CHOICE, completion, suggestions, suggestions_for
 from vqa import VisualQuestionAnswerer
@@ -64,7 +64,7 @@ class AskTab:
                     self.button = gr.Button("Ask", variant="primary", elem_id="ask", scale=1, min_width=88)
                 gr.HTML(
                     completion(answerer.processor.tokenizer.get_vocab(), all_questions()),
-                    js_on_load=_script("complete.js"),
+                    js_on_load=script("complete.js"),
                     elem_id="completion",
                     apply_default_css=False,
                 )
@@ -77,7 +77,7 @@ class AskTab:
                 self.answer = gr.HTML(answer_card(question, answer), elem_id="answer", apply_default_css=False)
                 self.history = gr.HTML("", elem_id="history", apply_default_css=False)
         self.blocks = gr.HTML(
-            blocks_section(answer, picture), js_on_load=_script("page.js"), elem_id="blocks", apply_default_css=False
+            blocks_section(answer, picture), js_on_load=script("page.js"), elem_id="blocks", apply_default_css=False
         )
         self.asked = gr.State([])
         self._listen()
@@ -166,7 +166,3 @@ def gallery(examples: Sequence[Example]) -> str:
 
 def _uri(example: Example) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(example.path.read_bytes()).decode()
-
-
-def _script(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

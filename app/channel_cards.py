@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
+from app.cards import percent
 from vqa import Answer
 from vqa.clevr.files import image_path
 from vqa.clevr.images import load_image
@@ -132,13 +133,14 @@ def atlas_table(atlas: Atlas) -> str:
     for k, block in enumerate(atlas.blocks):
         for c in range(len(block.baseline)):
             concept = block.concept(c)
-            numbers = (float(block.areas[c].max()), float(block.baseline[c]), float(block.active[c]))
+            speaks = f"{100 * float(block.active[c]):.1f} %"
             means = [f"<td>{block.weights[kind].mean[c]:.2f}</td>" for kind in kinds]
             rows.append(
                 f'<tr data-block="{k + 1}" data-channel="{c}"><td>{k + 1}</td>'
                 f'<td><button type="button">{c}</button></td>'
                 f"<td>{escape(concept) if concept else '<span class=none>no concept</span>'}</td>"
-                f"<td>{numbers[0]:.3f}</td><td>{numbers[1]:.3f}</td><td>{numbers[2]:.0%}</td>{''.join(means)}</tr>"
+                f"<td>{block.areas[c].max():.3f}</td><td>{block.baseline[c]:.3f}</td><td>{speaks}</td>"
+                f"{''.join(means)}</tr>"
             )
     source = atlas.source
     about = f"{source['objects']:,} objects in {source['pictures']:,} pictures under {source['questions']:,} questions"
@@ -194,7 +196,7 @@ def _legend(kind: str, scale: Scale, deviation: bool) -> str:
 def _tracks(block: BlockAtlas, channel: int) -> str:
     concept, best = block.concept(channel), int(block.best[channel])
     area, chance = float(block.areas[channel, best]), float(block.baseline[channel])
-    speaks = f"It speaks under {float(block.active[channel]):.0%} of questions."
+    speaks = f"It speaks under {percent(float(block.active[channel]))} of questions."
     if block.active[channel] == 0:
         return "It never spoke under any question of the atlas: a dead channel."
     numbers = f'<span title="{_AREA_HINT}">ROC area {area:.3f}</span>; by chance it would reach {chance:.3f}'

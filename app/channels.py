@@ -9,12 +9,15 @@ from PIL import Image
 
 from app.cards import hint_card, message_card
 from app.channel_cards import IN_PLACE, KINDS, atlas_table, channel_card, depth_card, strips
+from app.faithfulness_card import faithfulness_card
 from app.script import script
 from app.site import PRIVATE, Site
 from app.uploads import read_upload
 from vqa import Answer, VisualQuestionAnswerer
 from vqa.errors import InputError
 from vqa.explain.asking import model_inputs
+from vqa.explain.atlas import weight_kinds
+from vqa.explain.faithfulness_report import read_faithfulness
 from vqa.explain.interventions import Watch
 
 DEVIATION, RAW = "against its usual weight", "as it is"
@@ -32,7 +35,7 @@ _NO_ATLAS = (
 def build_tab(site: Site, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     atlas, config = site.atlas, site.answerer.model.config
-    kinds = {name: kind for kind, name in KINDS.items() if _has(site, kind)}
+    kinds = {name: kind for kind, name in KINDS.items() if kind in weight_kinds(config)}
     gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
     if atlas is None:
         gr.HTML(hint_card(_NO_ATLAS), apply_default_css=False)
@@ -72,6 +75,9 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     table = None
     if atlas is not None:
         gr.HTML(depth_card(atlas), elem_id="channels-depth", apply_default_css=False)
+    if (measured := _faithfulness(site)) is not None:
+        gr.HTML(faithfulness_card(measured), elem_id="channels-faithful", apply_default_css=False)
+    if atlas is not None:
         table = gr.HTML(
             atlas_table(atlas), js_on_load=script("table.js"), elem_id="channels-table", apply_default_css=False
         )
@@ -144,6 +150,8 @@ def _check_choice(block: Any, blocks: int, channel: Any, channels: int) -> None:
         raise InputError(f"channel: {channel!r:.20} is none; there are 0 to {channels - 1}")
 
 
-def _has(site: Site, kind: str) -> bool:
-    config = site.answerer.model.config
-    return config.channel_attention != "none" if kind == "channel_weights" else bool(config.film)
+def _faithfulness(site: Site) -> dict[str, Any] | None:
+    try:
+        return read_faithfulness(site.models.folders[site.models.names[0]])
+    except InputError:
+        return None

@@ -104,6 +104,8 @@ def test_an_atlas_of_other_weights_is_refused(atlas, checkpoint, tmp_path):
         (lambda record: record | {"format": "other"}, "format is not"),
         (lambda record: record | {"concepts": ["red"]}, "concepts is not"),
         (lambda record: record | {"blocks": []}, "not a channel atlas"),
+        (lambda record: record | {"blocks": record["blocks"][:2]}, "made for other weights"),
+        (lambda record: record | {"blocks": [b | {"weights": {}} for b in record["blocks"]]}, "made for other weights"),
         (lambda record: record | {"blocks": [record["blocks"][0] | {"areas": [[0.5]]}]}, "an array of shape"),
         (lambda record: record | {"blocks": [record["blocks"][0] | {"baseline": [None] * 16}]}, "not a channel atlas"),
         (lambda record: record | {"blocks": [record["blocks"][0] | {"examples": [1] * 16}]}, "not a channel atlas"),

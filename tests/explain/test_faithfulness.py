@@ -1,6 +1,7 @@
 """Faithfulness is measured right: on a model whose answer hangs on one channel, the measures say so."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from app.faithfulness_card import faithfulness_card
 from vqa.cli import main
+from vqa.errors import InputError
 from vqa.explain.faithfulness import (
     Experiment,
     gate_passes,
@@ -19,6 +22,7 @@ from vqa.explain.faithfulness import (
     measure_removal,
     removal_passes,
 )
+from vqa.explain.faithfulness_report import FILENAME, read_faithfulness
 from vqa.explain.material import gather_material
 from vqa.explain.stability import measure_paraphrase, measure_pointing, rank_correlation, top_overlap
 from vqa.model.presets import build_config, build_model, build_processor
@@ -145,6 +149,20 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     assert {row["ranking"] for row in report["removal"]} == {"weight", "deviation", "product"}
     assert f"{100 * report['accuracy']['value']:.1f}" in said
     assert Image.open(tmp_path / "f.png").format == "PNG"
+    charted = shutil.copytree(tiny_checkpoint, tmp_path / "charted")
+    for damage, complaint in (
+        (None, "cannot be read"),
+        ("[]", "not a report"),
+        (json.dumps(report | {"gates": [{}]}), "not a report"),
+        (json.dumps(report | {"weights_sha256": "0"}), "other weights"),
+    ):
+        if damage is not None:
+            (charted / FILENAME).write_text(damage)
+        with pytest.raises(InputError, match=complaint):
+            read_faithfulness(charted)
+    (charted / FILENAME).write_text(json.dumps(report))
+    assert read_faithfulness(charted) == report
+    assert f"{100 * report['accuracy']['value']:.1f}" in faithfulness_card(report)
     assert main([*command, *small, "--seed", "0"]) == 0
     assert capsys.readouterr().out == said
     for wrong, complaint in (

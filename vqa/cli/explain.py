@@ -148,7 +148,11 @@ def _register_faithfulness(kinds: argparse._SubParsersAction) -> None:
         help="how many of each block to remove (default: a sixteenth and a quarter of them)",
     )
     parser.add_argument("--draws", type=int, default=20, metavar="N", help="of random channels (default: 20)")
-    parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write all figures as JSON; faithfulness.json beside the weights is shown on the page",
+    )
     parser.add_argument("--plot", metavar="FILE", help="write a PNG with accuracy over the channels removed")
     parser.set_defaults(run=_faithfulness)
 

@@ -16,7 +16,8 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.variance import SOURCES
-from vqa.model.checkpoints import weights_sha256
+from vqa.model.checkpoints import read_config, weights_sha256
+from vqa.model.configuration import FilmSEConfig
 
 FILENAME = "atlas.json"
 FORMAT = "vqa-channel-atlas-1"
@@ -107,6 +108,12 @@ class Atlas:
         return {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES), **_plain(record)}
 
 
+def weight_kinds(config: FilmSEConfig) -> list[str]:
+    """Those of `WEIGHTS` that a model has."""
+    has = {"channel_weights": config.channel_attention != "none", "film_gamma": config.film, "film_beta": config.film}
+    return [kind for kind in WEIGHTS if has[kind]]
+
+
 def write_atlas(atlas: Atlas, path: str | os.PathLike) -> None:
     """Write the atlas, whole or not at all."""
     with atomic_write(path) as file:
@@ -137,7 +144,12 @@ def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None)
         atlas = _from_json(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file}: not a channel atlas, or damaged ({error!s:.120}); {remedy}") from error
-    if atlas.source.get("weights_sha256") != weights_sha256(folder):
+    config = read_config(folder)
+    fits = len(atlas.blocks) == config.num_blocks and all(
+        len(block.baseline) == config.width and sorted(block.weights) == sorted(weight_kinds(config))
+        for block in atlas.blocks
+    )
+    if not fits or atlas.source.get("weights_sha256") != weights_sha256(folder):
         raise InputError(f"{file}: made for other weights than those in {folder}; {remedy}")
     return atlas
 

@@ -1,7 +1,10 @@
 """The measures of faithfulness together: run them, say them, draw them."""
 
 import io
+import json
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,13 @@ from vqa.explain.faithfulness import (
 )
 from vqa.explain.material import gather_material
 from vqa.explain.stability import measure_paraphrase, measure_pointing
+from vqa.model.checkpoints import weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 
+FILENAME = "faithfulness.json"
 PER_PICTURE = 2
+_MAX_BYTES = 1_000_000
 _COLORS = {"top": "#d55e00", "random": "#8a8f98", "bottom": "#0072b2"}
 
 
@@ -73,6 +79,32 @@ def measure_faithfulness(
         "paraphrase": measure_paraphrase(experiment, seed, told),
         "removal": measure_removal(experiment, channels, draws, rng),
     }
+
+
+def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
+    """The report `faithfulness.json` in a checkpoint's folder.
+
+    Raises InputError where there is none, where it is broken, and where it was made for other weights.
+    """
+    path = Path(folder) / FILENAME
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path}: larger than {_MAX_BYTES:,} bytes; this is no report of faithfulness")
+        report = json.loads(path.read_bytes())
+        for rows, names in ((report["gates"], ("accuracy", "loss")), (report["removal"], ("top", "random", "bottom"))):
+            for row in rows:
+                for name in names:
+                    _share(row[name])
+        format_faithfulness(report)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged") from error
+    if report.get("weights_sha256") != weights_sha256(folder):
+        raise InputError(f"{path}: made for other weights; make it again with `vqa explain faithfulness`")
+    return report
 
 
 def format_faithfulness(report: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from vqa.clevr.dataset import open_data
 from vqa.clevr.packing import PackedDataset
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.explain.atlas import WEIGHTS, Atlas, BlockAtlas, ExamplePicture, WeightStatistics
+from vqa.explain.atlas import Atlas, BlockAtlas, ExamplePicture, WeightStatistics, weight_kinds
 from vqa.explain.concepts import Regions, Units, concept_areas, find_regions
 from vqa.explain.interventions import Watch
 from vqa.explain.material import Material, gather_material
@@ -200,9 +200,8 @@ def _weights(
 
 def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:
     config = model.config
-    has = {"channel_weights": config.channel_attention != "none", "film_gamma": config.film, "film_beta": config.film}
     shape = (config.num_blocks, questions, config.width)
-    return {kind: np.zeros(shape, np.float32) for kind in WEIGHTS if has[kind]}
+    return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(config)}
 
 
 def _keep_weights(output: FilmSEOutput, numbers: np.ndarray, weights: dict[str, np.ndarray]) -> None:
