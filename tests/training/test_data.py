@@ -20,11 +20,10 @@ from vqa.clevr.files import (
     write_scenes,
 )
 from vqa.errors import InputError
-from vqa.training.data import TrainingData
+from vqa.training.data import Epoch, TrainingData
 from vqa.training.loop import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
-CPU = torch.device("cpu")
 
 
 def variant(folder: Path, change: Callable[[Question], Question | None], scenes: bool = True) -> str:
@@ -73,7 +72,7 @@ def test_answers_that_the_model_lacks_are_counted_and_all_of_them_refused(
 
 def test_held_out_batches_are_made_one_at_a_time(tmp_path: Path) -> None:
     found = data_of(tmp_path, holdout=0.5)
-    batch, types = next(found.held_out_batches(4, CPU))
+    batch, types = next(found.held_out_batches(4))
     assert len(batch.pictures) == 4
     assert len(types) == len(batch.labels)
 
@@ -94,10 +93,9 @@ def test_a_picture_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: 
         [scene if i < 4 else replace(scene, objects=(), relationships=empty) for i, scene in enumerate(scenes)],
     )
     found = data_of(tmp_path, data=data, generated=0.5, holdout=0)
-    epoch = found.epoch(0)
-    epoch.made, epoch._made_numbers = None, None
+    epoch = Epoch(found, 0, None)
     for index, row in enumerate(epoch.order):
-        batch = epoch.batch(index, 1, 4, CPU)
+        batch = epoch.batch(index, 1, 4)
         assert (batch.labels >= 0).sum() == (4 if row < 4 else 0)
         assert (batch.scenes.number >= 0).all() == batch.steps.known.any() == (row < 4)
     found.close()
@@ -105,14 +103,14 @@ def test_a_picture_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: 
 
 def test_the_maker_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
     found = data_of(tmp_path, generated=1.0)
-    first = found.epoch(0).made
+    first = found.epoch(0).questions
     assert found._maker is not None
     (process,) = found._maker.pool._processes.values()
     os.kill(process.pid, signal.SIGINT)  # as the terminal sends it to every process of the command
     future = found._maker.ahead[0]
-    assert found.epoch(0).made.tokens == first.tokens
+    assert torch.equal(found.epoch(0).questions.tokens, first.tokens)
     assert found._maker.ahead[0] is future
-    assert found.epoch(1).made.tokens != first.tokens
+    assert not torch.equal(found.epoch(1).questions.tokens, first.tokens)
     assert 0 not in found._maker.ahead
     found.close()
 

@@ -69,19 +69,20 @@ _TENSORS = {
 class PackedDataset:
     """Pictures with their scenes and questions, read from a pack; row i is one picture.
 
-    Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the pictures lie in a folder;
-    `split`; `filenames` and `indices` (N) of the pictures; `picture_start` (N + 1): question numbers
-    `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for each question number `answers`, `families`,
-    `types` (indices into `answer_names`, `family_names`, `vocabulary.QUESTION_TYPES`, -1 for none), `lengths`
-    (program steps) and `positions` (in their file); `words`, the vocabulary of `tokens`; `left_out`, how many questions
-    of the file are about pictures that are not there. Small to pickle and cheap to share: workers map the same file.
+    Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the pictures lie in a folder, and
+    `images_offset`, the byte of the file where it begins; `split`; `filenames` and `indices` (N) of the pictures;
+    `picture_start` (N + 1): question numbers `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for
+    each question number `answers`, `families`, `types` (indices into `answer_names`, `family_names`,
+    `vocabulary.QUESTION_TYPES`, -1 for none), `lengths` (program steps) and `positions` (in their file); `words`, the
+    vocabulary of `tokens`; `left_out`, how many questions of the file are about pictures that are not there. Small to
+    pickle and cheap to share: workers map the same file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
         """Raises InputError for a file that is missing, not a pack, cut short or inconsistent."""
         self.path = Path(path)
         try:
-            tensors, metadata = _read_tensors(self.path)
+            tensors, metadata, offsets = _read_tensors(self.path)
             tables = loads(tensors["tables"].tobytes())
             self.filenames: list[str] = tables["filenames"]
             self.answer_names: list[str] = tables["answers"]
@@ -94,6 +95,7 @@ class PackedDataset:
             message = f"{path}: not a packed dataset, or damaged ({error}); make it with `vqa data pack`"
             raise InputError(message) from error
         self.images: np.ndarray | None = tensors.get("images")
+        self.images_offset = offsets.get("images", 0)
         self.split: str = metadata.get("split", "")
         self.folder: Path | None = Path(metadata["folder"]) if "folder" in metadata else None
         self.left_out = int(metadata.get("left_out", 0))
@@ -317,8 +319,11 @@ class _TensorWriter:
         self.header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, self.end]}
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors of a safetensors file, memory-mapped, and its metadata. Raises ValueError where it is not sound."""
+def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, int]]:
+    """The tensors of a safetensors file, memory-mapped, its metadata, and the byte where each tensor begins.
+
+    Raises ValueError where it is not sound.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= 1 << 20:
@@ -328,13 +333,14 @@ def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"its format is {metadata.get('format')!r:.40}, not {FORMAT}")
     data = np.memmap(path, np.uint8, "r").view(np.ndarray)[8 + length :]
-    tensors = {}
+    tensors, offsets = {}, {}
     for name, item in header.items():
         dtype, shape, (start, end) = _DTYPES[item["dtype"]], item["shape"], item["data_offsets"]
         if not 0 <= start <= end <= len(data):
             raise ValueError("cut short")
         tensors[name] = data[start:end].view(dtype).reshape(shape)
-    return tensors, metadata
+        offsets[name] = 8 + length + start
+    return tensors, metadata, offsets
 
 
 def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None:

@@ -6,11 +6,12 @@ import re
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `benchmark` and its subcommands."""
-    from vqa.cli import benchmark_ask
+    from vqa.cli import benchmark_ask, benchmark_train
 
     parser = commands.add_parser("benchmark", help="speed of training, asking and layers on this machine")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     benchmark_ask.register(actions)
+    benchmark_train.register(actions)
     _register_layers(actions)
 
 

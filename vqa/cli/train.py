@@ -147,6 +147,14 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
         metavar="name=value",
         help="weight of a loss, as in evidence=2; 0 leaves it out",
     )
+    learning.add_argument(
+        "--curriculum",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="begin with questions of one reasoning step, admit longer ones step by step over this share of the run "
+        "(default: 0, all at once)",
+    )
     learning.add_argument("--learning-rate", type=float, metavar="X", help="peak of AdamW's rate (default: 0.001)")
     learning.add_argument("--weight-decay", type=float, metavar="X", help="of matrices and kernels (default: 0.0001)")
     learning.add_argument(
@@ -182,7 +190,6 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
 def _train(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from vqa.training.journal import plot_curve
     from vqa.training.loop import Trainer
     from vqa.training.options import TrainingOptions
 
@@ -197,7 +204,6 @@ def _train(args: argparse.Namespace) -> None:
             print(f"vqa: saved; go on with: {_resuming(sys.argv[1:])}", file=sys.stderr)
         raise
     if trainer.accelerator.is_main_process:
-        plot_curve(folder)
         held = f"held-out accuracy {trainer.progress.best:.2%}" if len(trainer.data.held_out) else "trained"
         print(f"{folder}: {held} after {trainer.progress.presentations:,} question presentations")
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,27 +27,13 @@ from vqa.clevr.splits import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
 from vqa.training.losses import SceneTargets, StepTargets
-from vqa.training.targets import SceneTarget, StepTarget, scene_target, step_target
+from vqa.training.pictures import Pictures
+from vqa.training.questions import Questions
+from vqa.training.targets import SceneTarget, StepTarget, scene_target, stacked, step_target
 
 Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
-Chosen = tuple[int, "Questions", np.ndarray]
-"""A row, where its questions are from, and their numbers there."""
-
-
-@dataclass
-class Questions:
-    """Questions ready for a model: tokens, label (-100 for an answer outside the vocabulary), row, targets and type."""
-
-    tokens: Sequence[Sequence[int]]
-    labels: np.ndarray
-    rows: np.ndarray
-    targets: list[StepTarget]
-    types: np.ndarray
-
-    def of_rows(self, number: int) -> list[np.ndarray]:
-        """The questions' numbers, row by row."""
-        order = np.argsort(self.rows, kind="stable")
-        return np.split(order, np.searchsorted(self.rows[order], np.arange(1, number)))
+_CPU = torch.device("cpu")
+_AT_A_TIME = 4096  # questions that are held as objects before they become arrays
 
 
 @dataclass
@@ -81,6 +68,7 @@ class TrainingData:
         compositions: share of those from families that CLEVR lacks, see `vqa.clevr.composition`.
         protocol: one of `vqa.clevr.splits.TRAINING_PARTS`, whose training part alone is trained on and held out:
             pictures, questions, and those made anew.
+        device: where batches are made, and questions, targets and, if they fit, pictures stay.
 
     Raises InputError for a split without pictures, without an answer that the model has, or, where questions shall be
     made, without scenes; and where nothing is in the protocol's training part, or it cannot be told what is.
@@ -98,22 +86,27 @@ class TrainingData:
         generated: float = 0.0,
         compositions: float = 0.0,
         protocol: str | None = None,
+        device: torch.device = _CPU,
         progress: Callable[[range], Sequence[int]] = lambda rows: rows,
     ) -> None:
         if pack.images is None:
             raise InputError(f"{pack.path}: holds no pictures; pack it with `vqa data pack`")
         self.pack, self.encode, self.answers, self.blocks, self.seed = pack, encode, answers, blocks, seed
+        self.device, self.pictures = device, Pictures(pack, device)
+        parts: list[Questions] = []
         texts: list[str] = []
-        labels, rows, types = [], [], []
+        labels: list[int] = []
+        rows: list[int] = []
+        types: list[int] = []
         targets: list[StepTarget] = []
         unknown: Counter[str] = Counter()
-        self.scenes: list[SceneTarget] = []
+        scenes: list[SceneTarget] = []
         known = []
         part = TRAINING_PARTS.get(protocol or "")
         left_out = 0
         for row in progress(range(len(pack))):
             scene = pack.scene(row)
-            self.scenes.append(scene_target(scene))
+            scenes.append(scene_target(scene))
             if generated and scene is not None and (part is None or part.train_pictures(scene)):
                 known.append(row)
             for number in pack.question_numbers(row):
@@ -130,24 +123,27 @@ class TrainingData:
                 labels.append(answers.get(question.answer, -100))
                 unknown.update([question.answer] if labels[-1] < 0 else [])
                 rows.append(row)
-                types.append(pack.types[number])
+                types.append(int(pack.types[number]))
                 targets.append(step_target(question.program, scene, blocks))
-        if left_out and not texts:
+            if texts and (len(texts) >= _AT_A_TIME or row == len(pack) - 1):
+                parts.append(Questions.of(encode(texts), labels, targets, rows, types))
+                texts, labels, rows, types, targets = [], [], [], [], []
+        if left_out and not parts:
             raise InputError(
                 f"--split-protocol {protocol}: none of the {left_out:,} questions of split {pack.split} is in its "
                 "training part; choose another --split"
             )
-        if not texts:
+        if not parts:
             raise InputError(
                 f"--split {pack.split}: none of its questions has an answer; give a --split or --questions with answers"
             )
-        if not any(label >= 0 for label in labels):
+        self.stored = Questions.join(parts).to(device)
+        if (self.stored.labels < 0).all():
             raise InputError(
                 f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
                 f"among {', '.join(answers)}"
             )
-        self.unknown_answers = unknown
-        self.stored = Questions(encode(texts), np.array(labels), np.array(rows), targets, np.array(types))
+        self.unknown_answers, self.scenes = unknown, SceneTargets.of(scenes, device)
         asked = np.unique(self.stored.rows)
         self.held_out = held_out_rows(asked, holdout, seed)
         self.rows = np.setdiff1d(np.union1d(asked, np.array(known, int)), self.held_out)
@@ -162,9 +158,9 @@ class TrainingData:
     @property
     def teaches(self) -> str:
         """The most that these pictures can teach: "answers", "scenes" too, or "programs" too."""
-        if self.generated or any(target.known for target in self.stored.targets):
+        if self.generated or self.stored.targets.known.any():
             return "programs"
-        return "scenes" if any(scene.number >= 0 for scene in self.scenes) else "answers"
+        return "scenes" if (self.scenes.number >= 0).any() else "answers"
 
     def batches_per_epoch(self, pictures: int) -> int:
         """Batches of `pictures` rows that cover the training rows once."""
@@ -180,78 +176,72 @@ class TrainingData:
         if self._maker:
             self._maker.close()
 
-    def batch(
-        self,
-        chosen: Sequence[Chosen],
-        device: torch.device,
-    ) -> Batch:
-        """A batch of (row, questions, numbers in them); a row may occur twice in succession."""
-        assert self.pack.images is not None
-        rows = list(dict.fromkeys(row for row, _, _ in chosen))
-        place = {row: i for i, row in enumerate(rows)}
-        pairs = [(place[row], source, number) for row, source, numbers in chosen for number in numbers]
-        tokens = [source.tokens[number] for _, source, number in pairs]
-        length = max(map(len, tokens), default=1) or 1
-        ids = np.zeros((len(tokens), length), np.int64)
-        mask = np.zeros((len(tokens), length), np.int64)
-        for i, item in enumerate(tokens):
-            ids[i, : len(item)] = item
-            mask[i, : len(item)] = 1
-        pictures = torch.from_numpy(self.pack.images[rows]).to(device).permute(0, 3, 1, 2)
+    def batch(self, questions: Questions, rows: np.ndarray, numbers: Sequence[np.ndarray]) -> Batch:
+        """The pictures of some rows, each with the questions that have these numbers."""
+        asked = np.concatenate(numbers)
+        input_ids, attention_mask = questions.padded(asked)
+        image_index = np.repeat(np.arange(len(rows)), [len(some) for some in numbers])
+        shown, chosen = (torch.from_numpy(indices).to(self.device) for indices in (rows, asked))
         return Batch(
-            pictures,
-            torch.from_numpy(ids).to(device),
-            torch.from_numpy(mask).to(device),
-            torch.tensor([i for i, _, _ in pairs], dtype=torch.long, device=device),
-            torch.tensor([int(source.labels[number]) for _, source, number in pairs], dtype=torch.long, device=device),
-            SceneTargets.of([self.scenes[row] for row in rows], device),
-            StepTargets.of([source.targets[number] for _, source, number in pairs], device),
+            self.pictures.at(rows),
+            input_ids,
+            attention_mask,
+            torch.from_numpy(image_index).to(self.device),
+            questions.labels[chosen].long(),
+            SceneTargets(*(values[shown] for values in self.scenes)),
+            StepTargets(*(values[chosen] for values in questions.targets)),
         )
 
-    def held_out_batches(self, pictures: int, device: torch.device) -> Iterator[tuple[Batch, np.ndarray]]:
+    def held_out_batches(self, pictures: int) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches that hold every question of the held-out rows once, with the questions' types."""
         for start in range(0, len(self.held_out), pictures):
             rows = self.held_out[start : start + pictures]
-            chosen = [(int(row), self.stored, self._numbers[row]) for row in rows]
-            types = self.stored.types[np.concatenate([numbers for _, _, numbers in chosen])]
-            yield self.batch(chosen, device), types
+            numbers = [self._numbers[row] for row in rows]
+            yield self.batch(self.stored, rows, numbers), self.stored.types[np.concatenate(numbers)]
 
 
 class Epoch:
-    """The training rows in the order of one epoch."""
+    """The training rows in the order of one epoch, and their questions: those of the data, then those made for it."""
 
     def __init__(self, data: TrainingData, number: int, made: Questions | None) -> None:
-        self.data, self.number, self.made = data, number, made
+        self.data, self.number = data, number
+        self.questions = data.stored if made is None else Questions.join([data.stored, made])
         self.order = np.random.default_rng((data.seed, 2, number)).permutation(data.rows)
-        self._made_numbers = made.of_rows(len(data.pack)) if made else None
+        self._made = made.of_rows(len(data.pack)) if made is not None else None
 
     def batch(
-        self, index: int, pictures: int, per_image: int, device: torch.device, rank: int = 0, world: int = 1
+        self, index: int, pictures: int, per_image: int, rank: int = 0, world: int = 1, longest: int | None = None
     ) -> Batch:
         """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
-        A process without a question of its own gets one whose targets count for nothing.
+        Of more than `longest` reasoning steps they are only where a row has no shorter ones. A process without a
+        question of its own gets one whose targets count for nothing.
         """
-        mine = self.order[index * pictures : (index + 1) * pictures][rank::world]
-        chosen = [item for row in mine for item in self._questions(int(row), per_image)]
-        idle = not any(len(numbers) for _, _, numbers in chosen)
-        stored = self.data.stored
-        batch = self.data.batch([(int(stored.rows[0]), stored, np.array([0]))] if idle else chosen, device)
-        if idle:
-            batch.labels.fill_(-100)
-            batch.scenes.number.fill_(-1)
-            batch.steps.known.fill_(False)
+        rows = self.order[index * pictures : (index + 1) * pictures][rank::world]
+        numbers = [self.numbers(int(row), per_image, longest) for row in rows]
+        if any(map(len, numbers)):
+            return self.data.batch(self.questions, rows, numbers)
+        batch = self.data.batch(self.questions, self.data.stored.rows[:1].astype(np.int64), [np.array([0])])
+        batch.labels.fill_(-100)
+        batch.scenes.number.fill_(-1)
+        batch.steps.known.fill_(False)
         return batch
 
-    def _questions(self, row: int, per_image: int) -> list[Chosen]:
-        rng = np.random.default_rng((self.data.seed, 3, self.number, row))
-        stored = rng.permutation(self.data._numbers[row])
-        made = rng.permutation(self._made_numbers[row]) if self._made_numbers else stored[:0]
-        wanted = min(len(made), int(rng.binomial(per_image, self.data.generated)) if len(stored) else per_image)
-        chosen: list[Chosen] = [(row, self.data.stored, stored[: per_image - wanted])]
-        if self.made is not None and wanted:
-            chosen.append((row, self.made, made[:wanted]))
-        return chosen
+    def numbers(self, row: int, per_image: int, longest: int | None = None) -> np.ndarray:
+        """The numbers in `questions` of those asked about a row in this epoch; see `batch`."""
+        data = self.data
+        rng = np.random.default_rng((data.seed, 3, self.number, row))
+        stored = rng.permutation(self._admitted(data._numbers[row], longest))
+        made = self._made[row] + len(data.stored) if self._made else stored[:0]
+        made = rng.permutation(self._admitted(made, longest)) if self._made else made
+        wanted = min(len(made), int(rng.binomial(per_image, data.generated)) if len(stored) else per_image)
+        return np.concatenate([stored[: per_image - wanted], made[:wanted]])
+
+    def _admitted(self, numbers: np.ndarray, longest: int | None) -> np.ndarray:
+        if longest is None or not len(numbers):
+            return numbers
+        steps = self.questions.steps[numbers]
+        return numbers[steps <= max(longest, steps.min())]
 
 
 class _QuestionMaker:
@@ -265,12 +255,12 @@ class _QuestionMaker:
         )
         self.ahead: dict[int, Future] = {}
 
-    def take(self, epoch: int) -> Questions:
+    def take(self, epoch: int) -> Questions | None:
         self.ahead = {number: future for number, future in self.ahead.items() if number >= epoch}
         for number in (epoch, epoch + 1):
             if number not in self.ahead:
                 self.ahead[number] = self.pool.submit(
-                    make_questions,
+                    _make_arrays,
                     self.data.pack.path,
                     self.data.rows,
                     self.per_image,
@@ -280,9 +270,11 @@ class _QuestionMaker:
                     self.protocol,
                 )
         rows, texts, answers, targets = self.ahead[epoch].result()
-        labels = np.array([self.data.answers.get(answer, -100) for answer in answers])
-        types = np.full(len(rows), -1)
-        return Questions(self.data.encode(texts), labels, np.array(rows, int), targets, types)
+        if not rows:
+            return None
+        labels = [self.data.answers.get(answer, -100) for answer in answers]
+        made = Questions.of(self.data.encode(texts), labels, targets, rows, [-1] * len(rows))
+        return made.to(self.data.device)
 
     def close(self) -> None:
         processes = [*self.pool._processes.values()]
@@ -348,3 +340,9 @@ def make_questions(
             answers.append(question.answer or "")
             targets.append(step_target(question.program, scene, blocks))
     return rows_of, texts, answers, targets
+
+
+def _make_arrays(*arguments: Any) -> tuple[list[int], list[str], list[str], StepTarget | None]:
+    """As `make_questions`, with the targets stacked, which are quicker to hand from one process to another."""
+    rows, texts, answers, targets = make_questions(*arguments)
+    return rows, texts, answers, stacked(targets) if targets else None

@@ -22,11 +22,11 @@ from vqa.model.checkpoints import checkpoint_folder, load_checkpoint
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
-from vqa.training.augment import augment
+from vqa.training.augment import Motion, augment
 from vqa.training.card import read_record, write_checkpoint
 from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
-from vqa.training.journal import rewind_log, write_log
+from vqa.training.journal import plot_curve, rewind_log, write_log
 from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses, step_losses
 from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
@@ -80,6 +80,7 @@ class Trainer:
             generated=options.generated,
             compositions=options.compositions,
             protocol=options.split_protocol,
+            device=_processes().device,
             progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
         )
         self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
@@ -172,9 +173,9 @@ class Trainer:
             progress.batch,
             options.pictures_per_batch,
             options.questions_per_image,
-            place.device,
             place.process_index,
             place.num_processes,
+            self._longest(),
         )
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -203,9 +204,7 @@ class Trainer:
         if self.accelerator.is_main_process and len(self.data.held_out):
             model.eval()
             with torch.inference_mode(), self.accelerator.autocast():
-                for batch, types in self.data.held_out_batches(
-                    self.options.pictures_per_batch, self.accelerator.device
-                ):
+                for batch, types in self.data.held_out_batches(self.options.pictures_per_batch):
                     if self.interruption.asked:
                         break
                     logits = self._forward(model, batch, batch.pictures.float() / 255).logits
@@ -231,6 +230,8 @@ class Trainer:
         if everything:
             self._log({"held_out_accuracy": accuracy})
             tqdm.write(f"step {progress.step}: held-out accuracy {accuracy:.2%} of {len(everything)}", file=sys.stderr)
+        if self.accelerator.is_main_process:
+            plot_curve(self.options.folder)
         self.accelerator.wait_for_everyone()
         return accuracy
 
@@ -250,11 +251,11 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def losses(
-        self, batch: Batch, pictures: Tensor, shift: Tensor | None = None
+        self, batch: Batch, pictures: Tensor, motion: Motion | None = None
     ) -> tuple[dict[str, Loss], FilmSEOutput]:
         """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
-        output = self._forward(self.prepared, batch, pictures)
-        scenes = batch.scenes if shift is None else batch.scenes._replace(centre=batch.scenes.centre + shift[:, None])
+        output = self._forward(self.prepared, batch, pictures, self._pretraining)
+        scenes = batch.scenes if motion is None else batch.scenes._replace(centre=motion(batch.scenes.centre))
         losses: dict[str, Loss] = {}
         if self.supervision != "answers":
             losses |= scene_losses(output, scenes)
@@ -277,13 +278,13 @@ class Trainer:
             group["lr"] = self.learning_rate()
         self.prepared.train()
         self._set_norms(batch)
-        pictures, shift = batch.pictures.float() / 255, None
+        pictures, motion = batch.pictures.float() / 255, None
         if options.augment:
-            pictures, shift = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
+            pictures, motion = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
         if options.recolor:
             pictures, turned = turn_hues(pictures, torch.Generator().manual_seed(seed + 1), options.recolor)
             batch = leave_out_colors(batch, turned, self._color_labels)
-        losses, output = self.losses(batch, pictures, shift)
+        losses, output = self.losses(batch, pictures, motion)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
         measured = dict(losses)
         if output.logits is not None:
@@ -311,7 +312,7 @@ class Trainer:
             progress.presentations += int(sums[list(measured).index("answer"), 1])
         return dict(zip(measured, means, strict=True))
 
-    def _forward(self, model: nn.Module, batch: Batch, pictures: Tensor) -> Any:
+    def _forward(self, model: nn.Module, batch: Batch, pictures: Tensor, encoders_only: bool = False) -> Any:
         images = self.processor.image_processor
         mean, std = (
             torch.tensor(values, device=pictures.device).view(-1, 1, 1)
@@ -323,7 +324,7 @@ class Trainer:
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             image_index=batch.image_index,
-            encoders_only=model is self.prepared and self._pretraining,
+            encoders_only=encoders_only,
         )
 
     def learning_rate(self) -> float:
@@ -346,6 +347,12 @@ class Trainer:
     def _share(self) -> float:
         """How much of the run is over, 0 to 1."""
         return max(done / whole for done, whole in self._lengths().values())
+
+    def _longest(self) -> int | None:
+        """The most reasoning steps that a question may have by now, for the curriculum; None for any."""
+        if self._share() >= self.options.curriculum:
+            return None
+        return 1 + int(self._share() / self.options.curriculum * self.model.config.num_blocks)
 
     def _lengths(self) -> dict[str, tuple[float, float]]:
         """For each unit that the run's length is given in, how much is done and how much there is."""
@@ -425,7 +432,7 @@ class Trainer:
             return self.options.mixed_precision
         device = _processes().device
         options = self.options
-        batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image, device)
+        batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image)
         self._set_norms(batch)
         chosen = choose_precision(
             self.model.to(device),

@@ -6,7 +6,6 @@ Each is a sum and the number of things it sums over, so that processes of differ
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from vqa.layers.entropy import entropy_penalties, gate_statistics
 from vqa.model.evidence import ATTRIBUTE_SIZES, STEP_SIZES
 from vqa.model.modeling import FilmSEOutput
-from vqa.training.targets import SceneTarget, StepTarget
+from vqa.training.targets import SceneTarget, StepTarget, stacked
 
 WEIGHTS = {
     "answer": 1.0,
@@ -46,15 +45,15 @@ class SceneTargets(NamedTuple):
 
     @classmethod
     def of(cls, targets: Sequence[SceneTarget], device: torch.device) -> "SceneTargets":
-        """Stack targets on a device."""
-        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+        """Targets, one at least, on a device."""
+        together = stacked(targets)
+        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))
 
 
 class StepTargets(NamedTuple):
     """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B).
 
-    Numbers are int64 but for `known`, which is bool.
+    Numbers are int8 but for `known`, which is bool.
     """
 
     operation: Tensor
@@ -64,11 +63,10 @@ class StepTargets(NamedTuple):
     known: Tensor
 
     @classmethod
-    def of(cls, targets: Sequence[StepTarget], device: torch.device) -> "StepTargets":
-        """Stack targets on a device."""
-        arrays = (np.stack([getattr(target, name) for target in targets]) for name in cls._fields)
-        tensors = [torch.from_numpy(array).to(device) for array in arrays]
-        return cls(*(tensor.bool() if tensor.dtype == torch.bool else tensor.long() for tensor in tensors))
+    def of(cls, targets: Sequence[StepTarget] | StepTarget, device: torch.device) -> "StepTargets":
+        """Targets, one at least or several stacked already, on a device."""
+        together = targets if isinstance(targets, StepTarget) else stacked(targets)
+        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))
 
 
 def object_cells(centre: Tensor, height: int, width: int) -> Tensor:
@@ -160,7 +158,7 @@ def gate_values(gates: Sequence[Tensor]) -> dict[str, float]:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Loss:
-    total = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum", ignore_index=-100)
+    total = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten().long(), reduction="sum", ignore_index=-100)
     return Loss(total, (labels != -100).sum())
 
 

@@ -55,6 +55,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "generated": (0.0, 1.0),
     "compositions": (0.0, 1.0),
     "recolor": (0.0, 1.0),
+    "curriculum": (0.0, 1.0),
     "pretrain_epochs": (0, 1_000_000),
     "save_minutes": (0.0, 1_000_000),
     "evaluate_minutes": (0.0, 1_000_000),
@@ -66,6 +67,8 @@ _FREE = {
     *("epochs", "max_minutes", "max_presentations"),
     *("save_minutes", "evaluate_minutes", "evaluate_presentations"),
 }
+
+_LATER = {"curriculum"}
 
 
 @dataclass
@@ -102,6 +105,7 @@ class TrainingOptions:
     compositions: float = 0.0
     recolor: float = 0.0
     pretrain_epochs: int = 0
+    curriculum: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
     freeze_norm: bool = False
     mixed_precision: str = "auto"
@@ -159,8 +163,13 @@ class TrainingOptions:
         return WEIGHTS | self.loss_weights
 
     def run_identity(self) -> dict[str, Any]:
-        """What must not change when a run is resumed: all that decides the weights, but how long it lasts."""
-        return {name: value for name, value in asdict(self).items() if name not in _FREE}
+        """What must not change when a run is resumed: all that decides the weights, but how long it lasts.
+
+        Options of `_LATER` are in it where they are on, so that runs from before they were there keep their identity.
+        """
+        return {
+            name: value for name, value in asdict(self).items() if name not in _FREE and (value or name not in _LATER)
+        }
 
     @property
     def folder(self) -> Path:

@@ -114,12 +114,12 @@ def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tupl
         now = options.run_identity() | {"init": identity["init"]}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
-    if changed := next((name for name in now if _decisive(name, now) != _decisive(name, identity)), None):
+    if changed := next((name for name in now | identity if _decisive(name, now) != _decisive(name, identity)), None):
         flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
         raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
     return progress, now, record
 
 
 def _decisive(name: str, options: dict[str, Any]) -> Any:
-    value = options.get(name)
+    value = options.get(name, getattr(TrainingOptions, name, None))  # an option that came later had its default
     return Path(value).name if name == "questions" and isinstance(value, str) else value

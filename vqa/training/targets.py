@@ -1,7 +1,8 @@
 """What scenes and programs can teach: arrays of targets for the supervised losses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from vqa.clevr.scenes import DIRECTIONS, Scene
 from vqa.clevr.steps import OPERATIONS, reasoning_steps, step_objects
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 from vqa.model.evidence import POSITION_SCALE
+
+Target = TypeVar("Target", "SceneTarget", "StepTarget")
 
 _PIXELS = np.array([480.0, 320.0])
 _OPERATION = {name: i for i, name in enumerate(OPERATIONS)}
@@ -43,6 +46,12 @@ class StepTarget:
     known: np.ndarray
 
 
+def stacked(targets: Sequence[Target]) -> Target:
+    """Several targets, one at least, as one whose arrays have them along a new first axis."""
+    kind = type(targets[0])
+    return kind(*(np.stack([getattr(target, item.name) for target in targets]) for item in fields(kind)))
+
+
 def scene_target(scene: Scene | None) -> SceneTarget:
     """Targets of one picture; unknown where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
     centre = np.zeros((MAX_OBJECTS, 2), np.float32)
@@ -50,14 +59,14 @@ def scene_target(scene: Scene | None) -> SceneTarget:
     position = np.zeros((MAX_OBJECTS, 2), np.float32)
     objects = scene.objects if scene is not None else ()
     if scene is None or len(objects) > MAX_OBJECTS or any(item.pixel_coords is None for item in objects):
-        return SceneTarget(centre, attributes, position, np.array(-1))
+        return SceneTarget(centre, attributes, position, np.array(-1, np.int8))
     axes = np.array([(scene.directions or DIRECTIONS)[name] for name in ("right", "front")])
     for i, item in enumerate(objects):
         assert item.pixel_coords is not None
         centre[i] = np.array(item.pixel_coords[:2]) / _PIXELS
         attributes[i] = [_VALUE[name][getattr(item, name)] for name in ATTRIBUTES]
         position[i] = axes @ np.array(item.coords) / POSITION_SCALE
-    return SceneTarget(centre, attributes, position, np.array(len(objects)))
+    return SceneTarget(centre, attributes, position, np.array(len(objects), np.int8))
 
 
 def step_target(program: Program | None, scene: Scene | None, blocks: int) -> StepTarget:

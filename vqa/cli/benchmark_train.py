@@ -1,0 +1,98 @@
+"""`vqa benchmark train`: questions a second, share of the machine's peak, loading and memory."""
+
+import argparse
+
+
+def register(actions: argparse._SubParsersAction) -> None:
+    """Add `benchmark train`."""
+    parser = actions.add_parser(
+        "train",
+        help="questions a second that presets are trained with",
+        description="Train presets, each in its own recipe, a step of each in turn, and say how many questions a "
+        "second each learns from, what share of the machine's bfloat16 matrix peak that is, what loading takes, and "
+        "how much memory the process held. The data is repeated to --pictures pictures.",
+    )
+    parser.add_argument(
+        "--presets",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the first is what the others are compared with (default: film film-qcse)",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="key=value",
+        help="change all presets, as in width=128",
+    )
+    parser.add_argument("--steps", type=int, default=200, metavar="N", help="timed steps of each (default: 200)")
+    parser.add_argument(
+        "--max-seconds", type=float, default=300.0, metavar="S", help="end a preset's steps after S (default: 300)"
+    )
+    parser.add_argument("--data", metavar="DIR", help="CLEVR folder (default: the shipped clevr-mini)")
+    parser.add_argument("--split", default="train", metavar="NAME", help="of it (default: train)")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=512,
+        metavar="N",
+        help="pictures of the data, by repeating it; 70000 is CLEVR's train split (default: 512)",
+    )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=["auto", "no", "bf16", "fp16"],
+        default="auto",
+        help="auto is bf16 where it measures faster, preset by preset (default: auto)",
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
+    parser.set_defaults(run=_train)
+
+
+def _train(args: argparse.Namespace) -> None:
+    import json
+    from dataclasses import asdict
+    from pathlib import Path
+
+    import torch
+    from tqdm import tqdm
+
+    from vqa.clevr.files import atomic_write
+    from vqa.errors import InputError
+    from vqa.resources import shipped
+    from vqa.training.benchmark import benchmark_training, format_benchmark
+
+    for flag, value, least, most in (
+        ("--steps", args.steps, 1, 1_000_000),
+        ("--max-seconds", args.max_seconds, 0.001, 1e6),
+        ("--pictures", args.pictures, 1, 1_000_000),
+        ("--threads", 1 if args.threads is None else args.threads, 1, 1024),
+    ):
+        if not least <= value <= most:
+            raise InputError(f"{flag} {value:g}: must lie from {least:g} to {most:g}")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    with tqdm(total=100, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}") as bar:
+
+        def show(share: float) -> None:
+            bar.n = 100 * share
+            bar.update(0)
+
+        found = benchmark_training(
+            str(args.data or shipped("data/clevr-mini")),
+            args.presets or ["film", "film-qcse"],
+            args.overrides,
+            split=args.split,
+            pictures=args.pictures,
+            steps=args.steps,
+            seconds=args.max_seconds,
+            precision=args.mixed_precision,
+            on_step=show,
+        )
+    if args.json:
+        with atomic_write(Path(args.json)) as file:
+            file.write(json.dumps(asdict(found), indent=1).encode() + b"\n")
+    print(format_benchmark(found))
