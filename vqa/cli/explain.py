@@ -122,7 +122,10 @@ def _atlas(args: argparse.Namespace) -> None:
         "split": args.split,
         "weights_sha256": weights_sha256(folder),
     }
-    atlas = survey(*_load(args), data, pictures=args.pictures, seed=args.seed, about=about, progress=_progress_bars())
+    model, processor = _load(args)
+    atlas = survey(
+        model, processor, data, pictures=args.pictures, seed=args.seed, about=about, progress=_progress_bars()
+    )
     write_atlas(atlas, out)
     print(format_atlas(atlas))
     print(f"\n{out}: {Path(out).stat().st_size / 1000:.0f} kB")

@@ -9,6 +9,7 @@ gate itself is put to the test: what is lost when its weights no longer follow t
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -217,7 +218,7 @@ def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict
             "all gates open (weight 1)": lambda: experiment.fix_gates(np.ones(1, np.float32)),
         }
         for k in range(1, len(norms) + 1):
-            tests[f"each gate at its mean weight, block {k} only"] = lambda k=k: experiment.fix_gates(mean, k)
+            tests[f"each gate at its mean weight, block {k} only"] = partial(experiment.fix_gates, mean, k)
     if experiment.plain.gammas is not None:
         tests["FiLM's gamma and beta at their means"] = experiment.mean_film
     tests["nothing added to the skip connections"] = lambda: experiment.remove(np.ones_like(norms, bool), "zero")
@@ -249,7 +250,8 @@ def matched_channels(norms: np.ndarray, chosen: np.ndarray, rng: np.random.Gener
     flat = np.log(norms.reshape(-1, norms.shape[-1]) + _QUIET)
     picked = chosen.reshape(flat.shape)
     rows = np.arange(len(flat))
-    number = min(int(picked[0].sum()), picked.shape[1] - int(picked[0].sum()))
+    number = int(picked[0].sum())
+    number = min(number, norms.shape[-1] - number)
     wanted = np.sort(np.where(picked, flat, -np.inf), 1)[:, ::-1][:, :number]
     free = ~picked
     out = np.zeros_like(picked)

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ def png_explanation(explanation: Explanation) -> bytes:
     box, blocks = answer.picture_box, len(answer.weights)
     discs = discs_of(explanation.scene) if explanation.scene else np.zeros((0, 4))
     figure = Figure((12, 3.1 + 1.9 * blocks), dpi=_DPI, layout="constrained")
-    top, below = figure.subfigures(2, 1, height_ratios=[2.9, 1.9 * blocks])
+    top, below = cast(np.ndarray, figure.subfigures(2, 1, height_ratios=[2.9, 1.9 * blocks]))
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in answer.top_answers[:3])
     top.suptitle(_plain(f"{textwrap.fill(_cut(explanation.question, 330), 110)}\n{ranked}"), fontsize=12)
     asked = found.answer if found else ()

@@ -85,7 +85,9 @@ def gather_material(
     """
     rng = np.random.default_rng(seed)
     scenes: list[Scene] = []
-    rows, asked, owners = [], [], []
+    rows: list[int] = []
+    asked: list[Question] = []
+    owners: list[int] = []
     for row in rng.permutation(len(data)).tolist():
         scene = data.scene(row)
         chosen = _choose(data.questions(row), per_picture, rng)

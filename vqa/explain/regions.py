@@ -62,11 +62,11 @@ def overlap(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
 def peak_inside(spatial: np.ndarray, discs: np.ndarray, chosen: Sequence[int], box: Box = WHOLE) -> bool:
     """Whether the highest cell of a map (h, w) has its centre in the disc of one of the `chosen` objects.
 
-    The pointing game of Zhang et al. 2018 ("Top-down neural attention", section 4.2); half a cell of tolerance, since a
-    small object is about a cell wide.
+    The pointing game of Zhang et al. 2018 ("Top-down neural attention by excitation backprop"); half a cell of
+    tolerance, since a small object is about a cell wide.
     """
     row, column = np.unravel_index(int(spatial.argmax()), spatial.shape)
-    x, y = grid_points(*spatial.shape, box)
+    x, y = grid_points(spatial.shape[0], spatial.shape[1], box)
     wide = discs[list(chosen)].copy()
     wide[:, 2] += 0.5 / spatial.shape[1]
     return bool(contains(wide, x[row, column], y[row, column]).any())

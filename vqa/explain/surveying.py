@@ -6,7 +6,7 @@ the gate governs, and what an intervention switches off.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from vqa.explain.material import Material, gather_material
 from vqa.explain.referents import find_referents
 from vqa.explain.regions import grid_points
 from vqa.explain.variance import variance_shares
+from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor
 from vqa.resources import shipped
@@ -201,7 +202,7 @@ def _weights(
 def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:
     config = model.config
     shape = (config.num_blocks, questions, config.width)
-    return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(config)}
+    return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(cast(FilmSEConfig, config))}
 
 
 def _keep_weights(output: FilmSEOutput, numbers: np.ndarray, weights: dict[str, np.ndarray]) -> None:
