@@ -1,11 +1,13 @@
 """Which pictures and questions train a model, on data with less in it than usual, and what is said of it."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,11 +21,16 @@ from vqa.clevr.files import (
     write_questions,
     write_scenes,
 )
+from vqa.clevr.packing import PackedDataset
 from vqa.errors import InputError
 from vqa.training.data import Epoch, TrainingData
 from vqa.training.loop import Trainer
+from vqa.training.pictures import Pictures
+from vqa.training.questions import Questions
+from vqa.training.targets import step_target
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
+CPU = torch.device("cpu")
 
 
 def variant(folder: Path, change: Callable[[Question], Question | None], scenes: bool = True) -> str:
@@ -120,3 +127,58 @@ def test_pictures_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"160 high and 240 wide .* keep_aspect_ratio=false"):
         Trainer(options(tmp_path, overrides=square))
     assert Trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).pack.images.shape[1:3] == (48, 48)
+
+
+def test_pictures_that_fit_the_device_are_uploaded_once_and_the_same(tmp_path: Path) -> None:
+    data = data_of(tmp_path)
+    size = data.pack.images.nbytes
+    read, resident = (Pictures(data.pack, CPU, free=free) for free in (2 * size - 1, 2 * size))
+    assert read.resident is None
+    assert resident.resident is not None
+    rows = np.array([40, 3, 17])
+    expected = torch.from_numpy(data.pack.images[rows]).permute(0, 3, 1, 2)
+    assert torch.equal(read.at(rows), expected)
+    assert torch.equal(resident.at(rows), expected)
+
+
+def test_a_pack_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
+    shutil.copy(data_of(tmp_path).pack.path, tmp_path / "some.pack")
+    pack = PackedDataset(tmp_path / "some.pack")
+    pictures = Pictures(pack, CPU)
+    os.truncate(pack.path, pack.images_offset + 5 * pack.images[0].nbytes + 1)
+    assert len(pictures.at(np.arange(5))) == 5
+    with pytest.raises(InputError, match=r"some\.pack: cut short"):
+        pictures.at(np.array([5]))
+
+
+def test_questions_are_joined_padded_and_of_the_smallest_type() -> None:
+    def some(*tokens: list[int]) -> Questions:
+        target = step_target(None, None, 2)
+        count = len(tokens)
+        return Questions.of(tokens, range(count), [target] * count, [3] * count, [-1] * count)
+
+    small, large = some([1, 2, 3], [4]), some([300], [5, 6])
+    assert small.tokens.dtype == torch.uint8
+    joined = Questions.join([small, large])
+    assert [joined.tokens_of(number) for number in range(4)] == [[1, 2, 3], [4], [300], [5, 6]]
+    ids, mask = joined.padded(np.array([2, 0, 3]))
+    assert ids.tolist() == [[300, 0, 0], [1, 2, 3], [5, 6, 0]]
+    assert mask.tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
+    assert joined.labels.tolist() == [0, 1, 0, 1]
+    assert joined.steps.tolist() == [0] * 4
+
+
+def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path) -> None:
+    trainer = Trainer(options(tmp_path, overrides=SMALL, holdout=0, curriculum=0.5, max_presentations=1000))
+    data = trainer.data
+    epoch = data.epoch(0)
+    assert set(data.stored.steps[data.stored.targets.known]) == {1, 2}
+    for row in data.rows.tolist():
+        everything, short = (data.stored.steps[epoch.numbers(row, 99, longest)] for longest in (None, 1))
+        assert len(everything) == 10
+        assert sorted(short) == sorted(everything[everything <= max(1, everything.min())])
+    longest = []
+    for presentations in (0, 249, 250, 499, 500):
+        trainer.progress.presentations = presentations
+        longest.append(trainer._longest())
+    assert longest == [1, 1, 2, 2, None]
