@@ -16,7 +16,7 @@ from app.uploads import read_upload
 from vqa import Answer, VisualQuestionAnswerer
 from vqa.errors import InputError
 from vqa.explain.asking import model_inputs
-from vqa.explain.atlas import weight_kinds
+from vqa.explain.atlas import Atlas, weight_kinds
 from vqa.explain.faithfulness_report import read_faithfulness
 from vqa.explain.interventions import Watch
 
@@ -35,6 +35,7 @@ _NO_ATLAS = (
 def build_tab(site: Site, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     atlas, config = site.atlas, site.answerer.model.config
+    first = (1, 0) if atlas is None else clearest(atlas)
     kinds = {name: kind for kind, name in KINDS.items() if kind in weight_kinds(config)}
     gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
     if atlas is None:
@@ -60,10 +61,16 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     )
     with gr.Row(elem_classes="choice"):
         block = gr.Number(
-            1, label="Block", precision=0, minimum=1, maximum=config.num_blocks, min_width=90, elem_id="channels-block"
+            first[0],
+            label="Block",
+            precision=0,
+            minimum=1,
+            maximum=config.num_blocks,
+            min_width=90,
+            elem_id="channels-block",
         )
         channel = gr.Number(
-            0,
+            first[1],
             label="Channel",
             precision=0,
             minimum=0,
@@ -127,6 +134,13 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     gr.on([block.change, channel.change], **look)
     for source in [drawn, *([table] if table else [])]:
         source.select(on_pick, outputs=[block, channel], queue=False, **PRIVATE)
+
+
+def clearest(atlas: Atlas) -> tuple[int, int]:
+    """The block (from 1) and channel (from 0) whose concept stands out most from chance."""
+    lead = [block.areas.max(1) - block.baseline for block in atlas.blocks]
+    block, channel = divmod(int(np.concatenate(lead).argmax()), len(lead[0]))
+    return block + 1, channel
 
 
 def activation(
