@@ -18,7 +18,8 @@ const complete = text => {
   const whole = fitting.filter(question => question.toLowerCase().startsWith(start) && question.length > start.length);
   const said = tokens(text);
   const part = /[\p{L}\p{N}']$/u.test(text) ? said.pop() ?? "" : "";
-  const next = follows[said.slice(-2).join(" ")] ?? follows[said.at(-1) ?? ""] ?? [];
+  const usual = follows[said.slice(-2).join(" ")] ?? follows[said.at(-1) ?? ""] ?? [];
+  const next = part ? [...new Set([...usual, ...words])] : usual;
   const stem = part ? text.slice(0, -part.length) : text;
   const longer = next.filter(word => word !== "?" && word !== part && word.startsWith(part)).map(word => stem + word + " ");
   const ends = next.includes("?") && !part && said.length > 3 ? [text.trimEnd() + "?"] : [];

@@ -19,8 +19,21 @@ _EXPECTED = "picture: expected an uploaded file; upload it first and give the pa
 
 
 class Page(gr.Blocks):
-    """Blocks that read uploaded files only. Gradio itself would fetch a file that is given by its URL, and check no
-    path that comes without its mark."""
+    """Blocks that read uploaded files only, and keep sessions for visitors of the page only.
+
+    Gradio itself would fetch a file that is given by its URL, and check no path that comes without its mark. It would
+    also keep a session of about 0.3 MB for every call of an endpoint, until those push the visitors' out.
+    """
+
+    async def process_api(self, block_fn: Any, *args: Any, session_hash: str | None = None, **kwargs: Any) -> Any:
+        """Do as Gradio does; after a call of an endpoint forget its session, which has no state."""
+        try:
+            return await super().process_api(block_fn, *args, session_hash=session_hash, **kwargs)
+        finally:
+            if getattr(block_fn, "api_visibility", "private") == "public" and session_hash is not None:
+                with self.state_holder.lock:
+                    self.state_holder.session_data.pop(session_hash, None)
+                    self.state_holder.time_last_used.pop(session_hash, None)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
         """Refuse inputs that name any other file, then do as Gradio does."""

@@ -23,6 +23,8 @@ from app.examples import load_examples
 from vqa.clevr.vocabulary import COLORS
 
 INTERVAL = 10.0
+FRESH = httpx.Limits(max_keepalive_connections=0)
+"""A connection kept for the next question would be the one that the server closes just then."""
 
 
 class Tally:
@@ -39,7 +41,7 @@ async def visit(address: str, seed: int, end: float, tally: Tally) -> None:
     draw = random.Random(seed)
     example = draw.choice(load_examples())
     await asyncio.sleep(draw.uniform(0, INTERVAL))
-    async with httpx.AsyncClient(base_url=f"{address}/gradio_api", timeout=60) as client:
+    async with httpx.AsyncClient(base_url=f"{address}/gradio_api", timeout=60, limits=FRESH) as client:
         upload = await client.post("/upload", files={"files": (example.path.name, example.path.read_bytes())})
         path = upload.raise_for_status().json()[0]
         while time.monotonic() < end:

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 
 import anyio
+import gradio as gr
 import gradio_client
 import pytest
 from gradio_client import handle_file
@@ -13,6 +14,7 @@ from hits import counting_server
 
 import vqa
 from app.limits import MAX_BODY, BodyLimit
+from app.uploads import Page
 from vqa.resources import shipped
 
 PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000001.jpg")
@@ -134,6 +136,21 @@ def test_an_endless_request_is_refused(address):
     reply = connection.getresponse()
     assert reply.status == 413
     assert b"longer than 32 MB" in reply.read()
+
+
+def test_a_call_leaves_no_session_behind():
+    def double(number: int) -> int:
+        return 2 * number
+
+    with Page(analytics_enabled=False) as demo:
+        gr.api(double, api_name="double")
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, inbrowser=False)
+    try:
+        client = gradio_client.Client(address, verbose=False, analytics_enabled=False)
+        assert [client.predict(number, api_name="/double") for number in (1, 2)] == [2, 4]
+        assert not demo.state_holder.session_data
+    finally:
+        demo.close(verbose=False)
 
 
 @pytest.mark.parametrize(("chunks", "status"), [(3, 200), (4, 413), (99, 413)])
