@@ -84,9 +84,9 @@ def test_answers_are_level_within_a_family(asked):
     for family, counts in answers.items():
         first, second = counts.most_common(2)
         assert first[1] <= 1.1 * second[1] + 1, family
-    for question_type, least in (("exist", 2), ("query attribute", 2), ("count", 3)):
+    for question_type in ("exist", "query attribute", "count"):
         families = {q.family for _, q in asked if q.type == question_type}
-        assert all(len(answers[family]) >= least for family in families)
+        assert all(len(answers[family]) >= 2 for family in families)
 
 
 def test_a_scene_is_not_asked_the_same_twice(asked):
