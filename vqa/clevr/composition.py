@@ -49,9 +49,9 @@ def _records(rng: random.Random) -> Iterator[dict[str, Any]]:
             yield _integers(_Words(), [_named(chain, rng) for chain in pair], rng)
         if steps < MAX_STEPS:
             yield _either(_Words(), [_named(chain, rng) for chain in pair], rng)
-    for pair in itertools.permutations(ATTRIBUTES, 2):
+    for attributes in itertools.permutations(ATTRIBUTES, 2):
         for ask in (_count, _exist, _query):
-            yield ask(_Words(), [(f"same_{attribute}",) for attribute in pair], rng)
+            yield ask(_Words(), [(f"same_{attribute}",) for attribute in attributes], rng)
 
 
 def _chains(longest: int) -> list[Chain]:
