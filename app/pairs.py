@@ -50,7 +50,7 @@ def differing_channels(left: Answer, right: Answer, atlas: Atlas | None = None) 
         scale = float(np.sqrt((difference**2).mean()))
         scores = np.maximum(scores, difference / scale if scale > 1e-9 else 0.0)
     for place in np.argsort(-scores, axis=None)[:_MOST]:
-        block, channel = divmod(int(place), scores.shape[-1])
+        block, channel = map(int, np.unravel_index(place, scores.shape))
         if scores[block, channel] > 0:
             rows.append((float(scores[block, channel]), block, channel))
     if not rows:

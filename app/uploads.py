@@ -25,11 +25,12 @@ class Page(gr.Blocks):
     also keep a session of about 0.3 MB for every call of an endpoint, until those push the visitors' out.
     """
 
-    async def process_api(self, block_fn: Any, *args: Any, session_hash: str | None = None, **kwargs: Any) -> Any:
+    async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         """Do as Gradio does; after a call of an endpoint forget its session, which has no state."""
         try:
-            return await super().process_api(block_fn, *args, session_hash=session_hash, **kwargs)
+            return await super().process_api(block_fn, *args, **kwargs)
         finally:
+            session_hash = kwargs.get("session_hash")
             if getattr(block_fn, "api_visibility", "private") == "public" and session_hash is not None:
                 with self.state_holder.lock:
                     self.state_holder.session_data.pop(session_hash, None)

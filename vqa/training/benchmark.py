@@ -115,14 +115,16 @@ class _Contestant:
     def speed(self, matrix_peak: float) -> TrainingSpeed:
         """What all steps so far come to."""
         model, options = self.trainer.model, self.trainer.options
+        assert isinstance(model.config, FilmSEConfig)
         seconds = sum(self.loads) + sum(self.steps)
         questions = mean(shape[1] for shape in self.shapes)
         per_second = len(self.steps) / seconds
         flops = training_flops(model.config, *(round(mean(sizes)) for sizes in zip(*self.shapes, strict=True)))
+        height, width = model.config.image_size
         return TrainingSpeed(
             preset=options.preset,
             precision=self.trainer.progress.precision,
-            image_size=tuple(model.config.image_size),
+            image_size=(height, width),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             pictures=max(shape[0] for shape in self.shapes),
             questions=max(shape[1] for shape in self.shapes),
@@ -156,9 +158,9 @@ def benchmark_training(
     with TemporaryDirectory(prefix="vqa-benchmark-") as folder:
         contestants = []
         for i, preset in enumerate(presets):
-            size = build_config(preset, overrides).image_size
+            height, width = build_config(preset, overrides).image_size
             path = Path(folder, f"{i}.pack")
-            repeat_pictures(open_pictures(data, tuple(size), split), pictures, path)
+            repeat_pictures(open_pictures(data, (height, width), split), pictures, path)
             started = _now()
             options = TrainingOptions(
                 str(path),
