@@ -2,6 +2,7 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
@@ -25,7 +26,8 @@ def call(address, *tools):
             listed = (await client.list_tools()).tools
             return listed, [await client.call_tool(name, arguments) for name, arguments in tools]
 
-    return anyio.run(session)
+    with ThreadPoolExecutor(1) as elsewhere:  # playwright has its event loop in this thread
+        return elsewhere.submit(anyio.run, session).result()
 
 
 def said(result):

@@ -39,7 +39,7 @@ def batch(tmp_path_factory):
         TrainingOptions(data=data, output=str(folder), overrides=overrides, epochs=1, mixed_precision="no")
     )
     texts = trainer.processor.tokenizer
-    found = trainer.data.epoch(0).batch(0, 8, 8, torch.device("cpu"))
+    found = trainer.data.epoch(0).batch(0, 8, 8)
     return found, [texts.decode(ids[mask > 0]) for ids, mask in zip(found.input_ids, found.attention_mask, strict=True)]
 
 
