@@ -180,5 +180,5 @@ def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path)
     longest = []
     for presentations in (0, 249, 250, 499, 500):
         trainer.progress.presentations = presentations
-        longest.append(trainer._longest())
+        longest.append(trainer.schedule.longest())
     assert longest == [1, 1, 2, 2, None]

@@ -70,7 +70,7 @@ def test_presentations_end_the_run_and_its_schedule_and_space_its_evaluations(tm
     seen = [entry["presentations"] for entry in progress.history]
     assert [number // 300 for number in seen] == [1, 2, 3, 3]
     assert seen[-1] == progress.presentations
-    assert trainer.learning_rate() <= 0.011 * trainer.options.learning_rate
+    assert trainer.schedule.learning_rate() <= 0.011 * trainer.options.learning_rate
 
 
 @pytest.mark.parametrize(

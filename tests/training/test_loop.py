@@ -115,7 +115,7 @@ def test_init_warm_starts_and_the_record_adds_up(tmp_path: Path) -> None:
     )
     before = weights(tmp_path / "first")
     assert all(torch.equal(value, before[name]) for name, value in second.model.state_dict().items())
-    assert second.learning_rate() < 1e-4, "a fresh schedule begins with its warm-up"
+    assert second.schedule.learning_rate() < 1e-4, "a fresh schedule begins with its warm-up"
     second.run()
     record = json.loads((tmp_path / "second" / "training.json").read_text())
     assert record["commands"] == ["vqa train first", "vqa train second"]

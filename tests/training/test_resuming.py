@@ -332,9 +332,9 @@ def test_labels_are_those_of_the_logits_whatever_the_checkpoint_says(tmp_path: P
 def test_film_learns_by_the_papers_recipe_after_a_warm_up_where_one_is_asked_for(tmp_path: Path) -> None:
     overrides = ["text_dim=32", "word_dim=16", "width=16", "head_width=16", "image_size=32x48", "classifier_dim=16"]
     film = trainer_of(tmp_path, preset="film", overrides=overrides, warmup_steps=10)
-    assert film.learning_rate() == pytest.approx(3e-5)
+    assert film.schedule.learning_rate() == pytest.approx(3e-5)
     film.progress.step = 11
-    assert film.learning_rate() == pytest.approx(3e-4)
+    assert film.schedule.learning_rate() == pytest.approx(3e-4)
     assert type(film.optimizer.optimizer) is torch.optim.Adam
     (group,) = film.optimizer.param_groups
     assert len(group["params"]) == len(list(film.model.parameters()))

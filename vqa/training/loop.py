@@ -13,17 +13,14 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
-from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.clevr.dataset import open_pictures
 from vqa.clevr.vocabulary import ATTRIBUTES, QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.model.checkpoints import checkpoint_folder, load_checkpoint
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
-from vqa.model.presets import build_config, build_model, build_processor
-from vqa.model.processing import FilmSEProcessor
 from vqa.training.augment import Motion, augment
-from vqa.training.card import read_record, write_checkpoint
+from vqa.training.building import begin
+from vqa.training.card import write_checkpoint
 from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
 from vqa.training.journal import plot_curve, rewind_log, write_log
@@ -32,6 +29,7 @@ from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
 from vqa.training.recolor import leave_out_colors, turn_hues
+from vqa.training.schedule import Schedule
 from vqa.training.state import (
     FILE,
     Progress,
@@ -60,7 +58,8 @@ class Trainer:
         if saved:
             self.progress, self.identity, record = restored(saved[1], options, self.state_path)
         torch.manual_seed(options.seed)
-        self.model, self.processor, earlier = self._build()
+        main_process = _processes().is_main_process
+        self.model, self.processor, earlier = begin(options, self.identity["init"], main_process)
         if options.weights["entropy"] and self.model.config.channel_attention == "none":
             raise InputError("--loss-weight entropy: guards channel weights, and this model has channel_attention=none")
         self.record = earlier if record is None else record
@@ -83,7 +82,8 @@ class Trainer:
             device=_processes().device,
             progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
         )
-        self.steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
+        steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
+        self.schedule = Schedule(options, self.progress, steps_per_epoch, self.model.config.num_blocks)
         self.supervision = self._teachable()
         if options.recolor and self.supervision != "programs":
             raise InputError("--recolor: only programs tell which questions are about colors, and here none teach")
@@ -175,7 +175,7 @@ class Trainer:
             options.questions_per_image,
             place.process_index,
             place.num_processes,
-            self._longest(),
+            self.schedule.longest(),
         )
 
     def step(self, batch: Batch) -> dict[str, float]:
@@ -187,7 +187,7 @@ class Trainer:
         values = self._learn(batch)
         progress.step += 1
         progress.batch += 1
-        if progress.batch >= self.steps_per_epoch:
+        if progress.batch >= self.schedule.steps_per_epoch:
             progress.epoch, progress.batch = progress.epoch + 1, 0
         return values
 
@@ -254,14 +254,14 @@ class Trainer:
         self, batch: Batch, pictures: Tensor, motion: Motion | None = None
     ) -> tuple[dict[str, Loss], FilmSEOutput]:
         """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
-        output = self._forward(self.prepared, batch, pictures, self._pretraining)
+        output = self._forward(self.prepared, batch, pictures, self.schedule.pretraining)
         scenes = batch.scenes if motion is None else batch.scenes._replace(centre=motion(batch.scenes.centre))
         losses: dict[str, Loss] = {}
         if self.supervision != "answers":
             losses |= scene_losses(output, scenes)
         if self.supervision == "programs":
             losses |= step_losses(output, batch.steps)
-        if self._pretraining:
+        if self.schedule.pretraining:
             return losses, output
         losses |= answer_loss(output, batch.labels)
         if self.supervision == "programs":
@@ -275,7 +275,7 @@ class Trainer:
         seed = hash((options.seed, progress.step, accelerator.process_index)) & 0x7FFFFFFF
         torch.manual_seed(seed)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.schedule.learning_rate()
         self.prepared.train()
         self._set_norms(batch)
         pictures, motion = batch.pictures.float() / 255, None
@@ -327,46 +327,8 @@ class Trainer:
             encoders_only=encoders_only,
         )
 
-    def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to a hundredth over the run's length, whichever of its ends comes first.
-
-        A second warm-up where the trunk joins the encoders. Constant after the warm-up for the faithful FiLM.
-        """
-        joined = 0 if self._pretraining else self.options.pretrain_epochs * self.steps_per_epoch
-        warm = min(1.0, (self.progress.step - joined + 1) / max(1, self.options.warmup_steps))
-        rate = self.options.learning_rate * warm
-        if self.options.faithful:
-            return rate
-        return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share()))))
-
-    @property
-    def _pretraining(self) -> bool:
-        """Whether the encoders learn alone, from scenes and programs, before the trunk between them joins."""
-        return self.progress.epoch < self.options.pretrain_epochs
-
-    def _share(self) -> float:
-        """How much of the run is over, 0 to 1."""
-        return max(done / whole for done, whole in self._lengths().values())
-
-    def _longest(self) -> int | None:
-        """The most reasoning steps that a question may have by now, for the curriculum; None for any."""
-        if self._share() >= self.options.curriculum:
-            return None
-        return 1 + int(self._share() / self.options.curriculum * self.model.config.num_blocks)
-
-    def _lengths(self) -> dict[str, tuple[float, float]]:
-        """For each unit that the run's length is given in, how much is done and how much there is."""
-        options, progress = self.options, self.progress
-        done = {"batch": progress.step, "question": progress.presentations, "s": progress.seconds}
-        whole = {
-            "batch": options.epochs and options.epochs * self.steps_per_epoch,
-            "question": options.max_presentations,
-            "s": options.max_minutes and 60 * options.max_minutes,
-        }
-        return {unit: (done[unit], length) for unit, length in whole.items() if length is not None}
-
     def _finished(self) -> bool:
-        return self._agree(self._share() >= 1)
+        return self._agree(self.schedule.share() >= 1)
 
     def _agree(self, decision: bool) -> bool:
         """The main process's decision, for all: clocks differ, and all must take the same turn.
@@ -379,27 +341,6 @@ class Trainer:
         if interrupted:
             raise KeyboardInterrupt
         return bool(decided)
-
-    def _build(self) -> tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor, dict[str, Any]]:
-        init, options = self.identity["init"], self.options
-        config = build_config(options.preset, options.overrides)
-        if not init:
-            model = build_model(config)
-            if options.encoders and not options.resume:
-                _take_encoders(model, options.encoders)
-            return model, build_processor(config), {}
-        if options.overrides:
-            raise InputError("--set: the model of --init has its configuration already; leave --set out")
-        folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
-        model, processor = load_checkpoint(folder, "cpu")
-        model.config.logit_temperature, model.config.domain = 1.0, None  # of other weights than these will be
-        record = read_record(folder)
-        if options.faithful != (record.get("preset", options.preset) == "film"):
-            self._warn(
-                f"--init: {init} is of the preset {record.get('preset')}, and trained on by the recipe of "
-                f"{options.preset}; give --preset to choose"
-            )
-        return model.train(), processor, record
 
     def _teachable(self) -> str:
         """What can teach this model on this data, of what the options allow."""
@@ -466,7 +407,7 @@ class Trainer:
         write_checkpoint(options.folder, model, self.processor, self.record)
 
     def _bar(self) -> tqdm:
-        unit, (done, whole) = next(iter(self._lengths().items()))
+        unit, (done, whole) = next(iter(self.schedule.lengths().items()))
         return tqdm(
             total=round(whole),
             unit=unit,
@@ -482,7 +423,7 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         progress = self.progress
-        bar.n = min(round(self._lengths()[bar.unit][0]), bar.total)
+        bar.n = min(round(self.schedule.lengths()[bar.unit][0]), bar.total)
         rate = progress.presentations / max(progress.seconds, 1e-9)
         if "answer" in values:
             said = f"{rate:.0f} questions/s, loss {values['answer']:.3f}, right {values['accuracy']:.1%}"
@@ -493,7 +434,8 @@ class Trainer:
         if progress.step % 20 == 1:
             values = values | gate_values(self._gates)
             self._log(
-                {f"train/{name}": value for name, value in values.items()} | {"learning_rate": self.learning_rate()}
+                {f"train/{name}": value for name, value in values.items()}
+                | {"learning_rate": self.schedule.learning_rate()}
             )
 
     def _log(self, values: dict[str, float]) -> None:
@@ -509,20 +451,6 @@ class Trainer:
         write_log(self.options.folder, line)
         if self.options.trackers:
             self.accelerator.log(values, step=progress.step)
-
-
-def _take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
-    """Begin with what `--pretrain-epochs` teaches, from a checkpoint. Raises InputError where it does not fit."""
-    source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
-    for name in ("vision", "scene", "text", "word_attention", "steps"):
-        part, taken = getattr(model, name), getattr(source, name)
-        if part is not None:
-            try:
-                part.load_state_dict(taken.state_dict() if taken is not None else {})
-            except RuntimeError as error:
-                raise InputError(
-                    f"--encoders {checkpoint}: its {name} does not fit this model: {error}"[:400]
-                ) from error
 
 
 def _processes() -> PartialState:
