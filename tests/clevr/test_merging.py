@@ -1,5 +1,6 @@
 """Several splits as one."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,23 +16,40 @@ MINI = str(shipped("data/clevr-mini"))
 
 @pytest.fixture
 def split() -> str:
-    return next(path.name for path in Path(MINI, "images").iterdir())
+    return "val"
 
 
-def test_two_splits_become_one_and_every_question_keeps_its_picture(tmp_path: Path, split: str, capsys) -> None:
-    source = f"{MINI}:{split}"
-    assert main(["data", "merge", source, source, "--out", str(tmp_path), "--split", "train"]) == 0
-    own, merged = read_questions(questions_path(MINI, split)), read_questions(questions_path(tmp_path, "train"))
+def test_two_splits_become_one_and_every_question_keeps_its_picture(tmp_path: Path, capsys) -> None:
+    splits = ("train", "val")
+    command = ["data", "merge", *(f"{MINI}:{name}" for name in splits), "--out", str(tmp_path), "--split", "train"]
+    assert main(command) == 0
+    own = [question for name in splits for question in read_questions(questions_path(MINI, name))]
+    merged = read_questions(questions_path(tmp_path, "train"))
     scenes = read_scenes(scenes_path(tmp_path, "train"))
     assert f"{len(scenes):,} scenes and {len(merged):,} questions" in capsys.readouterr().out
-    assert [question.question for question in merged] == 2 * [question.question for question in own]
+    assert [question.question for question in merged] == [question.question for question in own]
     assert [question.question_index for question in merged] == list(range(len(merged)))
     indices = {scene.image_index for scene in scenes.values()}
-    assert len(indices) == len(scenes) == 2 * len(read_scenes(scenes_path(MINI, split)))
-    for question, old in zip(merged, 2 * own, strict=True):
+    assert len(indices) == len(scenes) == sum(len(read_scenes(scenes_path(MINI, name))) for name in splits)
+    for question, old in zip(merged, own, strict=True):
         picture = image_path(tmp_path, "train", question.image_filename or "")
-        assert picture.samefile(image_path(MINI, split, old.image_filename or ""))
+        assert picture.samefile(image_path(MINI, old.split or "", old.image_filename or ""))
         assert scenes[question.image_filename or ""].image_index == question.image_index
+    assert main(command) == 0, "an earlier merged split may be written again"
+    assert main(["data", "check", str(tmp_path)]) == 0
+
+
+def test_nothing_is_written_over_and_no_picture_is_taken_twice(tmp_path: Path, capsys) -> None:
+    shutil.copytree(MINI, tmp_path / "mine")
+    before = questions_path(tmp_path / "mine", "train").read_bytes()
+    mine = str(tmp_path / "mine")
+    assert main(["data", "merge", f"{mine}:train", f"{mine}:val", "--out", mine]) == 2
+    assert main(["data", "merge", f"{MINI}:val", "--out", mine]) == 2
+    assert "stands here already" in capsys.readouterr().err
+    assert questions_path(mine, "train").read_bytes() == before
+    assert not any(path.is_symlink() for path in Path(mine, "images", "train").iterdir())
+    assert main(["data", "merge", f"{MINI}:val", f"{MINI}:val", "--out", str(tmp_path / "out")]) == 2
+    assert "given twice" in capsys.readouterr().err
 
 
 def test_a_merged_split_opens_as_any_other(tmp_path: Path, split: str) -> None:

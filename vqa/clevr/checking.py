@@ -374,7 +374,8 @@ def _list_pictures(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if not path.name.startswith(".") and path.is_file()
+        Path(place, name).relative_to(folder).as_posix()
+        for place, _, names in os.walk(folder, followlinks=True)  # the folders of a merged split are links
+        for name in names
+        if not name.startswith(".")
     }

@@ -190,7 +190,9 @@ class _Folder:
     def cached(self, suffix: str) -> Path:
         """The cache file for this state of the folder; files of earlier states are removed."""
         place = _digest(str(self.root), self.split, str(self.questions))
-        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes, self._images)))
+        entries = os.scandir(self._images) if self._images.is_dir() else ()
+        linked = sorted(Path(entry.path) for entry in entries if entry.is_symlink())
+        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes, self._images, *linked)))
         path = self.cache / f"{self.split}-{place}-{state}{suffix}"
         for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
             if old != path:

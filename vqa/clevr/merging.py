@@ -10,6 +10,7 @@ from vqa.clevr.files import (
     check_split,
     iter_questions,
     questions_path,
+    read_info,
     read_scenes,
     scenes_path,
     write_questions,
@@ -28,8 +29,10 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
 
     `images/SPLIT/` receives a link for each source, none of whose pictures is copied, and pictures get the source's
     name before theirs. Pictures are numbered anew, and so are questions; a source may lack questions or scenes, though
-    not both. Raises InputError where a source is not there, or something else stands under these names.
+    not both. Raises InputError where a source is not there or given twice, and where anything but an earlier merged
+    split stands under these names.
     """
+    _check_places(sources, Path(out), split)
     names = [f"{i}-{check_split(name)}" for i, (_, name) in enumerate(sources)]
     scenes: list[Scene] = []
     numbers: dict[str, int] = {}
@@ -62,3 +65,19 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
     if scenes:
         write_scenes(scenes_path(out, split), scenes, info)
     return len(scenes), write_questions(questions_path(out, split), questions(), info)
+
+
+def _check_places(sources: Sequence[Source], out: Path, split: str) -> None:
+    pictures = [Path(root, "images", source).resolve() for root, source in sources]
+    if twice := next((folder for folder in pictures if pictures.count(folder) > 1), None):
+        raise InputError(f"{twice}: given twice; pictures held out in training must not be trained on as copies")
+    own = Path(out, "images", check_split(split))
+    taken = [own] if own.is_symlink() or own.resolve() in pictures else []
+    taken += [path for path in own.glob("*") if not path.is_symlink()] if own.is_dir() else []
+    taken += [
+        path
+        for path in (scenes_path(out, split), questions_path(out, split))
+        if path.exists() and "merged" not in read_info(path)
+    ]
+    if taken:
+        raise InputError(f"{taken[0]}: something else stands here already; choose another --out or --split")

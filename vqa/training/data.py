@@ -330,7 +330,7 @@ def make_questions(
         scene = pack.scene(row)
         if scene is None:
             continue
-        new = sum(rng.random() < compositions for _ in range(per_image))
+        new = sum(rng.random() < compositions for _ in range(per_image)) if compositions else 0
         questions = clevr.generate(scene, per_image - new, rng, balance) + composed.generate(scene, new, rng, balance)
         for question in questions:
             if part and not part.train(scene, question):

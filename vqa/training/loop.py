@@ -119,6 +119,8 @@ class Trainer:
                 f"{unknown.total():,} of {len(self.data.stored.labels):,} questions teach nothing, for the model has "
                 f"not their answers, such as {unknown.most_common(1)[0][0]!r:.40}"
             )
+        if self.pack.left_out:
+            self._warn(f"{self.pack.left_out:,} questions about pictures that are not there are left out")
         if self.supervision != options.supervision:
             lacking = "model has no evidence" if self.model.scene is None else "data has no more"
             self._warn(f"--supervision: {self.supervision} instead of {options.supervision}, for the {lacking}")
@@ -154,6 +156,8 @@ class Trainer:
                 if not progress.history or progress.history[-1]["step"] < progress.step:
                     self.evaluate()
             self.save()
+            if options.pretrain_epochs and not progress.presentations:
+                self._warn("the encoders alone were taught, the trunk is untrained; go on from them with --encoders")
         except KeyboardInterrupt:
             self.save()
             self.accelerator.end_training()
