@@ -101,7 +101,8 @@ def render(out: Path, stand_in: StandIn, num: int = 6, source: SceneSource = SOU
 
 
 def start_render(out: Path, stand_in: StandIn, *flags: str) -> subprocess.Popen[str]:
-    code = "import sys; from vqa.cli import main; sys.exit(main(sys.argv[1:]))"
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # also where the tests run in the background
+    code = f"import signal, sys; {heard}; from vqa.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "data", "render", "--out", str(out), "--width", "60", *flags]
     environment = {**os.environ, "TMPDIR": str(stand_in.path.parent)}
     return subprocess.Popen(

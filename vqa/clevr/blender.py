@@ -107,7 +107,7 @@ class BlenderWorker:
         self._made = 0
         self._closed = False
         self._lock = Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="vqa-render-")
+        self._folder = tempfile.TemporaryDirectory(prefix="vqa-render-", ignore_cleanup_errors=True)
         self._log = Path(self._folder.name, "log")
 
     def __enter__(self) -> "BlenderWorker":
