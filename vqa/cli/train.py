@@ -107,6 +107,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="share of the new questions that combine relations as CLEVR's never do (default: 0)",
     )
     data.add_argument(
+        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
+    )
+    data.add_argument(
         "--pretrain-epochs",
         type=int,
         default=0,
@@ -130,9 +133,6 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 def add_learning(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how."""
     learning = parser.add_argument_group("learning")
-    learning.add_argument(
-        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
-    )
     learning.add_argument(
         "--supervision",
         choices=["answers", "scenes", "programs"],
