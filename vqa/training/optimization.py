@@ -14,12 +14,12 @@ def build_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.O
     """AdamW that lets matrices and kernels decay; for FiLM the paper's Adam, with an L2 penalty on all weights."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if options.faithful:
-        return torch.optim.Adam(parameters, options.learning_rate, weight_decay=options.weight_decay)
+        return torch.optim.Adam(parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True)
     groups = [
         {"params": [item for item in parameters if item.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, options.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, options.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
 def averaging(decay: float) -> Average:
