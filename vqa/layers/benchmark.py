@@ -141,9 +141,10 @@ def benchmark_layers(
 ) -> Iterator[LayerCost]:
     """Cost of each mechanism for each number of channels and each (height, width) of the features, in training mode.
 
-    In every round the block, each mechanism and its reference run once, in an order drawn anew: whatever else the
-    machine does, and whatever the one before left in its caches, falls on all alike. A mechanism is timed alone, and
-    the block with it counts as the block's time and its own. "mbconv" is a block itself, compared with the same without
+    In every round the block, each mechanism and, right before or after it, its reference run once, in an order drawn
+    anew: whatever else the machine does, and whatever the one before left in its caches, falls on all alike. What is
+    said of a reference is the median of the rounds' ratios. A mechanism is timed alone, and the block with it counts
+    as the block's time and its own. "mbconv" is a block itself, compared with the same without
     SE; it is left out above 512 channels, where expansion by 6 makes maps that nobody uses. `on_round` is called after
     each of the `runs` + `WARMUP` rounds of each shape. Raises ValueError for an unknown mechanism and for sizes below
     1.
@@ -180,14 +181,17 @@ def _benchmark_shape(
         inputs[name] = (x, query) if mechanism.conditioned else (x,)
         if reference := reference_layer(name, c):
             references[name], layers[f"{name} reference"] = reference
-    contestants = [(name, layer.to(device), inputs.get(name, (x,))) for name, layer in layers.items()]
+    for layer in layers.values():
+        layer.to(device)
+    rivals = [[name, f"{name} reference"] if name in references else [name] for name in [*names, *set(blocks.values())]]
     order = random.Random(0)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in layers}
     for round_number in range(WARMUP + runs):
-        for name, layer, args in order.sample(contestants, len(contestants)):
-            elapsed = _time(layer, args)
-            if round_number >= WARMUP:
-                times[name].append(elapsed)
+        for together in order.sample(rivals, len(rivals)):
+            for name in order.sample(together, len(together)):
+                elapsed = _time(layers[name], inputs.get(name, (x,)))
+                if round_number >= WARMUP:
+                    times[name].append(elapsed)
         on_round()
     median = {
         name: [statistics.median(part) for part in zip(*all_runs, strict=True)] for name, all_runs in times.items()
@@ -196,7 +200,11 @@ def _benchmark_shape(
         forward, train = median[name]
         added = 0 if MECHANISMS[name].is_block else 1
         block_forward, block_train = median[blocks[name]]
-        beside = median.get(f"{name} reference")
+        theirs = times.get(f"{name} reference", [])
+        beside = [
+            statistics.median(ours[part] / other[part] for ours, other in zip(times[name], theirs, strict=True))
+            for part in range(2 if theirs else 0)
+        ]
         yield LayerCost(
             mechanism=name,
             batch=shape[0],
@@ -210,8 +218,8 @@ def _benchmark_shape(
             forward_to_block=added + forward / block_forward,
             train_to_block=added + train / block_train,
             reference=references.get(name),
-            forward_to_reference=forward / beside[0] if beside else None,
-            train_to_reference=train / beside[1] if beside else None,
+            forward_to_reference=beside[0] if beside else None,
+            train_to_reference=beside[1] if beside else None,
         )
 
 
