@@ -1,6 +1,7 @@
 """Turned hues: what must stay, and what must be left out of the losses."""
 
 import colorsys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,8 +55,19 @@ def test_only_what_stays_true_is_learned_from_turned_pictures(batch) -> None:
     )
     said |= torch.isin(found.labels, labels)
     assert (said & turned[found.image_index]).sum() > 0
-    assert torch.equal(kept.labels == -100, said & turned[found.image_index])
-    assert torch.equal(kept.steps.known, ~(said & turned[found.image_index]))
+    stay = ~(said & turned[found.image_index])
+    for name in ("input_ids", "attention_mask", "image_index", "labels"):
+        assert torch.equal(getattr(kept, name), getattr(found, name)[stay])
+    assert all(torch.equal(after, before[stay]) for after, before in zip(kept.steps, found.steps, strict=True))
     assert (kept.scenes.attributes[turned, :, 1] == -100).all()
     assert torch.equal(kept.scenes.attributes[~turned], found.scenes.attributes[~turned])
     assert torch.equal(kept.scenes.attributes[turned][..., [0, 2, 3]], found.scenes.attributes[turned][..., [0, 2, 3]])
+
+
+def test_where_all_questions_are_about_colors_one_stays_and_counts_for_nothing(batch) -> None:
+    found, _ = batch
+    blind = replace(found, steps=found.steps._replace(known=torch.zeros_like(found.steps.known)))
+    kept = leave_out_colors(blind, torch.ones(len(found.pictures), dtype=torch.bool), torch.tensor([0]))
+    assert kept.labels.tolist() == [-100]
+    assert len(kept.input_ids) == 1
+    assert not kept.steps.known.any()

@@ -280,14 +280,14 @@ class Trainer:
         torch.manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate()
-        self.prepared.train()
-        self._set_norms(batch)
         pictures, motion = batch.pictures.float() / 255, None
         if options.augment:
             pictures, motion = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
         if options.recolor:
             pictures, turned = turn_hues(pictures, torch.Generator().manual_seed(seed + 1), options.recolor)
             batch = leave_out_colors(batch, turned, self._color_labels)
+        self.prepared.train()
+        self._set_norms(batch)
         losses, output = self.losses(batch, pictures, motion)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
         measured = dict(losses)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.training.data import Batch
+from vqa.training.losses import StepTargets
 
 _COLOR = list(ATTRIBUTES).index("color")
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
@@ -35,17 +36,23 @@ def leave_out_colors(batch: Batch, turned: Tensor, color_labels: Tensor) -> Batc
     """A batch in which nothing is learned of the colours of the turned pictures (N,).
 
     Left out are questions that filter by colour or whose answer is one (`color_labels`), and those without a program,
-    which may; "the same colour as" stays true. The batch's scenes and programs must be known to be of use.
+    which may; "the same colour as" stays true. Where that is all of them, one stays and counts for nothing. The batch's
+    scenes and programs must be known to be of use.
     """
     told = (batch.steps.filters[..., _COLOR] > 0).any(1) | ~batch.steps.known | torch.isin(batch.labels, color_labels)
     left_out = told & turned[batch.image_index]
     attributes = batch.scenes.attributes.clone()
     attributes[turned, :, _COLOR] = -100
+    steps = batch.steps._replace(known=batch.steps.known & ~left_out)
+    kept = (~left_out).nonzero().squeeze(1) if not left_out.all() else left_out.new_zeros(1, dtype=torch.long)
     return replace(
         batch,
-        labels=batch.labels.masked_fill(left_out, -100),
+        input_ids=batch.input_ids[kept],
+        attention_mask=batch.attention_mask[kept],
+        image_index=batch.image_index[kept],
+        labels=batch.labels.masked_fill(left_out, -100)[kept],
         scenes=batch.scenes._replace(attributes=attributes),
-        steps=batch.steps._replace(known=batch.steps.known & ~left_out),
+        steps=StepTargets(*(values[kept] for values in steps)),
     )
 
 
