@@ -10,6 +10,8 @@ from transformers import PreTrainedModel
 
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEProcessor
+from vqa.training.options import SUPERVISION, TrainingOptions
+from vqa.training.state import Progress
 
 RECORD = "training.json"
 
@@ -72,6 +74,30 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
     return record
 
 
+def training_record(
+    options: TrainingOptions, progress: Progress, pictures: int, supervision: str, earlier: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run on so many `pictures` says of itself, where `earlier` runs led to the model that it began with."""
+    return {
+        "preset": earlier.get("preset", options.preset),
+        "data": f"{Path(options.data).resolve().name} {options.split}"
+        + (f", {Path(options.questions).name}" if options.questions else "")
+        + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
+        "pictures": pictures,
+        "supervision": max(supervision, str(earlier.get("supervision")), key=_strength),
+        "pretrain_epochs": options.pretrain_epochs,
+        "recolor": options.recolor,
+        "generated": options.generated,
+        "compositions": options.compositions,
+        "split_protocol": options.split_protocol,
+        "seed": options.seed,
+        "holdout": options.holdout,
+        "precision": progress.precision,
+        "minutes": round(progress.seconds / 60, 1),
+        "presentations": progress.presentations,
+    }
+
+
 def write_checkpoint(folder: Path, model: PreTrainedModel, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
     """Write configuration, weights, processor, record and card; each file is replaced whole, the weights last.
 
@@ -125,3 +151,7 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
         **{name: record[name] for name in ("data", "pictures", "supervision", "minutes", "precision", "seed")},
         presentations=record.get("earlier_presentations", 0) + record["presentations"],
     )
+
+
+def _strength(supervision: str) -> int:
+    return SUPERVISION.index(supervision) if supervision in SUPERVISION else -1

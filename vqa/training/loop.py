@@ -20,7 +20,7 @@ from vqa.errors import InputError
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.training.augment import Motion, augment
 from vqa.training.building import begin
-from vqa.training.card import write_checkpoint
+from vqa.training.card import training_record, write_checkpoint
 from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
 from vqa.training.interruption import Interruption
 from vqa.training.journal import plot_curve, rewind_log, write_log
@@ -218,17 +218,18 @@ class Trainer:
         self._agree(False)
         everything = [hit for hits in right.values() for hit in hits]
         accuracy = sum(everything) / len(everything) if everything else 0.0
+        by_type = {name: sum(hits) / len(hits) for name, hits in sorted(right.items())}
         if self.accelerator.is_main_process and (accuracy >= progress.best or not everything):
             progress.best = accuracy
-            self._export(
-                model, {name: sum(hits) / len(hits) for name, hits in sorted(right.items())}, accuracy, len(everything)
-            )
+            held_out = {"accuracy": accuracy, "questions": len(everything), "by_type": by_type}
+            self.record |= training_record(self.options, progress, len(self.data.rows), self.supervision, self.record)
+            write_checkpoint(self.options.folder, model, self.processor, self.record | {"held_out": held_out})
         entry = {
             "step": progress.step,
             "presentations": progress.presentations,
             "minutes": round(progress.seconds / 60, 3),
             "held_out_accuracy": accuracy,
-            "by_type": {name: sum(hits) / len(hits) for name, hits in sorted(right.items())},
+            "by_type": by_type,
         }
         progress.history.append(entry)
         if everything:
@@ -385,31 +386,6 @@ class Trainer:
         )
         return broadcast_object_list([chosen])[0]
 
-    def _export(
-        self, model: FilmSEForVisualQuestionAnswering, by_type: dict[str, float], accuracy: float, number: int
-    ) -> None:
-        options, progress = self.options, self.progress
-        self.record |= {
-            "preset": self.record.get("preset", options.preset),
-            "data": f"{Path(options.data).resolve().name} {options.split}"
-            + (f", {Path(options.questions).name}" if options.questions else "")
-            + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
-            "pictures": len(self.data.rows),
-            "supervision": max(self.supervision, str(self.record.get("supervision")), key=_strength),
-            "pretrain_epochs": options.pretrain_epochs,
-            "recolor": options.recolor,
-            "generated": options.generated,
-            "compositions": options.compositions,
-            "split_protocol": options.split_protocol,
-            "seed": options.seed,
-            "holdout": options.holdout,
-            "precision": progress.precision,
-            "minutes": round(progress.seconds / 60, 1),
-            "presentations": progress.presentations,
-            "held_out": {"accuracy": accuracy, "questions": number, "by_type": by_type},
-        }
-        write_checkpoint(options.folder, model, self.processor, self.record)
-
     def _bar(self) -> tqdm:
         unit, (done, whole) = next(iter(self.schedule.lengths().items()))
         return tqdm(
@@ -459,10 +435,6 @@ class Trainer:
 
 def _processes() -> PartialState:
     return PartialState(cpu=_NO_ACCELERATOR)
-
-
-def _strength(supervision: str) -> int:
-    return SUPERVISION.index(supervision) if supervision in SUPERVISION else -1
 
 
 def _passed(every: int | None, before: int, now: int) -> bool:
