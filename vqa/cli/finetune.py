@@ -14,8 +14,8 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="go on with another split, and see what is learned and what forgotten",
         description="Fine-tune a checkpoint on some samples of another split, such as CoGenT's condition B, measuring "
         "accuracy on named splits at the start and as it goes: finetuning.jsonl and finetuning.png beside the new "
-        "checkpoint. Ctrl-C saves the run; the same command with --resume goes on with it. Here --learning-rate is "
-        "0.0003, --warmup-steps 10 and --ema 0.98 unless given; film keeps its own.",
+        "checkpoint. Ctrl-C saves the run; the same command with --resume goes on with it. film keeps a "
+        "recipe of its own.",
     )
     parser.add_argument("--checkpoint", required=True, metavar="FOLDER|HUB_ID", help="model to begin with")
     parser.add_argument("--data", required=True, metavar="DIR", help="CLEVR folder, exported folder or hub name")
@@ -49,7 +49,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--save-minutes", type=float, metavar="M", help="save the run every M minutes (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="decides order and augmentation (default: 0)")
-    add_learning(parser)
+    add_learning(parser, learning_rate=3e-4, warmup_steps=10, ema=0.98)
     parser.set_defaults(run=_finetune)
 
 

@@ -130,8 +130,10 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_learning(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how."""
+def add_learning(
+    parser: argparse.ArgumentParser, learning_rate: float = 0.001, warmup_steps: int = 200, ema: float = 0.998
+) -> None:
+    """Add the options that say how; the help gives these as defaults."""
     learning = parser.add_argument_group("learning")
     learning.add_argument(
         "--supervision",
@@ -155,19 +157,21 @@ def add_learning(parser: argparse.ArgumentParser) -> None:
         help="begin with questions of one reasoning step, admit longer ones step by step over this share of the run "
         "(default: 0, all at once)",
     )
-    learning.add_argument("--learning-rate", type=float, metavar="X", help="peak of AdamW's rate (default: 0.001)")
+    learning.add_argument(
+        "--learning-rate", type=float, metavar="X", help=f"peak of AdamW's rate (default: {learning_rate})"
+    )
     learning.add_argument("--weight-decay", type=float, metavar="X", help="of matrices and kernels (default: 0.0001)")
     learning.add_argument(
         "--warmup-steps",
         type=int,
         metavar="N",
-        help="steps of linear warm-up before the cosine (default: 200)",
+        help=f"steps of linear warm-up before the cosine (default: {warmup_steps})",
     )
     learning.add_argument(
         "--clip-norm", type=float, metavar="X", help="largest norm of the gradient, 0 for any (default: 5)"
     )
     learning.add_argument(
-        "--ema", type=float, metavar="X", help="decay of the weights' moving average (default: 0.998)"
+        "--ema", type=float, metavar="X", help=f"decay of the weights' moving average (default: {ema})"
     )
     learning.add_argument("--freeze-norm", action="store_true", help="keep normalisation in evaluation mode")
     learning.add_argument(

@@ -42,7 +42,12 @@ class FineTuning(Trainer):
     def __init__(
         self, checkpoint: str, options: TrainingOptions, watched: Sequence[EvaluationSet], command: str
     ) -> None:
-        self.watched = [(item.split, open_table(item)) for item in watched]
+        self.watched = []
+        for item in watched:
+            try:
+                self.watched.append((item.split, open_table(item)))
+            except InputError as error:
+                raise InputError(f"--evaluate-on {item.split}: {error}") from error
         super().__init__(options, command)
         if self.identity["init"] != checkpoint:
             raise InputError(f"--resume: the run began with --checkpoint {self.identity['init']}; give that")
