@@ -134,6 +134,10 @@ def test_on_the_command_line(checkpoint, tmp_path, capsys):
     assert main([*command, "--pictures", "10", "--out", str(out)]) == 0
     assert str(out) in capsys.readouterr().out
     assert read_atlas(checkpoint, out).source["pictures"] == 10
+    assert main([*command, "--pictures", "10", "--out", str(out), "--beside", str(out)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.partition("Do channels track the same")[2].splitlines()]
+    assert all(both == same and related == "1.00" for _, both, same, related in rows[2:5])
+    assert main([*command, "--pictures", "10", "--beside", str(tmp_path / "no.json")]) == 2
     assert main([*command, "--pictures", "1"]) == 2
     assert "--pictures: must be 10" in capsys.readouterr().err
     assert main([*command, "--split", "test"]) == 2

@@ -96,6 +96,11 @@ def _register_atlas(kinds: argparse._SubParsersAction) -> None:
     _add_set(parser)
     parser.add_argument("--pictures", type=int, default=400, metavar="N", help="to look at (default: 400)")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: atlas.json in the checkpoint's folder)")
+    parser.add_argument(
+        "--beside",
+        metavar="FILE",
+        help="another atlas of this checkpoint: say how many channels keep their concept",
+    )
     parser.set_defaults(run=_atlas)
 
 
@@ -105,8 +110,8 @@ def _atlas(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset import open_data
     from vqa.errors import InputError
     from vqa.evaluation.evaluating import check_writable
-    from vqa.explain.atlas import FILENAME, write_atlas
-    from vqa.explain.atlas_text import format_atlas
+    from vqa.explain.atlas import FILENAME, read_atlas, write_atlas
+    from vqa.explain.atlas_text import format_atlas, format_stability
     from vqa.explain.surveying import survey
     from vqa.model.checkpoints import checkpoint_folder, weights_sha256
 
@@ -116,6 +121,7 @@ def _atlas(args: argparse.Namespace) -> None:
     folder = checkpoint_folder(args.checkpoint)
     out = args.out or folder / FILENAME
     check_writable(out)
+    other = read_atlas(folder, args.beside) if args.beside else None
     data = open_data(args.data, args.split)
     about = {
         "data": Path(args.data).resolve().name,
@@ -128,6 +134,8 @@ def _atlas(args: argparse.Namespace) -> None:
     )
     write_atlas(atlas, out)
     print(format_atlas(atlas))
+    if other:
+        print(f"\n{format_stability(other, atlas)}")
     print(f"\n{out}: {Path(out).stat().st_size / 1000:.0f} kB")
 
 

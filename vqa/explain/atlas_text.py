@@ -47,6 +47,24 @@ def format_atlas(atlas: Atlas) -> str:
     return "\n".join(lines)
 
 
+def format_stability(one: Atlas, other: Atlas) -> str:
+    """Block by block: how many channels track something in both of two atlases of a checkpoint, and how many the same.
+
+    Beside the correlation, over channels and concepts, of the areas under the ROC curve, which needs no threshold.
+    """
+    sets = [f"{atlas.source.get('data', '')} {atlas.source.get('split', '')}".strip() for atlas in (one, other)]
+    lines = [
+        f"Do channels track the same in {sets[0]} and {sets[1]}?",
+        _row("block", ["in both", "the same", "areas' r"]),
+    ]
+    for k, pair in enumerate(zip(one.blocks, other.blocks, strict=True), 1):
+        concepts = [[block.concept(c) for c in range(len(block.baseline))] for block in pair]
+        both = [(a, b) for a, b in zip(*concepts, strict=True) if a is not None and b is not None]
+        related = np.corrcoef([block.areas.ravel() for block in pair])[0, 1]
+        lines.append(_row(str(k), [str(len(both)), str(sum(a == b for a, b in both)), f"{related:.2f}"]))
+    return "\n".join(lines)
+
+
 def kind_counts(block: BlockAtlas) -> tuple[Counter[str], np.ndarray]:
     """How many channels track each kind of concept, "none" among them, and the areas of those that track one."""
     concepts = [block.concept(c) for c in range(len(block.baseline))]
