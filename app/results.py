@@ -1,7 +1,6 @@
 """The tab "Results": how right the models are, from the reports that lie beside them."""
 
 import base64
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import gradio as gr
 
 from app.cards import message_card
 from app.site import PRIVATE, Site
+from vqa.clevr.files import read_object
 from vqa.errors import InputError
 from vqa.evaluation import plots
 from vqa.evaluation.report_html import html_report
@@ -58,19 +58,14 @@ def find_reports(folders: Iterable[Path]) -> dict[str, Path]:
 def read_report(path: Path) -> tuple[str, dict[str, Any]]:
     """A report and its kind: "evaluation", "compositional" or "faithfulness". Raises InputError for any other file."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path.name}: larger than {MAX_BYTES:,} bytes, which no report is")
-        made = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path.name}: not JSON, or cut short; make it again") from error
-    if isinstance(made, dict):
-        for kind, (fits, _) in _KINDS.items():
-            if fits(made):
-                return kind, made
+        made = read_object(path, MAX_BYTES, "make it again")
+    except FileNotFoundError as error:
+        raise InputError(f"{path.name}: is gone; choose another") from error
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), path.name)) from error  # visitors need not know the folder
+    for kind, (fits, _) in _KINDS.items():
+        if fits(made):
+            return kind, made
     raise InputError(f"{path.name}: not a report of `vqa evaluate --json` or `vqa explain faithfulness --json`")
 
 

@@ -100,7 +100,7 @@ def test_an_atlas_of_other_weights_is_refused(atlas, checkpoint, tmp_path):
         (lambda record: None, "no channel atlas yet"),
         (lambda record: b"{", "not JSON"),
         (lambda record: b"[" * 100_000, "not JSON"),
-        (lambda record: [], "not a channel atlas"),
+        (lambda record: [], "holds no JSON object"),
         (lambda record: record | {"format": "other"}, "format is not"),
         (lambda record: record | {"concepts": ["red"]}, "concepts is not"),
         (lambda record: record | {"blocks": []}, "not a channel atlas"),

@@ -151,8 +151,8 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     assert Image.open(tmp_path / "f.png").format == "PNG"
     charted = shutil.copytree(tiny_checkpoint, tmp_path / "charted")
     for damage, complaint in (
-        (None, "cannot be read"),
-        ("[]", "not a report"),
+        (None, "no report of faithfulness yet"),
+        ("[]", "no JSON object"),
         (json.dumps(report | {"gates": [{}]}), "not a report"),
         (json.dumps(report | {"weights_sha256": "0"}), "other weights"),
     ):

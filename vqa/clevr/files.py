@@ -8,6 +8,7 @@ JSON is read as a stream: a question file of 800 MB costs a question's memory. F
 then renamed, so that none is ever half there.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -215,6 +216,28 @@ def write_questions(
 def write_scenes(path: str | os.PathLike, scenes: Iterable[Scene], info: Mapping[str, Any] | None = None) -> int:
     """Write a scene file in CLEVR's format; returns how many. Nothing stands under `path` until all are written."""
     return _write(path, "scenes", (scene.to_json() for scene in scenes), info)
+
+
+def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, Any]:
+    """The JSON object of a file that holds at most `most` bytes when it is what it should be.
+
+    Raises FileNotFoundError where there is none, and InputError, with `remedy`, for any other file.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        record = json.loads(path.read_bytes()) if size <= most else None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON, or cut short; {remedy}") from error
+    if size > most:
+        raise InputError(f"{path}: larger than {most:,} bytes, so not what its name says; {remedy}")
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds no JSON object; {remedy}")
+    return record
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vqa.clevr.files import atomic_write
+from vqa.clevr.files import atomic_write, read_object
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.concepts import CONCEPTS
@@ -129,17 +129,9 @@ def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None)
     file = folder / FILENAME if path is None else Path(path)
     remedy = f"make it with `vqa explain atlas --data DIR --checkpoint {folder}`"
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{file}: larger than {_MAX_BYTES:,} bytes; this is no channel atlas; {remedy}")
-        record = json.loads(file.read_bytes())
+        record = read_object(file, _MAX_BYTES, remedy)
     except FileNotFoundError as error:
         raise InputError(f"{file}: this checkpoint has no channel atlas yet; {remedy}") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{file}: not JSON, or cut short; {remedy}") from error
     try:
         atlas = _from_json(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

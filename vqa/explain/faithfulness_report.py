@@ -1,7 +1,6 @@
 """The measures of faithfulness together: run them, say them, draw them."""
 
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from vqa.clevr.files import read_object
 from vqa.clevr.packing import PackedDataset
 from vqa.errors import InputError
 from vqa.explain.faithfulness import (
@@ -87,23 +87,21 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
     Raises InputError where there is none, where it is broken, and where it was made for other weights.
     """
     path = Path(folder) / FILENAME
+    remedy = "make it with `vqa explain faithfulness --data DIR`"
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_BYTES:,} bytes; this is no report of faithfulness")
-        report = json.loads(path.read_bytes())
+        report = read_object(path, _MAX_BYTES, remedy)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: this checkpoint has no report of faithfulness yet; {remedy}") from error
+    try:
         for rows, names in ((report["gates"], ("accuracy", "loss")), (report["removal"], ("top", "random", "bottom"))):
             for row in rows:
                 for name in names:
                     _share(row[name])
         format_faithfulness(report)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged; {remedy}") from error
     if report.get("weights_sha256") != weights_sha256(folder):
-        raise InputError(f"{path}: made for other weights; make it again with `vqa explain faithfulness`")
+        raise InputError(f"{path}: made for other weights; {remedy}")
     return report
 
 

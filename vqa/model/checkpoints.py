@@ -4,7 +4,6 @@ A checkpoint is a folder with config.json, model.safetensors and the processor's
 """
 
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from vqa.clevr.files import read_object
 from vqa.errors import InputError
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
@@ -107,19 +107,10 @@ def read_config(folder: Path) -> FilmSEConfig:
     """The configuration in a checkpoint's folder. Raises InputError where it is missing, broken or of another model."""
     path = folder / "config.json"
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise InputError(f"{path}: larger than {_MAX_CONFIG_BYTES:,} bytes; this is no model's configuration")
-        settings = json.loads(path.read_bytes())
+        settings = read_object(path, _MAX_CONFIG_BYTES, "copy the checkpoint again")
     except FileNotFoundError as error:
         raise InputError(f"{folder}: no checkpoint, for config.json is missing") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _broken(path, "not JSON, or cut short", error) from error
-    if not isinstance(settings, dict) or settings.get("model_type") != FilmSEConfig.model_type:
-        kind = settings.get("model_type") if isinstance(settings, dict) else None
+    if (kind := settings.get("model_type")) != FilmSEConfig.model_type:
         raise InputError(f"{path}: model_type is {str(kind)[:40]!r}; this program runs {FilmSEConfig.model_type!r}")
     try:
         _check_settings(settings)
