@@ -11,8 +11,8 @@ from vqa.training.losses import WEIGHTS
 from vqa.training.options import TrainingOptions
 
 TRAINING = (
-    *("supervision", "generated", "compositions", "pretrain_epochs", "curriculum", "augment", "recolor"),
-    *("batch_size", "questions_per_image"),
+    *("supervision", "generated", "compositions", "pretrain_epochs", "curriculum", "augment"),
+    *("hide_colors", "hide_shapes", "batch_size", "questions_per_image"),
     *("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "ema"),
 )
 """Training options that a variant may change, beside the weights of losses (`loss.entropy`) and the configuration."""

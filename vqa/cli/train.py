@@ -118,12 +118,19 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "five times faster than the whole (default: 0)",
     )
     data.add_argument(
-        "--recolor",
+        "--hide-colors",
         type=float,
         default=0.0,
         metavar="X",
-        help="share of the pictures shown in other hues, asking nothing about their colors; it teaches that shape does "
-        "not hang on color (default: 0)",
+        help="share of the pictures shown in other colors, asking nothing about them; shapes are then learned there "
+        "alone, so that none hangs on a color (default: 0)",
+    )
+    data.add_argument(
+        "--hide-shapes",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="the other way round: share shown as blurred spots of color (default: 0)",
     )
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"

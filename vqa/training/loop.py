@@ -15,20 +15,20 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from vqa.clevr.dataset import open_pictures
-from vqa.clevr.vocabulary import ATTRIBUTES, QUESTION_TYPES
+from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.training.augment import Motion, augment
 from vqa.training.building import begin
 from vqa.training.card import training_record, write_checkpoint
 from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
+from vqa.training.hiding import Hiding
 from vqa.training.interruption import Interruption
 from vqa.training.journal import plot_curve, rewind_log, write_log
 from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses, step_losses
 from vqa.training.optimization import averaging, build_optimizer
 from vqa.training.options import SUPERVISION, TrainingOptions
 from vqa.training.precision import choose_precision
-from vqa.training.recolor import leave_out_colors, turn_hues
 from vqa.training.schedule import Schedule
 from vqa.training.state import (
     FILE,
@@ -85,10 +85,13 @@ class Trainer:
         steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
         self.schedule = Schedule(options, self.progress, steps_per_epoch, self.model.config.num_blocks)
         self.supervision = self._teachable()
-        if options.recolor and self.supervision != "programs":
-            raise InputError("--recolor: only programs tell which questions are about colors, and here none teach")
-        answers = self.model.config.answers
-        self._color_labels = torch.tensor([answers.index(color) for color in ATTRIBUTES["color"] if color in answers])
+        self.hiding = None
+        if options.hide_colors or options.hide_shapes:
+            if self.supervision != "programs":
+                raise InputError(
+                    "--hide-colors, --hide-shapes: only programs tell what a question is about; none teach"
+                )
+            self.hiding = Hiding(options.hide_colors, options.hide_shapes, self.model.config.answers)
         if options.pretrain_epochs and self.supervision == "answers":
             raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")
         if not saved:
@@ -284,9 +287,8 @@ class Trainer:
         pictures, motion = batch.pictures.float() / 255, None
         if options.augment:
             pictures, motion = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
-        if options.recolor:
-            pictures, turned = turn_hues(pictures, torch.Generator().manual_seed(seed + 1), options.recolor)
-            batch = leave_out_colors(batch, turned, self._color_labels)
+        if self.hiding:
+            pictures, batch = self.hiding(pictures, batch, torch.Generator().manual_seed(seed + 1))
         self.prepared.train()
         self._set_norms(batch)
         losses, output = self.losses(batch, pictures, motion)

@@ -54,7 +54,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "generated": (0.0, 1.0),
     "compositions": (0.0, 1.0),
-    "recolor": (0.0, 1.0),
+    "hide_colors": (0.0, 1.0),
+    "hide_shapes": (0.0, 1.0),
     "curriculum": (0.0, 1.0),
     "pretrain_epochs": (0, 1_000_000),
     "save_minutes": (0.0, 1_000_000),
@@ -68,7 +69,7 @@ _FREE = {
     *("save_minutes", "evaluate_minutes", "evaluate_presentations"),
 }
 
-_LATER = {"curriculum"}
+_LATER = {"curriculum", "hide_colors", "hide_shapes"}
 
 
 @dataclass
@@ -103,7 +104,8 @@ class TrainingOptions:
     supervision: str = None  # type: ignore[assignment]
     generated: float = 0.0
     compositions: float = 0.0
-    recolor: float = 0.0
+    hide_colors: float = 0.0
+    hide_shapes: float = 0.0
     pretrain_epochs: int = 0
     curriculum: float = 0.0
     loss_weights: dict[str, float] = field(default_factory=dict)
@@ -142,6 +144,8 @@ class TrainingOptions:
             raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
         if self.compositions and not self.generated:
             raise InputError("--compositions: a share of the questions made anew; give --generated too, such as 0.5")
+        if self.hide_colors + self.hide_shapes > 1:
+            raise InputError("--hide-colors, --hide-shapes: no picture hides both, so that they are at most 1 together")
         if self.batch_size < self.questions_per_image:
             self.questions_per_image = self.batch_size
         if self.epochs is None and self.max_minutes is None and self.max_presentations is None:
