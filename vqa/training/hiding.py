@@ -1,9 +1,9 @@
-"""Pictures that hide the colours or the shapes of their objects, so that a model learns to see each without the other.
+"""Pictures that hide their objects' colours, or all else of them, so that a model learns to see each without the other.
 
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
-Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone; where shapes
-are hidden, so that a blurred spot of colour is left, it is the other way round.
+Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone; where blobs
+of colour are all that is left of the objects, it is the other way round.
 """
 
 import math
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqa.clevr.vocabulary import ATTRIBUTES
-from vqa.training.data import Batch
+from vqa.clevr.vocabulary import ATTRIBUTES, SYNONYMS
+from vqa.training.data import Batch, Encode
 from vqa.training.losses import StepTargets
 
 _COLOR, _SHAPE = (list(ATTRIBUTES).index(name) for name in ("color", "shape"))
@@ -24,43 +24,47 @@ _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Hiding:
-    """Hides the colours of a share of the pictures and the shapes of a share of the others.
+    """Hides the colours of a share of the pictures, and all but the colours of a share of the others.
 
     Args:
         colors, shapes: the shares, together at most 1.
-        answers: the model's.
+        encode: texts -> token ids, to know what a question is about by its words.
     """
 
-    def __init__(self, colors: float, shapes: float, answers: Sequence[str]) -> None:
+    def __init__(self, colors: float, shapes: float, encode: Encode) -> None:
         self.colors, self.shapes = colors, shapes
-        self._color_labels = torch.tensor([answers.index(color) for color in ATTRIBUTES["color"] if color in answers])
+        self._color_words = _tokens(encode, ["color"])
+        self._other_words = _tokens(encode, [name for name in ATTRIBUTES if name != "color"])
 
     def __call__(self, pictures: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
-        """Pictures (N, 3, H, W) in 0..1 that hide something, and the batch, its own untouched, that may be learned.
+        """The batch's pictures (N, 3, H, W) in 0..1, now hiding something, and of the batch what may be learned.
 
-        The batch's scenes and programs must be known to be of use. The generator lives on the CPU.
+        The scenes' centres must be those in the pictures; pictures whose scene is not known hide colours alone. The
+        generator lives on the CPU.
         """
         drawn = torch.rand(len(pictures), generator=generator)
-        colorless, shapeless = drawn < self.colors, drawn >= 1 - self.shapes
+        numbers = batch.scenes.number.tolist()
+        colorless, shapeless = drawn < self.colors, (drawn >= 1 - self.shapes) & (torch.tensor(numbers) >= 0)
         pictures = pictures.clone()
-        for chosen, change in ((colorless, other_colors), (shapeless, blurred_spots)):
-            for i in torch.nonzero(chosen).flatten().tolist():
-                pictures[i] = change(pictures[i], generator)
+        for i in torch.nonzero(colorless).flatten().tolist():
+            pictures[i] = other_colors(pictures[i], generator)
+        for i in torch.nonzero(shapeless).flatten().tolist():
+            pictures[i] = blobs(pictures[i], batch.scenes.centre[i, : numbers[i]], generator)
         return pictures, self.learnable(batch, colorless.to(pictures.device), shapeless.to(pictures.device))
 
     def learnable(self, batch: Batch, colorless: Tensor, shapeless: Tensor) -> Batch:
-        """What may be learned of a batch where N pictures hide their colours or their shapes (N,).
+        """What may be learned of a batch where N pictures hide their colours, or all but the colours (N,).
 
-        Nothing of what a picture hides: left out are questions that filter by it, or whose answer is a colour that is
-        hidden, and those without a program, which may; "the same colour as" stays true. Where that is all of them, one
-        stays and counts for nothing. And of what is hidden in some pictures, nothing where the other shows.
+        Nothing of what a picture hides: questions with a word about it are left out; where that is all of them, one
+        stays and counts for nothing. And of the shapes or colours that some pictures hide, nothing where both show.
         """
-        filters, unknown = batch.steps.filters, ~batch.steps.known
-        answers = torch.isin(batch.labels, self._color_labels.to(batch.labels.device))
-        about_colors = (filters[..., _COLOR] > 0).any(1) | answers | unknown
-        about_shapes = (filters[..., _SHAPE] > 0).any(1) | unknown
-        left_out = about_colors & colorless[batch.image_index] | about_shapes & shapeless[batch.image_index]
+        about_colors, about_others = (
+            torch.isin(batch.input_ids, words.to(batch.input_ids.device)).any(1)
+            for words in (self._color_words, self._other_words)
+        )
+        left_out = about_colors & colorless[batch.image_index] | about_others & shapeless[batch.image_index]
         attributes = batch.scenes.attributes.clone()
+        attributes[shapeless] = batch.scenes.attributes[shapeless].where(torch.arange(len(ATTRIBUTES)) == _COLOR, -100)
         attributes[~shapeless if self.shapes else colorless, :, _COLOR] = -100
         attributes[~colorless if self.colors else shapeless, :, _SHAPE] = -100
         steps = batch.steps._replace(known=batch.steps.known & ~left_out)
@@ -93,16 +97,39 @@ def other_colors(picture: Tensor, generator: torch.Generator) -> Tensor:
     return (shade + paleness * hues + strength * (0.3 + shade) * field / 4).clamp(0, 1)
 
 
-def blurred_spots(picture: Tensor, generator: torch.Generator) -> Tensor:
-    """A picture (3, H, W) whose pixels went 2 to 6 pixels astray, then in coarse blocks: colours, but no shapes."""
+def blobs(picture: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture (3, H, W) with a blob for each of its objects, whose centres (K, 2) are fractions of the picture.
+
+    A blob has the colours of a few pixels at the object's centre, and an outline and a size of its own; what is near
+    the camera hides what is far. The rest is the picture, blurred beyond recognition.
+    """
     height, width = picture.shape[1:]
-    reach = 2 + 4 * torch.rand((), generator=generator).item()
-    astray = (2 * torch.rand(1, height, width, 2, generator=generator) - 1) * reach / torch.tensor([width, height])
-    grid = F.affine_grid(torch.eye(2, 3)[None], [1, 3, height, width], align_corners=False) + 2 * astray
-    found = F.grid_sample(picture[None], grid.to(picture), padding_mode="border", align_corners=False)
-    block = int(torch.randint(1, 7, (), generator=generator))
-    small = F.interpolate(found, (max(1, height // block), max(1, width // block)), mode="area")
-    return F.interpolate(small, (height, width), mode="bilinear")[0]
+    found = F.interpolate(F.adaptive_avg_pool2d(picture, (4, 6))[None], (height, width), mode="bicubic")[0]
+    rows, columns = (torch.arange(size, device=picture.device) for size in (height, width))
+    padded = F.pad(picture[None], (2,) * 4, mode="replicate")[0]
+    for x, y in sorted(centres.clamp(0, 1).tolist(), key=lambda centre: centre[1]):
+        column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
+        size, ratio, roundness = torch.rand(3, generator=generator).tolist()
+        reach = height * (0.03 + 0.1 * size)
+        across, down = reach * (0.7 + 0.6 * ratio), reach * (1.3 - 0.6 * ratio)
+        power = 1 + 4 * roundness
+        inside = ((columns - column).abs() / across) ** power + ((rows - row).abs() / down)[:, None] ** power < 1
+        patch = padded[:, row : row + 5, column : column + 5]
+        side = 2 * int(max(across, down)) + 1
+        texture = F.interpolate(patch[None], (side, side), mode="bilinear")[0]
+        top, left = row - side // 2, column - side // 2
+        place = [torch.clamp(indices - first, 0, side - 1) for indices, first in ((rows, top), (columns, left))]
+        found = torch.where(inside, texture[:, place[0]][:, :, place[1]], found)
+    return F.avg_pool2d(F.pad(found[None], (1,) * 4, mode="replicate"), 3, 1)[0].clamp(0, 1)
+
+
+def _tokens(encode: Encode, attributes: Sequence[str]) -> Tensor:
+    """The tokens of all words that CLEVR has for some attributes and their values."""
+    values = [value for name in attributes for value in ATTRIBUTES[name]]
+    words = [word for value in values for word in SYNONYMS.get(value, (value,))]
+    words += [f"{word}s" for word in words] + [*attributes, "made" if "material" in attributes else "colored"]
+    nothing = encode(["qqq"])[0]
+    return torch.tensor(sorted({token for ids in encode(words) for token in ids}.difference(nothing)))
 
 
 def _chroma(picture: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from vqa.clevr.dataset import open_pictures
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
-from vqa.training.augment import Motion, augment
+from vqa.training.augment import augment
 from vqa.training.building import begin
 from vqa.training.card import training_record, write_checkpoint
 from vqa.training.data import Batch, Epoch, TrainingData, check_aspect_ratio
@@ -87,11 +88,9 @@ class Trainer:
         self.supervision = self._teachable()
         self.hiding = None
         if options.hide_colors or options.hide_shapes:
-            if self.supervision != "programs":
-                raise InputError(
-                    "--hide-colors, --hide-shapes: only programs tell what a question is about; none teach"
-                )
-            self.hiding = Hiding(options.hide_colors, options.hide_shapes, self.model.config.answers)
+            if self.supervision == "answers":
+                raise InputError("--hide-colors, --hide-shapes: scenes teach what is hidden; here answers alone teach")
+            self.hiding = Hiding(options.hide_colors, options.hide_shapes, self.processor.encode_questions)
         if options.pretrain_epochs and self.supervision == "answers":
             raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")
         if not saved:
@@ -258,22 +257,19 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
 
-    def losses(
-        self, batch: Batch, pictures: Tensor, motion: Motion | None = None
-    ) -> tuple[dict[str, Loss], FilmSEOutput]:
+    def losses(self, batch: Batch, pictures: Tensor) -> tuple[dict[str, Loss], FilmSEOutput]:
         """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
         output = self._forward(self.prepared, batch, pictures, self.schedule.pretraining)
-        scenes = batch.scenes if motion is None else batch.scenes._replace(centre=motion(batch.scenes.centre))
         losses: dict[str, Loss] = {}
         if self.supervision != "answers":
-            losses |= scene_losses(output, scenes)
+            losses |= scene_losses(output, batch.scenes)
         if self.supervision == "programs":
             losses |= step_losses(output, batch.steps)
         if self.schedule.pretraining:
             return losses, output
         losses |= answer_loss(output, batch.labels)
         if self.supervision == "programs":
-            losses |= program_losses(output, batch.steps, scenes, batch.image_index)
+            losses |= program_losses(output, batch.steps, batch.scenes, batch.image_index)
         if self.options.weights["entropy"]:
             losses |= entropy_loss(output, batch.labels)
         return losses, output
@@ -284,14 +280,15 @@ class Trainer:
         torch.manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate()
-        pictures, motion = batch.pictures.float() / 255, None
+        pictures = batch.pictures.float() / 255
         if options.augment:
             pictures, motion = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
+            batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
         if self.hiding:
             pictures, batch = self.hiding(pictures, batch, torch.Generator().manual_seed(seed + 1))
         self.prepared.train()
         self._set_norms(batch)
-        losses, output = self.losses(batch, pictures, motion)
+        losses, output = self.losses(batch, pictures)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
         measured = dict(losses)
         if output.logits is not None:

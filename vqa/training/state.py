@@ -122,4 +122,6 @@ def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tupl
 
 def _decisive(name: str, options: dict[str, Any]) -> Any:
     value = options.get(name, getattr(TrainingOptions, name, None))  # an option that came later had its default
-    return Path(value).name if name == "questions" and isinstance(value, str) else value
+    if name == "questions" and isinstance(value, str):
+        return Path(value).name
+    return value or None  # and one that is gone was off
