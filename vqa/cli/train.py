@@ -130,7 +130,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="the other way round: share whose objects are blobs of their color (default: 0)",
+        help="share whose objects are shown as blobs of their color, asking about nothing else (default: 0)",
     )
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"

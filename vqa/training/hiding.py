@@ -2,8 +2,8 @@
 
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
-Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone; where blobs
-of colour are all that is left of the objects, it is the other way round.
+Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone, for colours
+are the easier to see; where blobs of colour are all that is left of the objects, nothing else is asked or taught.
 """
 
 import math
@@ -56,7 +56,7 @@ class Hiding:
         """What may be learned of a batch where N pictures hide their colours, or all but the colours (N,).
 
         Nothing of what a picture hides: questions with a word about it are left out; where that is all of them, one
-        stays and counts for nothing. And of the shapes or colours that some pictures hide, nothing where both show.
+        stays and counts for nothing. And where some pictures hide colours, shapes are told of their objects alone.
         """
         about_colors, about_others = (
             torch.isin(batch.input_ids, words.to(batch.input_ids.device)).any(1)
@@ -65,8 +65,9 @@ class Hiding:
         left_out = about_colors & colorless[batch.image_index] | about_others & shapeless[batch.image_index]
         attributes = batch.scenes.attributes.clone()
         attributes[shapeless] = batch.scenes.attributes[shapeless].where(torch.arange(len(ATTRIBUTES)) == _COLOR, -100)
-        attributes[~shapeless if self.shapes else colorless, :, _COLOR] = -100
-        attributes[~colorless if self.colors else shapeless, :, _SHAPE] = -100
+        attributes[colorless, :, _COLOR] = -100
+        if self.colors:
+            attributes[~colorless, :, _SHAPE] = -100
         steps = batch.steps._replace(known=batch.steps.known & ~left_out)
         kept = (~left_out).nonzero().squeeze(1) if not left_out.all() else left_out.new_zeros(1, dtype=torch.long)
         return replace(
