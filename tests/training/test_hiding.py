@@ -122,3 +122,20 @@ def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch) -> None:
 def test_shares_beyond_one_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="--hide-colors"):
         TrainingOptions(data="x", output=str(tmp_path), hide_colors=0.7, hide_shapes=0.4)
+
+
+def test_answers_do_not_teach_what_sees_the_picture(trainer, batch) -> None:
+    found, _ = batch
+    model = trainer.model
+    output = model(
+        torch.rand(8, 3, 64, 96), found.input_ids, found.attention_mask, found.image_index, separate_vision=True
+    )
+    model.zero_grad()
+    output.logits.sum().backward()
+    seeing = [*model.vision.parameters(), *model.scene.parameters()]
+    assert all(item.grad is None for item in seeing)
+    assert any(item.grad is not None for item in model.text.parameters())
+    model(
+        torch.rand(8, 3, 64, 96), found.input_ids, found.attention_mask, found.image_index, separate_vision=True
+    ).scene.attributes.sum().backward()
+    assert any(item.grad is not None for item in model.vision.parameters())

@@ -136,6 +136,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         image_features: Tensor | None = None,
         return_dict: bool | None = None,
         encoders_only: bool = False,
+        separate_vision: bool = False,
     ) -> FilmSEOutput | tuple[Tensor, ...]:
         """Answer B questions about N pictures.
 
@@ -146,6 +147,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
             encoders_only: leave out the trunk and give `scene` and `step_logits` alone, to teach the encoders first.
+            separate_vision: of all outputs let `scene` alone teach what sees the picture.
 
         Raises ValueError where the shapes do not fit each other.
         """
@@ -166,7 +168,10 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
         if encoders_only:
             return FilmSEOutput(step_logits=steps, scene=scene)
-        grid = scene.per_question(image_index) if scene is not None else None
+        read = scene
+        if separate_vision:
+            features, read = features.detach(), scene and SceneMaps(*(maps.detach() for maps in vars(scene).values()))
+        grid = read.per_question(image_index) if read is not None else None
         x = features if image_index is None else features.index_select(0, image_index)
         coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
         gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []

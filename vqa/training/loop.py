@@ -329,6 +329,7 @@ class Trainer:
             attention_mask=batch.attention_mask,
             image_index=batch.image_index,
             encoders_only=encoders_only,
+            separate_vision=self.hiding is not None,
         )
 
     def _finished(self) -> bool:
