@@ -3,8 +3,8 @@
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
 Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone, for colours
-are the easier to see; where blobs of colour are all that is left of the objects, nothing else is asked or taught. Answers do not teach what sees the
-picture, for about pictures as they are either would do again.
+are the easier to see; where blobs of colour are all that is left of the objects, nothing else is asked or taught. The
+answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
 """
 
 import math
