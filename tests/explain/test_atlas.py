@@ -109,6 +109,7 @@ def test_an_atlas_of_other_weights_is_refused(atlas, checkpoint, tmp_path):
         (lambda record: record | {"blocks": [record["blocks"][0] | {"areas": [[0.5]]}]}, "an array of shape"),
         (lambda record: record | {"blocks": [record["blocks"][0] | {"baseline": [None] * 16}]}, "not a channel atlas"),
         (lambda record: record | {"blocks": [record["blocks"][0] | {"examples": [1] * 16}]}, "not a channel atlas"),
+        (lambda record: record | {"blocks": [record["blocks"][0] | {"active": [10**400] * 16}]}, "not a channel atlas"),
     ],
 )
 def test_a_broken_atlas_is_told(atlas, checkpoint, tmp_path, damage, complaint):
@@ -136,8 +137,11 @@ def test_on_the_command_line(checkpoint, tmp_path, capsys):
     assert read_atlas(checkpoint, out).source["pictures"] == 10
     assert main([*command, "--pictures", "10", "--out", str(out), "--beside", str(out)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.partition("Do channels track the same")[2].splitlines()]
-    assert all(both == same and related == "1.00" for _, both, same, related in rows[2:5])
+    found = [row for row in rows if len(row) == 4]
+    assert [row[0] for row in found] == ["1", "2", "3"]
+    assert all(both == same and related == "1.00" for _, both, same, related in found)
     assert main([*command, "--pictures", "10", "--beside", str(tmp_path / "no.json")]) == 2
+    assert f"--out {tmp_path / 'no.json'}" in capsys.readouterr().err
     assert main([*command, "--pictures", "1"]) == 2
     assert "--pictures: must be 10" in capsys.readouterr().err
     assert main([*command, "--split", "test"]) == 2

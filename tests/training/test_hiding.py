@@ -1,5 +1,6 @@
 """Hidden colours and shapes: what must still show, and what must be left out of the losses."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -107,16 +108,32 @@ def test_where_nothing_can_be_learned_one_question_stays_and_counts_for_nothing(
     assert not kept.steps.known.any()
 
 
-def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch) -> None:
+@pytest.mark.parametrize(("colors", "shapes"), [(0.3, 0.0), (0.0, 0.2)])
+def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch, colors, shapes) -> None:
     found, _ = batch
     pictures = torch.rand(8, 3, 32, 48)
     changed = 0
-    for seed in range(30):
-        hidden, _ = Hiding(0.3, 0.2, trainer.processor.encode_questions)(
-            pictures, found, torch.Generator().manual_seed(seed)
-        )
+    hiding = Hiding(colors, shapes, trainer.processor.encode_questions)
+    for seed in range(60):
+        hidden, _ = hiding(pictures, found, torch.Generator().manual_seed(seed))
         changed += int((hidden != pictures).flatten(1).any(1).sum())
-    assert 90 < changed < 150
+    assert abs(changed / 480 - colors - shapes) < 0.06
+
+
+def test_a_run_hides_and_learns(trainer) -> None:
+    options = replace(trainer.options, hide_colors=0.5, hide_shapes=0.5, output=trainer.options.output + "-hidden")
+    run = Trainer(options)
+    assert run.hiding is not None
+    values = [run.step(run.load()) for _ in range(3)]
+    run.data.close()
+    assert all(math.isfinite(value) for step in values for value in step.values())
+    shown = 3 * options.batch_size
+    assert 0 < run.progress.presentations < 0.7 * shown
+
+
+def test_answers_alone_teach_nothing_of_what_is_hidden(trainer) -> None:
+    with pytest.raises(InputError, match="--supervision scenes"):
+        Trainer(replace(trainer.options, hide_colors=0.5, supervision="answers", output=trainer.options.output + "-a"))
 
 
 def test_shares_beyond_one_are_refused(tmp_path) -> None:

@@ -225,15 +225,16 @@ def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, An
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        record = json.loads(path.read_bytes()) if size <= most else None
+        with path.open("rb") as file:
+            text = file.read(most + 1)
+        record = json.loads(text) if len(text) <= most else None
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON, or cut short; {remedy}") from error
-    if size > most:
+    if len(text) > most:
         raise InputError(f"{path}: larger than {most:,} bytes, so not what its name says; {remedy}")
     if not isinstance(record, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")

@@ -122,15 +122,15 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="share of the pictures shown in other colors, asking nothing about them; shapes are then learned there "
-        "alone, so that none hangs on a color (default: 0)",
+        help="share of the pictures shown in other colors, asking nothing about them; the dense head then learns "
+        "shapes there alone, so that none hangs on a color (default: 0)",
     )
     data.add_argument(
         "--hide-shapes",
         type=float,
         default=0.0,
         metavar="X",
-        help="share whose objects are shown as blobs of their color, asking about nothing else (default: 0)",
+        help="share whose objects are shown as blobs of their color, asking about no other attribute (default: 0)",
     )
     data.add_argument(
         "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"

@@ -127,14 +127,15 @@ def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None)
     """
     folder = Path(folder)
     file = folder / FILENAME if path is None else Path(path)
-    remedy = f"make it with `vqa explain atlas --data DIR --checkpoint {folder}`"
+    named = "" if path is None else f" --out {file}"
+    remedy = f"make it with `vqa explain atlas --data DIR --checkpoint {folder}{named}`"
     try:
         record = read_object(file, _MAX_BYTES, remedy)
     except FileNotFoundError as error:
         raise InputError(f"{file}: this checkpoint has no channel atlas yet; {remedy}") from error
     try:
         atlas = _from_json(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{file}: not a channel atlas, or damaged ({error!s:.120}); {remedy}") from error
     config = read_config(folder)
     fits = len(atlas.blocks) == config.num_blocks and all(

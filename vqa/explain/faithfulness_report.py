@@ -98,7 +98,7 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
                 for name in names:
                     _share(row[name])
         format_faithfulness(report)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged; {remedy}") from error
     if report.get("weights_sha256") != weights_sha256(folder):
         raise InputError(f"{path}: made for other weights; {remedy}")

@@ -183,7 +183,10 @@ def _benchmark_shape(
             references[name], layers[f"{name} reference"] = reference
     for layer in layers.values():
         layer.to(device)
-    rivals = [[name, f"{name} reference"] if name in references else [name] for name in [*names, *set(blocks.values())]]
+    rivals = [
+        [name, f"{name} reference"] if name in references else [name]
+        for name in [*names, *dict.fromkeys(blocks.values())]
+    ]
     order = random.Random(0)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in layers}
     for round_number in range(WARMUP + runs):

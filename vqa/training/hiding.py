@@ -2,9 +2,9 @@
 
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
-Where colours are hidden nothing is asked or taught about them, and what shapes are is taught there alone, for colours
-are the easier to see; where blobs of colour are all that is left of the objects, nothing else is asked or taught. The
-answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
+Where colours are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
+colours are the easier to see; where blobs of colour are all that is left of the objects, no other attribute is asked or
+taught. The answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
 """
 
 import math
@@ -57,7 +57,8 @@ class Hiding:
         """What may be learned of a batch where N pictures hide their colours, or all but the colours (N,).
 
         Nothing of what a picture hides: questions with a word about it are left out; where that is all of them, one
-        stays and counts for nothing. And where some pictures hide colours, shapes are told of their objects alone.
+        stays and counts for nothing. And where some pictures hide colours, the dense head learns shapes of them alone;
+        so that it learns them as many times slower as they are few.
         """
         about_colors, about_others = (
             torch.isin(batch.input_ids, words.to(batch.input_ids.device)).any(1)
@@ -65,7 +66,9 @@ class Hiding:
         )
         left_out = about_colors & colorless[batch.image_index] | about_others & shapeless[batch.image_index]
         attributes = batch.scenes.attributes.clone()
-        attributes[shapeless] = batch.scenes.attributes[shapeless].where(torch.arange(len(ATTRIBUTES)) == _COLOR, -100)
+        for j in range(len(ATTRIBUTES)):
+            if j != _COLOR:
+                attributes[shapeless, :, j] = -100
         attributes[colorless, :, _COLOR] = -100
         if self.colors:
             attributes[~colorless, :, _SHAPE] = -100
@@ -90,7 +93,7 @@ def other_colors(picture: Tensor, generator: torch.Generator) -> Tensor:
     """
     height, width = picture.shape[1:]
     strength, paleness, gamma, angle = torch.rand(4, generator=generator).tolist()
-    mixture = torch.rand(3, generator=generator).log()
+    mixture = (1 - torch.rand(3, generator=generator)).log()
     shade = torch.einsum("c,chw->hw", (mixture / mixture.sum()).to(picture), picture) ** (0.7 + 0.8 * gamma)
     rows = int(torch.randint(2, 9, (), generator=generator))
     field = torch.randn(3, rows, rows * 3 // 2, generator=generator).to(picture)
@@ -126,10 +129,10 @@ def blobs(picture: Tensor, centres: Tensor, generator: torch.Generator) -> Tenso
 
 
 def _tokens(encode: Encode, attributes: Sequence[str]) -> Tensor:
-    """The tokens of all words that CLEVR has for some attributes and their values."""
+    """The tokens of all words that CLEVR has for some attributes and their values, or all pieces of such words."""
     values = [value for name in attributes for value in ATTRIBUTES[name]]
     words = [word for value in values for word in SYNONYMS.get(value, (value,))]
-    words += [f"{word}s" for word in words] + [*attributes, "made" if "material" in attributes else "colored"]
+    words += [f"{word}s" for word in words] + [*attributes, *["made"] * ("material" in attributes)]
     nothing = encode(["qqq"])[0]
     return torch.tensor(sorted({token for ids in encode(words) for token in ids}.difference(nothing)))
 

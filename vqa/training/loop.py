@@ -89,7 +89,10 @@ class Trainer:
         self.hiding = None
         if options.hide_colors or options.hide_shapes:
             if self.supervision == "answers":
-                raise InputError("--hide-colors, --hide-shapes: scenes teach what is hidden; here answers alone teach")
+                raise InputError(
+                    "--hide-colors, --hide-shapes: scenes teach what is hidden, and here answers alone teach; leave "
+                    "them out, or give --supervision scenes and data that has them"
+                )
             self.hiding = Hiding(options.hide_colors, options.hide_shapes, self.processor.encode_questions)
         if options.pretrain_epochs and self.supervision == "answers":
             raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")

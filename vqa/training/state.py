@@ -115,6 +115,8 @@ def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tupl
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
     if changed := next((name for name in now | identity if _decisive(name, now) != _decisive(name, identity)), None):
+        if changed not in TrainingOptions.names():
+            raise InputError(f"{path}: of another version of this program, which had {changed}; begin another --output")
         flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
         raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
     return progress, now, record
