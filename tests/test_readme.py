@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vqa.ablation.report import format_report
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.suite_text import FORMAT
@@ -25,6 +26,15 @@ def test_so_are_the_compositional_tables(capsys: pytest.CaptureFixture) -> None:
     assert main(["report", "--compositional"]) == 0
     for table in capsys.readouterr().out.strip().split("\n\n| "):
         assert table in (ROOT / "README.md").read_text()
+
+
+def test_the_ablation_is_the_shipped_one() -> None:
+    folder = ROOT / "checkpoints/ablation"
+    report = json.loads((folder / "ablation.json").read_text())
+    text = format_report(report, markdown=True)
+    assert text.strip() == (folder / "ablation.md").read_text().strip()
+    assert text[text.index("| variant") :].split("\n\n")[0] in (ROOT / "README.md").read_text()
+    assert report["command"] in (ROOT / "README.md").read_text()
 
 
 def test_reports_are_about_the_shipped_weights() -> None:
