@@ -32,7 +32,7 @@ def test_the_ablation_is_the_shipped_one() -> None:
     folder = ROOT / "checkpoints/ablation"
     report = json.loads((folder / "ablation.json").read_text())
     text = format_report(report, markdown=True)
-    assert text.strip() == (folder / "ablation.md").read_text().strip()
+    assert text.strip() in (folder / "ablation.md").read_text()
     assert text[text.index("| variant") :].split("\n\n")[0] in (ROOT / "README.md").read_text()
     assert report["command"] in (ROOT / "README.md").read_text()
 
