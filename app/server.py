@@ -37,7 +37,9 @@ def serve(
         from app.models import find_models
 
         models = find_models(checkpoints, device)
-        places = [Path(name) for name in results or ()] or [path / "results" for path in models.folders.values()]
+        own = models.folders.values()
+        beside = [path / "results" for path in own] + [other for path in own for other in path.parent.glob("*/results")]
+        places = [Path(name) for name in results] if results else [*dict.fromkeys(beside)]
         demo = build_demo(models, places, blender)
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:

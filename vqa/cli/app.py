@@ -25,7 +25,8 @@ def register(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="DIR",
-        help="folders with reports of `vqa evaluate --json` to show (default: results/ beside the checkpoints)",
+        help="folders with reports of `vqa evaluate --json` to show (default: results/ of the checkpoints, and beside "
+        "them)",
     )
     parser.add_argument("--blender", metavar="FILE", help="Blender to render with (default: bpy, where uv has it)")
     parser.add_argument(
