@@ -120,6 +120,7 @@ def test_a_picture_from_the_camera(open_page):
     page.get_by_label("Remove Image").click()
     page.get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('video')?.videoWidth > 0")
     page.get_by_label("capture photo").click()
     page.locator("#answer .hint", has_text="your picture").wait_for()
     ask(page, "How many spheres are there?")
