@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ VARIANTS = {
     "film before norm": ("film_placement=before_norm",),
     "film after relu": ("film_placement=after_relu", "film_gamma=sigmoid"),
     "mbconv": ("vision_encoder=mbconv", "stem_blocks=1"),
+    "from the scene alone": ("trunk_features=false",),
     "pathways": ("head=pathways", "classifier_dim=16"),
     "pathways over the trunk": TRUNK_ONLY,
 }
@@ -53,6 +55,16 @@ def inputs(pictures: int = 2, questions: int = 3, words: int = 5) -> dict[str, t
         "attention_mask": mask,
         "image_index": torch.arange(questions) % pictures,
     }
+
+
+@torch.no_grad()
+def test_from_the_scene_alone_nothing_else_of_the_picture_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for overrides, same in ((VARIANTS["from the scene alone"], True), ((), False)):
+        model, given = build(*overrides), inputs()
+        features = model.encode_images(given.pop("pixel_values"))
+        monkeypatch.setattr(model.scene, "forward", partial(lambda read, _: read, model.scene(features)))
+        one, other = (model(image_features=some, **given).logits for some in (features, torch.rand_like(features)))
+        assert torch.allclose(one, other, atol=1e-5) == same
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -43,6 +43,7 @@ _FLAGS = (
     "film",
     "gate_shift",
     "evidence",
+    "trunk_features",
     "classifier_norm",
 )
 _KINDS: dict[str, Any] = {
@@ -63,6 +64,7 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "gate": ("channel_attention", ("query_se", "se")),
     "gate_shift": ("channel_attention", ("query_se", "se")),
     "gate_join": ("channel_attention", ("query_se",)),
+    "trunk_features": ("evidence", (True,)),
 }
 """Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
 
@@ -97,6 +99,8 @@ class FilmSEConfig(PretrainedConfig):
             2020), `cbam` (Woo et al. 2018) or `none`.
         reduction, squeeze, gate, gate_join, gate_shift: options of the channel attention; see `vqa.layers`.
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
+        trunk_features: the blocks begin from the encoder's features; otherwise from nothing, and all that they know of
+            the picture is what `evidence` reads of it: objects, their attributes and places.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
             `attention` over the trunk's last features; or `pathways`, nine ways mixed by the question to see the
             evidence, or the maxima of the trunk's features where there is none.
@@ -143,6 +147,7 @@ class FilmSEConfig(PretrainedConfig):
         gate_join: str = "concat",
         gate_shift: bool = False,
         evidence: bool = True,
+        trunk_features: bool = True,
         head: str = "evidence",
         head_width: int = 512,
         classifier_dim: int = 256,
@@ -181,6 +186,7 @@ class FilmSEConfig(PretrainedConfig):
         self.gate_join = gate_join
         self.gate_shift = gate_shift
         self.evidence = evidence
+        self.trunk_features = trunk_features
         self.head = head
         self.head_width = head_width
         self.classifier_dim = classifier_dim

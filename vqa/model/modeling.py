@@ -172,7 +172,8 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         if separate_vision:
             features, read = features.detach(), scene and SceneMaps(*(maps.detach() for maps in vars(scene).values()))
         grid = read.per_question(image_index) if read is not None else None
-        x = features if image_index is None else features.index_select(0, image_index)
+        x = features if self.config.trunk_features else torch.zeros_like(features)
+        x = x if image_index is None else x.index_select(0, image_index)
         coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
         gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []
         maps: list[Tensor] = []
