@@ -10,6 +10,8 @@ from vqa.evaluation.report_text import coverage, notes
 
 _CURVES = ("length", "objects")
 _OPEN_ROWS = 12
+_WIDE_MODELS = 3
+"""With more of them intervals stand under their values, so that what is drawn beside them fits the page."""
 _STYLE = """
 :root { color-scheme: light; --line: #d8dade; --soft: #5b6470; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #16191d; margin: 0 auto; padding: 24px 16px; max-width: 1100px; }
@@ -21,7 +23,7 @@ pre { background: #f3f4f5; padding: 8px 12px; white-space: pre-wrap; overflow-wr
 th, td { padding: 3px 12px 3px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; } th { font-weight: 600; }
 th:first-child { min-width: 150px; } th svg { font-weight: 400; display: block; }
-td small { color: var(--soft); } td svg { display: block; } .key { display: inline-block; width: 11px; height: 11px; }
+td small { color: var(--soft); } .many td small { display: block; } .many th { white-space: normal; } td svg { display: block; } .key { display: inline-block; width: 11px; height: 11px; }
 .key { border-radius: 50%; margin-right: 5px; }
 .counts td, .counts th { padding: 3px 7px; text-align: center !important; min-width: 0 !important; }
 .figures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 8px 0; } figure img { max-width: 100%; }
@@ -101,7 +103,8 @@ def accuracy_table(
             f"<td>{plots.intervals(rows, start)}</td></tr>"
         )
     note = f'<p class="soft">{text(said)}</p>' if said else ""
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>{note}'
+    many = " many" if len(models) > _WIDE_MODELS else ""
+    return f'<div class="wide{many}"><table>{"".join(lines)}</table></div>{note}'
 
 
 def _comparisons(items: Sequence[Mapping[str, Any]]) -> str:
