@@ -5,12 +5,12 @@ from typing import Any
 
 from vqa.evaluation import plots
 from vqa.evaluation.report_html import accuracy_table, figure, page, text
-from vqa.evaluation.suite_text import GAP, points, remarks, summaries
+from vqa.evaluation.suite_text import GAP, points, remarks, summaries, title
 
 
 def html_suite(report: Mapping[str, Any]) -> str:
     """The page. Names from files stand in it as text only."""
-    return page(f"New compositions: {report['data']} {report['split']}", report, _parts(report))
+    return page(f"New compositions: {title(report)}", report, _parts(report))
 
 
 def _parts(report: Mapping[str, Any]) -> Iterator[str]:

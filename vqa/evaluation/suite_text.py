@@ -17,7 +17,7 @@ def format_suite(report: Mapping[str, Any]) -> str:
     """Accuracies in percent and gaps in points, with intervals, and what has to be said about them."""
     how, models = report["intervals"], report["models"]
     lines = [
-        f"{report['data']} {report['split']}: accuracy in %, in brackets its {how['level']:.0%} interval: "
+        f"{title(report)}: accuracy in %, in brackets its {how['level']:.0%} interval: "
         f"{how['method']}, {how['samples']:,} resamples, seed {how['seed']}. A gap is {GAP}."
     ]
     for axis in report["axes"]:
@@ -26,6 +26,12 @@ def format_suite(report: Mapping[str, Any]) -> str:
         for label, values in summaries(axis):
             lines.append(f"{f'  {label}':{LABEL + 10}}" + "".join(f"{points(value):>{COLUMN}}" for value in values))
     return "\n".join([*lines, "", *remarks(report)])
+
+
+def title(report: Mapping[str, Any]) -> str:
+    """The data, and which of its sets of questions were asked."""
+    sets = dict.fromkeys(part["set"] for axis in report["axes"] for part in axis["parts"])
+    return ", ".join([report["data"], *sets])
 
 
 def remarks(report: Mapping[str, Any]) -> Iterator[str]:
