@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vqa.calibration import foreign
-from vqa.calibration.calibrating import fit_temperature, open_slices, replace_section
+from vqa.calibration.calibrating import fit_temperature, open_slices
 from vqa.clevr.dataset import open_data
 from vqa.clevr.images import load_image
 from vqa.cli import main
@@ -119,13 +119,6 @@ def test_the_temperature_is_that_of_the_labels(true):
     labels = (logits / true).softmax(1).multinomial(1)[:, 0]
     assert fit_temperature(logits, labels) == pytest.approx(true, rel=0.05)
     assert fit_temperature(logits, logits.argmax(1)) == pytest.approx(0.1, rel=0.01), "no colder than this"
-
-
-def test_a_section_is_replaced_or_added():
-    text = "# a\n\n## b\n\nold\n\n### c\n\n## d\n\nend\n"
-    assert replace_section(text, "## b\n\nnew") == "# a\n\n## b\n\nnew\n\n## d\n\nend\n"
-    assert replace_section(text, "## e\n\nnew") == text + "\n## e\n\nnew\n"
-    assert replace_section(replace_section(text, "## e\n\n1"), "## e\n\n2") == text + "\n## e\n\n2\n"
 
 
 def test_foreign_material_is_drawn_by_its_seed():

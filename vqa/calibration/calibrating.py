@@ -22,6 +22,7 @@ from vqa.clevr.files import atomic_write
 from vqa.clevr.packing import PackedDataset
 from vqa.errors import InputError
 from vqa.evaluation.evaluating import Loaded, Running
+from vqa.markdown import replace_section
 from vqa.model.checkpoints import checkpoint_folder
 from vqa.model.domain import Domain
 from vqa.training.card import read_record
@@ -142,17 +143,6 @@ def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any]
         with atomic_write(target) as file:
             file.write(text.encode())
     return folder
-
-
-def replace_section(text: str, section: str) -> str:
-    """A Markdown text with a section (its heading first) in the place of the one of that heading, or at the end."""
-    heading = section.strip().splitlines()[0]
-    lines = text.rstrip().splitlines()
-    start = lines.index(heading) if heading in lines else len(lines)
-    level = heading.partition(" ")[0] + " "
-    end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith(level)), len(lines))
-    parts = ("\n".join(lines[:start]), section, "\n".join(lines[end:]))
-    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
 def _limit(scores: np.ndarray) -> float:

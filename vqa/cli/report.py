@@ -18,16 +18,20 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="the tables of `vqa evaluate --suite compositional` instead; without FOLDER also those of the CoGenT "
         "checkpoints, of which the reports alone are shipped",
     )
+    parser.add_argument("--card", action="store_true", help="write all of a checkpoint's tables into its model card")
     parser.set_defaults(run=_report)
 
 
 def _report(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from vqa.evaluation.tables import compositional_tables, report_table
+    from vqa.evaluation.tables import compositional_tables, report_table, write_card
     from vqa.resources import shipped
 
     ours = shipped("checkpoints/film-qcse-clevr")
+    if args.card:
+        print(write_card(Path(args.checkpoint) if args.checkpoint else ours))
+        return
     if not args.compositional:
         print(report_table(Path(args.checkpoint) if args.checkpoint else ours))
         return

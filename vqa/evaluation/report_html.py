@@ -23,7 +23,8 @@ pre { background: #f3f4f5; padding: 8px 12px; white-space: pre-wrap; overflow-wr
 th, td { padding: 3px 12px 3px 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; } th { font-weight: 600; }
 th:first-child { min-width: 150px; } th svg { font-weight: 400; display: block; }
-td small { color: var(--soft); } .many td small { display: block; } .many th { white-space: normal; } td svg { display: block; } .key { display: inline-block; width: 11px; height: 11px; }
+td small { color: var(--soft); } .many td small { display: block; } .many th { white-space: normal; }
+td svg { display: block; } .key { display: inline-block; width: 11px; height: 11px; }
 .key { border-radius: 50%; margin-right: 5px; }
 .counts td, .counts th { padding: 3px 7px; text-align: center !important; min-width: 0 !important; }
 .figures { display: flex; flex-wrap: wrap; gap: 16px; } figure { margin: 8px 0; } figure img { max-width: 100%; }

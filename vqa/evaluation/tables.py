@@ -5,13 +5,16 @@ Such a folder may also stand alone, for checkpoints that are not shipped: report
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vqa.clevr.files import atomic_write
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.evaluation import report, suite_text
 from vqa.evaluation.suite_text import points, summaries
+from vqa.markdown import replace_section
 
 PUBLISHED = {
     "all": 97.6,
@@ -22,6 +25,10 @@ PUBLISHED = {
     "compare attribute": 99.3,
 }
 """FiLM from raw pixels on CLEVR v1.0 test, in %: Perez et al. 2018, table 1, last row."""
+
+
+class NoReportsError(InputError):
+    """A checkpoint folder has no reports of the kind that is asked for."""
 
 
 def report_table(checkpoint: Path) -> str:
@@ -65,6 +72,27 @@ def compositional_tables(checkpoint: Path) -> str:
     return "\n\n".join(tables)
 
 
+def write_card(checkpoint: Path) -> Path:
+    """Write all tables of a checkpoint folder into its model card, README.md, and return its path.
+
+    Raises InputError where there are no reports, broken ones, or no card.
+    """
+    card = checkpoint / "README.md"
+    tables = []
+    for table in (report_table, compositional_tables):
+        with suppress(NoReportsError):
+            tables.append(table(checkpoint))
+    if not tables:
+        raise NoReportsError(f"{checkpoint}/results: no reports; make them with `vqa evaluate --json`")
+    try:
+        text = replace_section(card.read_text(), "\n\n".join(["## Results", *tables]))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{card}: no model card ({error}); `vqa train` writes one") from error
+    with atomic_write(card) as file:
+        file.write(text.encode())
+    return card
+
+
 def _suite_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
     names = [model["name"] for model in found["models"]]
     yield f"| {title}: accuracy, % | questions | {' | '.join(names)} |"
@@ -91,7 +119,7 @@ def _reports(checkpoint: Path, kind: str, command: str) -> Iterator[tuple[Path, 
             found += 1
             yield path, made
     if not found:
-        raise InputError(f"{checkpoint}/results: no reports; make them with `{command}`")
+        raise NoReportsError(f"{checkpoint}/results: no reports; make them with `{command}`")
 
 
 def _broken(path: Path, error: Exception) -> InputError:
