@@ -11,15 +11,16 @@ from vqa.ablation.report import format_report
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.suite_text import FORMAT
-from vqa.evaluation.tables import compositional_tables, report_table
+from vqa.evaluation.tables import compositional_tables, report_tables
 
 ROOT = Path(__file__).parents[1]
 REPORTS = sorted(ROOT.glob("checkpoints/*/results/*.json"))
 
 
-def test_the_table_is_made_of_the_shipped_reports(capsys: pytest.CaptureFixture) -> None:
+def test_the_tables_are_made_of_the_shipped_reports(capsys: pytest.CaptureFixture) -> None:
     assert main(["report"]) == 0
-    assert capsys.readouterr().out.strip() in (ROOT / "README.md").read_text()
+    for table in capsys.readouterr().out.strip().split("\n\n| "):
+        assert table in (ROOT / "README.md").read_text()
 
 
 def test_so_are_the_compositional_tables(capsys: pytest.CaptureFixture) -> None:
@@ -61,18 +62,37 @@ def test_links_lead_somewhere() -> None:
 
 def test_broken_reports_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="vqa evaluate --json"):
-        report_table(tmp_path)
+        report_tables(tmp_path)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "x.json").write_text('{"sets": [{}]}')
-    for table in (report_table, compositional_tables):
+    for table in (report_tables, compositional_tables):
         with pytest.raises(InputError, match=r"x\.json"):
             table(tmp_path)
-    for name, table in (("evaluation", report_table), ("compositional", compositional_tables)):
+    for name, table in (("evaluation", report_tables), ("compositional", compositional_tables)):
         (tmp_path / "results" / "x.json").write_text(
             json.dumps({"format": f"vqa-{name}-1", "axes": [{}], "sets": [{}]})
         )
         with pytest.raises(InputError, match=r"x\.json"):
             table(tmp_path)
+
+
+def test_perturbed_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    row = {"label": "count", "value": 0.9, "low": 0.8, "high": 1.0, "questions": 30, "pictures": 3}
+    model = {"name": "x", "overall": row, "breakdowns": {"type": [row]}}
+    change = {"name": "jpeg30", "changes": [row | {"value": -0.01, "low": -0.02, "high": 0.0}]}
+    sets = [{"questions": 30, "models": [model]}, {"questions": 30, "models": [model], "perturbation": change}]
+    (tmp_path / "results").mkdir()
+    for name, some in (("on_A", sets[:1]), ("on_B", sets)):
+        found = {"format": "vqa-evaluation-1", "sets": some, "command": f"vqa evaluate {name}"}
+        (tmp_path / f"results/{name}.json").write_text(json.dumps(found))
+    assert main(["report", str(tmp_path)]) == 0
+    accuracy, perturbed = capsys.readouterr().out.split("\n\n| ")
+    assert "| on A | x | 30 | 90.0 [80.0, 100.0] | 90.0 [80.0, 100.0] |  |" in accuracy
+    assert "| FiLM as published |  | 97.6 |" in accuracy
+    assert "vqa evaluate on_A" in accuracy and "vqa evaluate on_B" not in accuracy
+    assert perturbed.startswith("on B: perturbed | x: accuracy, % | x: change |\n")
+    assert "| `jpeg30` | 90.0 [80.0, 100.0] | -1.0 [-2.0, 0.0] |" in perturbed
+    assert "vqa evaluate on_B" in perturbed
 
 
 def test_compositional_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -92,5 +112,5 @@ def test_compositional_reports_become_tables(tmp_path: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| on B: accuracy, % | questions | x | y |"
     assert "| B | 30 | 80.0 [70.0, 95.0] | 80.0 [70.0, 95.0] |" in lines
-    assert "| gap, points | | 70.0 [60.0, 95.0] | 70.0 [60.0, 95.0] |" in lines
+    assert "| gap, points |  | 70.0 [60.0, 95.0] | 70.0 [60.0, 95.0] |" in lines
     assert lines[-2] == "vqa evaluate"

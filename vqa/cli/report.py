@@ -7,8 +7,8 @@ def register(commands: argparse._SubParsersAction) -> None:
     """Add `report`."""
     parser = commands.add_parser(
         "report",
-        help="accuracy table from the reports beside a checkpoint",
-        description="Print, as Markdown, the accuracy table of the reports (`vqa evaluate --json`) that lie in a "
+        help="accuracy tables from the reports beside a checkpoint",
+        description="Print, as Markdown, the accuracy tables of the reports (`vqa evaluate --json`) that lie in a "
         "checkpoint's results/ folder, and the commands behind them. README's tables are made so.",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="FOLDER", help="default: the shipped checkpoint")
@@ -25,7 +25,7 @@ def register(commands: argparse._SubParsersAction) -> None:
 def _report(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from vqa.evaluation.tables import compositional_tables, report_table, write_card
+    from vqa.evaluation.tables import compositional_tables, report_tables, write_card
     from vqa.resources import shipped
 
     ours = shipped("checkpoints/film-qcse-clevr")
@@ -33,7 +33,7 @@ def _report(args: argparse.Namespace) -> None:
         print(write_card(Path(args.checkpoint) if args.checkpoint else ours))
         return
     if not args.compositional:
-        print(report_table(Path(args.checkpoint) if args.checkpoint else ours))
+        print(report_tables(Path(args.checkpoint) if args.checkpoint else ours))
         return
     folders = [Path(args.checkpoint)] if args.checkpoint else [ours, ours.with_name("cogent")]
     there = [folder for folder in folders if folder.is_dir()] or folders

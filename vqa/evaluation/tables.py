@@ -4,7 +4,7 @@ Such a folder may also stand alone, for checkpoints that are not shipped: report
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,36 +26,33 @@ PUBLISHED = {
 }
 """FiLM from raw pixels on CLEVR v1.0 test, in %: Perez et al. 2018, table 1, last row."""
 
+_COLUMNS = ("all", *QUESTION_TYPES)
+
 
 class NoReportsError(InputError):
     """A checkpoint folder has no reports of the kind that is asked for."""
 
 
-def report_table(checkpoint: Path) -> str:
-    """Markdown: a row for each question type, a column for each model of each set in `results/` of a checkpoint folder.
+def report_tables(checkpoint: Path) -> str:
+    """Markdown: for each model and set in `results/` of a checkpoint folder a row, for each question type a column.
 
-    Under the table stand the commands behind the columns. Raises InputError where there are no reports, or broken ones.
+    A table of what perturbations change follows for each report that has any. Under each table stand the commands
+    behind it. Raises InputError where there are no reports, or broken ones.
     """
-    columns: list[tuple[str, dict[str, str], str]] = []
+    plain, commands, perturbed = [], [], []
     for path, found in _reports(checkpoint, report.FORMAT, "vqa evaluate --json"):
         try:
-            for entry in found["sets"]:
-                title = f"{_title(path)}, {entry['questions']:,} questions"
-                for model in entry["models"]:
-                    named = f"{model['name']}: {title}" if len(entry["models"]) > 1 else title
-                    columns.append((named, _cells(model), found["command"]))
+            if any("perturbation" in entry for entry in found["sets"]):
+                perturbed.append(_table(_perturbed_lines(_title(path), found), [found["command"]]))
+            else:
+                plain += [_line(_title(path), entry, model) for entry in found["sets"] for model in entry["models"]]
+                commands.append(found["command"])
         except (KeyError, TypeError, IndexError) as error:
             raise _broken(path, error) from error
-    titles = [title for title, _, _ in columns]
-    lines = [
-        f"| accuracy, % | {' | '.join(titles)} | FiLM as published, CLEVR v1.0 |",
-        f"|---|{'---|' * (len(columns) + 1)}",
-    ]
-    for name in ("all", *QUESTION_TYPES):
-        cells = [cell.get(name, "") for _, cell, _ in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} | {PUBLISHED[name]} |")
-    commands = dict.fromkeys(command for _, _, command in columns)
-    return "\n".join([*lines, "", "```bash", *commands, "```"])
+    published = ["CLEVR v1.0 test", "FiLM as published", "", *(f"{PUBLISHED[name]}" for name in _COLUMNS)]
+    head = ["accuracy, %", "model", "questions", *_COLUMNS]
+    tables = [_table([_row(head), _row(["---"] * len(head)), *plain, _row(published)], commands)] if plain else []
+    return "\n\n".join(tables + perturbed)
 
 
 def compositional_tables(checkpoint: Path) -> str:
@@ -66,7 +63,7 @@ def compositional_tables(checkpoint: Path) -> str:
     tables = []
     for path, found in _reports(checkpoint, suite_text.FORMAT, "vqa evaluate --suite compositional --json"):
         try:
-            tables.append("\n".join([*_suite_lines(_title(path), found), "", "```bash", found["command"], "```"]))
+            tables.append(_table(_suite_lines(_title(path), found), [found["command"]]))
         except (KeyError, TypeError, IndexError) as error:
             raise _broken(path, error) from error
     return "\n\n".join(tables)
@@ -79,7 +76,7 @@ def write_card(checkpoint: Path) -> Path:
     """
     card = checkpoint / "README.md"
     tables = []
-    for table in (report_table, compositional_tables):
+    for table in (report_tables, compositional_tables):
         with suppress(NoReportsError):
             tables.append(table(checkpoint))
     if not tables:
@@ -95,15 +92,15 @@ def write_card(checkpoint: Path) -> Path:
 
 def _suite_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
     names = [model["name"] for model in found["models"]]
-    yield f"| {title}: accuracy, % | questions | {' | '.join(names)} |"
-    yield f"|---|---|{'---|' * len(names)}"
+    yield _row([f"{title}: accuracy, %", "questions", *names])
+    yield _row(["---"] * (2 + len(names)))
     for axis in found["axes"]:
-        yield f"| **{axis['title']}** | |{' |' * len(names)}"
+        yield _row([f"**{axis['title']}**", *[""] * (1 + len(names))])
         for part in axis["parts"]:
             rows = part["models"]
-            yield f"| {part['label']} | {rows[0]['questions']:,} | {' | '.join(map(points, rows))} |"
+            yield _row([part["label"], f"{rows[0]['questions']:,}", *map(points, rows)])
         for label, values in summaries(axis):
-            yield f"| {label} | | {' | '.join(map(points, values))} |"
+            yield _row([label, "", *map(points, values)])
 
 
 def _reports(checkpoint: Path, kind: str, command: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -130,6 +127,27 @@ def _title(path: Path) -> str:
     return path.stem.replace("_", " ")
 
 
-def _cells(model: dict[str, Any]) -> dict[str, str]:
-    rows = [("all", model["overall"]), *((row["label"], row) for row in model["breakdowns"]["type"])]
-    return {name: points(row) for name, row in rows}
+def _line(title: str, entry: dict[str, Any], model: dict[str, Any]) -> str:
+    """A model's accuracy on a set, of all questions and by type."""
+    cells = {"all": points(model["overall"])} | {row["label"]: points(row) for row in model["breakdowns"]["type"]}
+    return _row([title, model["name"], f"{entry['questions']:,}", *(cells.get(name, "") for name in _COLUMNS)])
+
+
+def _perturbed_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
+    names = [model["name"] for model in found["sets"][0]["models"]]
+    yield _row([f"{title}: perturbed", *(f"{name}: {said}" for name in names for said in ("accuracy, %", "change"))])
+    yield _row(["---"] * (1 + 2 * len(names)))
+    for entry in found["sets"]:
+        if "perturbation" in entry:
+            change = entry["perturbation"]
+            pairs = zip(entry["models"], change["changes"], strict=True)
+            cells = [points(each) for model, by in pairs for each in (model["overall"], by)]
+            yield _row([f"`{change['name']}`", *cells])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(lines: Iterable[str], commands: Iterable[str]) -> str:
+    return "\n".join([*lines, "", "```bash", *dict.fromkeys(commands), "```"])
