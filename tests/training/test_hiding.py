@@ -6,15 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vqa.clevr.vocabulary import ATTRIBUTES, COLORS, MAX_OBJECTS
+from vqa.clevr.vocabulary import ATTRIBUTES, COLORS
 from vqa.errors import InputError
 from vqa.resources import shipped
-from vqa.training.hiding import Hiding, blobs, colorful_shapes, other_colors
+from vqa.training.hiding import Hiding, blobs, other_colors
 from vqa.training.loop import Trainer
-from vqa.training.losses import SceneTargets
 from vqa.training.options import TrainingOptions
-
-COLOR, SHAPE = (list(ATTRIBUTES).index(name) for name in ("color", "shape"))
 
 
 def squares() -> torch.Tensor:
@@ -81,9 +78,7 @@ def test_only_what_shows_is_learned(trainer, batch, colors, shapes) -> None:
     found, texts = batch
     third = torch.arange(len(found.pictures)) % 3
     colorless, shapeless = (third == 0) & (colors > 0), (third == 1) & (shapes > 0)
-    kept = Hiding(colors, shapes, trainer.processor.encode_questions, trainer.data.scenes).learnable(
-        found, colorless, shapeless
-    )
+    kept = Hiding(colors, shapes, trainer.processor.encode_questions).learnable(found, colorless, shapeless)
     stay = ~(about(texts, {*COLORS, "color"}) & colorless[found.image_index])
     stay &= ~(about(texts, OTHER_WORDS) & shapeless[found.image_index])
     assert 0 < stay.sum() < len(stay)
@@ -102,44 +97,12 @@ def test_only_what_shows_is_learned(trainer, batch, colors, shapes) -> None:
         assert torch.equal(after[where], before[where])
 
 
-def scenes(*pictures: list[tuple[str, str]]) -> SceneTargets:
-    """(shape, color) of the objects of each picture."""
-    targets = []
-    for objects in pictures:
-        attributes = torch.zeros(MAX_OBJECTS, len(ATTRIBUTES), dtype=torch.int8)
-        for i, (shape, color) in enumerate(objects):
-            attributes[i, SHAPE], attributes[i, COLOR] = ATTRIBUTES["shape"].index(shape), COLORS.index(color)
-        targets.append((torch.zeros(MAX_OBJECTS, 2), attributes, torch.zeros(MAX_OBJECTS, 2), len(objects) or -1))
-    centre, attributes, position, number = zip(*targets, strict=True)
-    return SceneTargets(torch.stack(centre), torch.stack(attributes), torch.stack(position), torch.tensor(number))
-
-
-def test_colors_are_learned_from_shapes_that_come_in_all_of_them(trainer, batch) -> None:
-    """Elsewhere, that is, than from the blobs, which have no shapes."""
-    spheres = [("sphere", color) for color in COLORS]
-    known = scenes(spheres, [("cube", "gray"), ("cylinder", "red"), *spheres[2:4]], [])
-    assert colorful_shapes(known).tolist() == [shape == "sphere" for shape in ATTRIBUTES["shape"]]
-    assert colorful_shapes(scenes([("cube", "gray"), ("sphere", "red"), ("cylinder", "red")], [])).all()
-    found = replace(batch[0], scenes=known, pictures=batch[0].pictures[:3], image_index=batch[0].image_index % 3)
-    nowhere = torch.zeros(3, dtype=torch.bool)
-    names = [*map(COLORS.index, ("gray", "red")), 2, 3]
-    for colors, shapes, second in ((0.0, 0.3, [-100, -100, 2, 3]), (0.3, 0.0, names)):
-        hiding = Hiding(colors, shapes, trainer.processor.encode_questions, known)
-        taught = hiding.learnable(found, nowhere, nowhere).scenes.attributes[..., COLOR]
-        assert taught[0, : len(spheres)].tolist() == list(range(len(COLORS)))
-        assert taught[1, :4].tolist() == second
-        blobs_only = hiding.learnable(found, nowhere, ~nowhere).scenes.attributes[..., COLOR]
-        assert blobs_only[1, :4].tolist() == names
-
-
 def test_where_nothing_can_be_learned_one_question_stays_and_counts_for_nothing(trainer, batch) -> None:
     found, _ = batch
     red = trainer.processor.encode_questions(["red"])[0][0]
     colorful = replace(found, input_ids=torch.full_like(found.input_ids, red))
     everywhere = torch.ones(len(found.pictures), dtype=torch.bool)
-    kept = Hiding(1.0, 0.0, trainer.processor.encode_questions, trainer.data.scenes).learnable(
-        colorful, everywhere, ~everywhere
-    )
+    kept = Hiding(1.0, 0.0, trainer.processor.encode_questions).learnable(colorful, everywhere, ~everywhere)
     assert kept.labels.tolist() == [-100]
     assert len(kept.input_ids) == 1
     assert not kept.steps.known.any()
@@ -150,7 +113,7 @@ def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch, colors, shape
     found, _ = batch
     pictures = torch.rand(8, 3, 32, 48)
     changed = 0
-    hiding = Hiding(colors, shapes, trainer.processor.encode_questions, trainer.data.scenes)
+    hiding = Hiding(colors, shapes, trainer.processor.encode_questions)
     for seed in range(60):
         hidden, _ = hiding(pictures, found, torch.Generator().manual_seed(seed))
         changed += int((hidden != pictures).flatten(1).any(1).sum())
