@@ -3,9 +3,8 @@
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
 Where colours are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
-colours are the easier to see. Where blobs of colour are all that is left of the objects, no other attribute is asked or
-taught; elsewhere the dense head learns the colours only of shapes that come in all of them, in CoGenT the spheres. The
-answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
+colours are the easier to see; where blobs of colour are all that is left of the objects, no other attribute is asked or
+taught. The answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
 """
 
 import math
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from vqa.clevr.vocabulary import ATTRIBUTES, SYNONYMS
 from vqa.training.data import Batch, Encode
-from vqa.training.losses import SceneTargets, StepTargets
+from vqa.training.losses import StepTargets
 
 _COLOR, _SHAPE = (list(ATTRIBUTES).index(name) for name in ("color", "shape"))
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
@@ -31,12 +30,10 @@ class Hiding:
     Args:
         colors, shapes: the shares, together at most 1.
         encode: texts -> token ids, to know what a question is about by its words.
-        scenes: the training pictures' objects, to know which shapes come in all colours.
     """
 
-    def __init__(self, colors: float, shapes: float, encode: Encode, scenes: SceneTargets) -> None:
+    def __init__(self, colors: float, shapes: float, encode: Encode) -> None:
         self.colors, self.shapes = colors, shapes
-        self.colorful = colorful_shapes(scenes)
         self._color_words = _tokens(encode, ["color"])
         self._other_words = _tokens(encode, [name for name in ATTRIBUTES if name != "color"])
 
@@ -73,10 +70,6 @@ class Hiding:
             if j != _COLOR:
                 attributes[shapeless, :, j] = -100
         attributes[colorless, :, _COLOR] = -100
-        if self.shapes:
-            shape = batch.scenes.attributes[..., _SHAPE].long()
-            telling = ~self.colorful.to(shape.device)[shape] & ~shapeless[:, None]
-            attributes[..., _COLOR] = attributes[..., _COLOR].masked_fill(telling, -100)
         if self.colors:
             attributes[~colorless, :, _SHAPE] = -100
         steps = batch.steps._replace(known=batch.steps.known & ~left_out)
@@ -90,15 +83,6 @@ class Hiding:
             scenes=batch.scenes._replace(attributes=attributes),
             steps=StepTargets(*(values[kept] for values in steps)),
         )
-
-
-def colorful_shapes(scenes: SceneTargets) -> Tensor:
-    """Which shapes (3,) come in as many colours as any does."""
-    shown = torch.arange(scenes.attributes.shape[1], device=scenes.number.device) < scenes.number[:, None]
-    found = torch.zeros(len(ATTRIBUTES["shape"]), len(ATTRIBUTES["color"]), dtype=torch.bool)
-    objects = scenes.attributes[shown].long().cpu()
-    found[objects[:, _SHAPE], objects[:, _COLOR]] = True
-    return found.sum(1) == found.sum(1).max()
 
 
 def other_colors(picture: Tensor, generator: torch.Generator) -> Tensor:

@@ -93,8 +93,7 @@ class Trainer:
                     "--hide-colors, --hide-shapes: scenes teach what is hidden, and here answers alone teach; leave "
                     "them out, or give --supervision scenes and data that has them"
                 )
-            encode = self.processor.encode_questions
-            self.hiding = Hiding(options.hide_colors, options.hide_shapes, encode, self.data.scenes)
+            self.hiding = Hiding(options.hide_colors, options.hide_shapes, self.processor.encode_questions)
         if options.pretrain_epochs and self.supervision == "answers":
             raise InputError("--pretrain-epochs: scenes and programs teach the encoders, and here answers alone teach")
         if not saved:
