@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vqa.ablation.report import format_report
+from vqa.calibration.report_text import format_calibration
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.suite_text import FORMAT
@@ -27,6 +28,13 @@ def test_so_are_the_compositional_tables(capsys: pytest.CaptureFixture) -> None:
     assert main(["report", "--compositional"]) == 0
     for table in capsys.readouterr().out.strip().split("\n\n| "):
         assert table in (ROOT / "README.md").read_text()
+
+
+def test_so_are_confidence_and_its_limits() -> None:
+    report = json.loads((ROOT / "checkpoints/film-qcse-clevr/calibration.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    assert format_calibration(report) in readme
+    assert report["command"] in readme
 
 
 def test_the_ablation_is_the_shipped_one() -> None:
