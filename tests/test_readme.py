@@ -87,8 +87,9 @@ def test_broken_reports_are_named(tmp_path: Path) -> None:
 def test_perturbed_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     row = {"label": "count", "value": 0.9, "low": 0.8, "high": 1.0, "questions": 30, "pictures": 3}
     model = {"name": "x", "overall": row, "breakdowns": {"type": [row]}}
-    change = {"name": "jpeg30", "changes": [row | {"value": -0.01, "low": -0.02, "high": 0.0}]}
-    sets = [{"questions": 30, "models": [model]}, {"questions": 30, "models": [model], "perturbation": change}]
+    change = {"name": "jpeg30", "of": "B val", "changes": [row | {"value": -0.01, "low": -0.02, "high": 0.0}]}
+    entry = {"name": "B val", "questions": 30, "models": [model]}
+    sets = [entry, entry | {"perturbation": change}]
     (tmp_path / "results").mkdir()
     for name, some in (("on_A", sets[:1]), ("on_B", sets)):
         found = {"format": "vqa-evaluation-1", "sets": some, "command": f"vqa evaluate {name}"}
@@ -99,9 +100,49 @@ def test_perturbed_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureF
     assert "| FiLM as published |  | 97.6 |" in accuracy
     assert "vqa evaluate on_A" in accuracy
     assert "vqa evaluate on_B" not in accuracy
-    assert perturbed.startswith("on B: perturbed | x: accuracy, % | x: change |\n")
-    assert "| `jpeg30` | 90.0 [80.0, 100.0] | -1.0 [-2.0, 0.0] |" in perturbed
+    assert perturbed.startswith("on B: perturbed | x: accuracy, % | x: change, points |\n")
+    assert "| none | 90.0 [80.0, 100.0] |  |" in perturbed
+    assert "| jpeg30 | 90.0 [80.0, 100.0] | -1.0 [-2.0, 0.0] |" in perturbed
     assert "vqa evaluate on_B" in perturbed
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"command": None},
+        {"command": ["vqa"]},
+        {"sets": []},
+        {"sets": [{"questions": "many", "models": [{}]}]},
+        {"command": "\ud800"},
+        {"sets": float("nan")},
+        {"sets": [{"name": "x", "questions": 1, "models": [{"name": "m", "overall": {"value": 10**400}}]}]},
+        {
+            "sets": [
+                {"name": "x", "models": [{"name": "m"}] * 2, "perturbation": {"name": "p", "of": "x", "changes": []}}
+            ]
+        },
+    ],
+)
+def test_no_report_breaks_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture, broken: dict) -> None:
+    (tmp_path / "results").mkdir()
+    found = {"format": "vqa-evaluation-1", "sets": [], "command": "vqa evaluate"} | broken
+    (tmp_path / "results/x.json").write_text(json.dumps(found))
+    assert main(["report", str(tmp_path)]) == 2
+    assert "vqa evaluate --json" in capsys.readouterr().err
+
+
+def test_names_stay_in_their_cells(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    row = {"label": "count", "value": 0.9, "low": 0.8, "high": 1.0, "questions": 30, "pictures": 3}
+    model = {"name": "a | b\n<script>", "overall": row, "breakdowns": {"type": [row]}}
+    sets = [{"name": f"set {i}", "questions": 30, "models": [model]} for i in range(2)]
+    found = {"format": "vqa-evaluation-1", "sets": sets, "command": "vqa evaluate\n## evil"}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/x.json").write_text(json.dumps(found))
+    assert main(["report", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "| set 0 | a &#124; b &lt;script&gt; | 30 |" in said
+    assert "| set 1 |" in said
+    assert "\n##" not in said
 
 
 def test_compositional_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

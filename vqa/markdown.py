@@ -6,7 +6,12 @@ def replace_section(text: str, section: str) -> str:
     heading = section.strip().splitlines()[0]
     lines = text.rstrip().splitlines()
     start = lines.index(heading) if heading in lines else len(lines)
-    level = heading.partition(" ")[0] + " "
-    end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith(level)), len(lines))
+    level, fenced, end = len(heading.partition(" ")[0]), False, len(lines)
+    for i in range(start + 1, len(lines)):
+        hashes, space, _ = lines[i].partition(" ")
+        fenced ^= lines[i].startswith("```")
+        if not fenced and space and hashes in ("#" * n for n in range(1, level + 1)):
+            end = i
+            break
     parts = ("\n".join(lines[:start]), section, "\n".join(lines[end:]))
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"

@@ -45,7 +45,12 @@ def test_it_writes_configuration_figures_and_card_but_no_weights(calibrated, tin
     held = report["sets"][0]
     assert held["calibration_error"] != held["calibration_error_at_1"]
     assert held["outside"]["pictures"]["value"] <= 0.01
-    assert {entry["name"] for entry in report["foreign"]} >= {"photographs", "empty scenes", "noise", "questions"}
+    assert {entry["name"] for entry in report["foreign"]} >= {
+        "photographs",
+        "empty scenes",
+        "noise",
+        "questions outside CLEVR's language",
+    }
     assert (folder / "model.safetensors").read_bytes() == (tiny_checkpoint / "model.safetensors").read_bytes()
     card = (folder / "README.md").read_text()
     assert card.startswith("# card\n\n## Limits\n\nSome.\n\n## Confidence")

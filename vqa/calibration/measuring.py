@@ -159,7 +159,10 @@ def _measure_foreign(model: Loaded, domain: Domain, pictures: Sequence[Image.Ima
         for name, some in sets.items()
     ]
     scores = np.array([score_question(model, text) for text in foreign.QUESTIONS])
-    return [*found, {"name": "questions", "kind": "questions"} | _share(scores > domain.question_limit)]
+    return [
+        *found,
+        {"name": "questions outside CLEVR's language", "kind": "questions"} | _share(scores > domain.question_limit),
+    ]
 
 
 def _share(found: np.ndarray) -> dict[str, Any]:

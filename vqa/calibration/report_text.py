@@ -17,13 +17,14 @@ def card_section(report: Mapping[str, Any]) -> str:
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"Temperature: {report['temperature']:.3f}"
+    said = f"Logits are divided by a temperature of {report['temperature']:.3f}"
     if fitted := report.get("fitted"):
         likelihood = fitted["likelihood"]
-        yield (
-            f"\nfitted on {fitted['questions']:,} questions about the {fitted['pictures']:,} pictures held out in "
-            f"training; negative log-likelihood {likelihood['before']:.4f} before, {likelihood['after']:.4f} after."
+        said += (
+            f", fitted on {fitted['questions']:,} questions about the {fitted['pictures']:,} pictures held out in "
+            f"training; negative log-likelihood {likelihood['before']:.4f} before, {likelihood['after']:.4f} after"
         )
+    yield f"{said}."
     yield ""
     yield "| questions about | number | right, % | calibration error, % | without temperature, % |"
     yield "|---|---|---|---|---|"
@@ -34,13 +35,16 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield "\nThis model has no `domain`: what it does not know goes unnoticed."
         return
     yield ""
-    yield "| outside the domain, % | pictures | questions | right inside | right outside |"
+    yield "| taken for foreign, % | pictures | questions | right among the others | right among these |"
     yield "|---|---|---|---|---|"
     for entry in report["sets"]:
-        cells = (entry["outside"]["pictures"], entry["outside"]["questions"], *entry["right"].values())
-        yield f"| {entry['name']} | {' | '.join(map(_cell, cells))} |"
+        outside, right = entry["outside"], entry["right"]
+        cells = [
+            _cell(share) for share in (outside["pictures"], outside["questions"], right["inside"], right["outside"])
+        ]
+        yield f"| {entry['name']} | {' | '.join(cells)} of {right['outside']['of']:,} |"
     yield ""
-    yield "| noticed as foreign, % | number | noticed |"
+    yield "| noticed as foreign | number | noticed, % |"
     yield "|---|---|---|"
     for entry in report["foreign"]:
         yield f"| {entry['name']} | {entry['of']} | {_cell(entry)} |"

@@ -9,28 +9,34 @@ def register(commands: argparse._SubParsersAction) -> None:
         "report",
         help="accuracy tables from the reports beside a checkpoint",
         description="Print, as Markdown, the accuracy tables of the reports (`vqa evaluate --json`) that lie in a "
-        "checkpoint's results/ folder, and the commands behind them. README's tables are made so.",
+        "checkpoint's results/ folder, and the commands behind them. README's tables of accuracy are made this way.",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="FOLDER", help="default: the shipped checkpoint")
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--compositional",
         action="store_true",
         help="the tables of `vqa evaluate --suite compositional` instead; without FOLDER also those of the CoGenT "
         "checkpoints, of which the reports alone are shipped",
     )
-    parser.add_argument("--card", action="store_true", help="write all of a checkpoint's tables into its model card")
+    kind.add_argument(
+        "--card", action="store_true", help="write all tables of FOLDER into its README.md, as the section Results"
+    )
     parser.set_defaults(run=_report)
 
 
 def _report(args: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from vqa.errors import InputError
     from vqa.evaluation.tables import compositional_tables, report_tables, write_card
     from vqa.resources import shipped
 
     ours = shipped("checkpoints/film-qcse-clevr")
+    if args.card and not args.checkpoint:
+        raise InputError("--card: give the checkpoint's FOLDER too")
     if args.card:
-        print(write_card(Path(args.checkpoint) if args.checkpoint else ours))
+        print(write_card(Path(args.checkpoint)))
         return
     if not args.compositional:
         print(report_tables(Path(args.checkpoint) if args.checkpoint else ours))

@@ -3,6 +3,8 @@
 Such a folder may also stand alone, for checkpoints that are not shipped: reports name the weights and the training.
 """
 
+import hashlib
+import html
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +29,8 @@ PUBLISHED = {
 """FiLM from raw pixels on CLEVR v1.0 test, in %: Perez et al. 2018, table 1, last row."""
 
 _COLUMNS = ("all", *QUESTION_TYPES)
+_BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What files that are no reports raise."""
 
 
 class NoReportsError(InputError):
@@ -45,10 +49,14 @@ def report_tables(checkpoint: Path) -> str:
             if any("perturbation" in entry for entry in found["sets"]):
                 perturbed.append(_table(_perturbed_lines(_title(path), found), [found["command"]]))
             else:
-                plain += [_line(_title(path), entry, model) for entry in found["sets"] for model in entry["models"]]
+                for entry in found["sets"]:
+                    title = _title(path) if len(found["sets"]) == 1 else entry["name"]
+                    plain += [_line(title, entry, model) for model in entry["models"]]
                 commands.append(found["command"])
-        except (KeyError, TypeError, IndexError) as error:
+        except _BROKEN as error:
             raise _broken(path, error) from error
+    if not plain and not perturbed:
+        raise NoReportsError(f"{checkpoint}/results: reports of no sets; make them with `vqa evaluate --json`")
     published = ["CLEVR v1.0 test", "FiLM as published", "", *(f"{PUBLISHED[name]}" for name in _COLUMNS)]
     head = ["accuracy, %", "model", "questions", *_COLUMNS]
     tables = [_table([_row(head), _row(["---"] * len(head)), *plain, _row(published)], commands)] if plain else []
@@ -64,7 +72,7 @@ def compositional_tables(checkpoint: Path) -> str:
     for path, found in _reports(checkpoint, suite_text.FORMAT, "vqa evaluate --suite compositional --json"):
         try:
             tables.append(_table(_suite_lines(_title(path), found), [found["command"]]))
-        except (KeyError, TypeError, IndexError) as error:
+        except _BROKEN as error:
             raise _broken(path, error) from error
     return "\n\n".join(tables)
 
@@ -72,21 +80,24 @@ def compositional_tables(checkpoint: Path) -> str:
 def write_card(checkpoint: Path) -> Path:
     """Write all tables of a checkpoint folder into its model card, README.md, and return its path.
 
-    Raises InputError where there are no reports, broken ones, or no card.
+    Raises InputError where there are no reports, broken ones, none about these weights, or no card.
     """
-    card = checkpoint / "README.md"
     tables = []
     for table in (report_tables, compositional_tables):
         with suppress(NoReportsError):
             tables.append(table(checkpoint))
     if not tables:
         raise NoReportsError(f"{checkpoint}/results: no reports; make them with `vqa evaluate --json`")
+    card, weights = checkpoint / "README.md", checkpoint / "model.safetensors"
     try:
-        text = replace_section(card.read_text(), "\n\n".join(["## Results", *tables]))
+        told, text = hashlib.sha256(weights.read_bytes()).hexdigest(), card.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{card}: no model card ({error}); `vqa train` writes one") from error
+        raise InputError(f"{checkpoint}: no weights with a model card ({error}); `vqa train` writes both") from error
+    for path in sorted((checkpoint / "results").glob("*.json")):
+        if told not in path.read_text():
+            raise InputError(f"{path}: not about the weights beside it; make it again with `vqa evaluate --json`")
     with atomic_write(card) as file:
-        file.write(text.encode())
+        file.write(replace_section(text, "\n\n".join(["## Results", *tables])).encode())
     return card
 
 
@@ -98,6 +109,8 @@ def _suite_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
         yield _row([f"**{axis['title']}**", *[""] * (1 + len(names))])
         for part in axis["parts"]:
             rows = part["models"]
+            if len(rows) != len(names):
+                raise ValueError(f"{len(rows)} figures for {len(names)} models")
             yield _row([part["label"], f"{rows[0]['questions']:,}", *map(points, rows)])
         for label, values in summaries(axis):
             yield _row([label, "", *map(points, values)])
@@ -110,7 +123,9 @@ def _reports(checkpoint: Path, kind: str, command: str) -> Iterator[tuple[Path, 
         try:
             made = json.loads(path.read_text())
             fits = made["format"] == kind
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            made["command"].split()
+            json.dumps(made, ensure_ascii=False, allow_nan=False).encode()
+        except (OSError, *_BROKEN) as error:
             raise _broken(path, error) from error
         if fits:
             found += 1
@@ -135,19 +150,23 @@ def _line(title: str, entry: dict[str, Any], model: dict[str, Any]) -> str:
 
 def _perturbed_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
     names = [model["name"] for model in found["sets"][0]["models"]]
-    yield _row([f"{title}: perturbed", *(f"{name}: {said}" for name in names for said in ("accuracy, %", "change"))])
+    yield _row(
+        [f"{title}: perturbed", *(f"{name}: {said}" for name in names for said in ("accuracy, %", "change, points"))]
+    )
     yield _row(["---"] * (1 + 2 * len(names)))
+    several = sum("perturbation" not in entry for entry in found["sets"]) > 1
     for entry in found["sets"]:
-        if "perturbation" in entry:
-            change = entry["perturbation"]
-            pairs = zip(entry["models"], change["changes"], strict=True)
-            cells = [points(each) for model, by in pairs for each in (model["overall"], by)]
-            yield _row([f"`{change['name']}`", *cells])
+        change = entry.get("perturbation", {"name": "none", "of": entry["name"], "changes": [None] * len(names)})
+        pairs = zip(entry["models"], change["changes"], strict=True)
+        cells = [points(each) if each else "" for model, by in pairs for each in (model["overall"], by)]
+        yield _row([f"{change['of']}, {change['name']}" if several else change["name"], *cells])
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return (
+        f"| {' | '.join(html.escape(' '.join(cell.split()), quote=False).replace('|', '&#124;') for cell in cells)} |"
+    )
 
 
 def _table(lines: Iterable[str], commands: Iterable[str]) -> str:
-    return "\n".join([*lines, "", "```bash", *dict.fromkeys(commands), "```"])
+    return "\n".join([*lines, "", "```bash", *(" ".join(each.split()) for each in dict.fromkeys(commands)), "```"])

@@ -41,7 +41,7 @@ A convolutional encoder and {blocks} residual blocks{film}{gate};
 
 {commands}
 
-![Loss and held-out accuracy over presentations and minutes](learning_curve.png)
+![Accuracy on training batches and on held-out pictures, over presentations and minutes](learning_curve.png)
 
 ## Accuracy on held-out training pictures
 
@@ -50,9 +50,9 @@ A convolutional encoder and {blocks} residual blocks{film}{gate};
 ## Limits
 
 Pictures of CLEVR's kind alone: up to ten cubes, spheres and cylinders of two sizes, two materials and eight colors,
-seen by CLEVR's camera. English questions in CLEVR's language or near it, of at most {blocks} steps of reasoning. One of
-{answers} answers is always given; once calibrated (`vqa calibrate`), `in_domain` says whether picture and question are
-of this kind. Compositions unlike those trained on are answered worse (`vqa evaluate --suite compositional`).
+seen by CLEVR's camera. English questions in CLEVR's language or near it. One of {answers} answers is always given; once
+calibrated (`vqa calibrate`), `in_domain` says whether picture and question are of this kind.
+Compositions unlike those trained on are answered worse (`vqa evaluate --suite compositional`).
 """
 
 _NOTES = {
