@@ -100,7 +100,7 @@ def test_perturbed_reports_become_tables(tmp_path: Path, capsys: pytest.CaptureF
     assert "| FiLM as published |  | 97.6 |" in accuracy
     assert "vqa evaluate on_A" in accuracy
     assert "vqa evaluate on_B" not in accuracy
-    assert perturbed.startswith("on B: perturbed | x: accuracy, % | x: change, points |\n")
+    assert perturbed.startswith("on B | x: accuracy, % | x: change, points |\n")
     assert "| none | 90.0 [80.0, 100.0] |  |" in perturbed
     assert "| jpeg30 | 90.0 [80.0, 100.0] | -1.0 [-2.0, 0.0] |" in perturbed
     assert "vqa evaluate on_B" in perturbed

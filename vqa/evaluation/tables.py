@@ -150,9 +150,7 @@ def _line(title: str, entry: dict[str, Any], model: dict[str, Any]) -> str:
 
 def _perturbed_lines(title: str, found: dict[str, Any]) -> Iterator[str]:
     names = [model["name"] for model in found["sets"][0]["models"]]
-    yield _row(
-        [f"{title}: perturbed", *(f"{name}: {said}" for name in names for said in ("accuracy, %", "change, points"))]
-    )
+    yield _row([title, *(f"{name}: {said}" for name in names for said in ("accuracy, %", "change, points"))])
     yield _row(["---"] * (1 + 2 * len(names)))
     several = sum("perturbation" not in entry for entry in found["sets"]) > 1
     for entry in found["sets"]:
