@@ -86,12 +86,13 @@ def report_frame(path: Path) -> str:
 
 def overview(reports: dict[str, Path]) -> str:
     """All evaluation reports in one table: overall accuracy, with its interval in numbers and drawn."""
-    rows, notes = [], []
-    for name, path in reports.items():
+    rows: dict[str, dict[str, float]] = {}
+    notes = []
+    for path in reports.values():
         try:
             kind, made = read_report(path)
             if kind == "evaluation":
-                rows += [_row(name, entry, model) for entry in made["sets"] for model in entry["models"]]
+                rows |= [_row(entry, model) for entry in made["sets"] for model in entry["models"]]
         except InputError as error:
             notes.append(str(error))
         except _HOSTILE:
@@ -101,24 +102,24 @@ def overview(reports: dict[str, Path]) -> str:
     said = "".join(f'<p class="warning">{escape(note)}</p>' for note in notes)
     if not rows:
         return f'<section class="card">{said}<p>No evaluation report among them. {escape(_MAKE)}</p></section>'
-    start = plots.start([[drawn for _, drawn in rows]])
-    lines = "".join(f"<tr>{cells}<td>{plots.intervals([drawn], start)}</td></tr>" for cells, drawn in rows)
+    start = plots.start([[*rows.values()]])
+    lines = "".join(f"<tr>{cells}<td>{plots.intervals([drawn], start)}</td></tr>" for cells, drawn in rows.items())
     return (
         '<section class="card"><h2>Accuracy on all questions of each set</h2>'
-        f'{said}<div class="wide"><table class="numbers"><tr><th>report</th><th>set</th><th>model</th>'
+        f'{said}<div class="wide"><table class="numbers"><tr><th>set</th><th>model</th>'
         f"<th>questions</th><th>right, %</th><th>{plots.axis(start)}</th></tr>{lines}</table></div>"
         '<p class="about">In brackets, and drawn as a line, is where the accuracy lies with 95 % confidence, as other '
         "pictures of the kind might have been drawn.</p></section>"
     )
 
 
-def _row(name: str, entry: dict[str, Any], model: dict[str, Any]) -> tuple[str, dict[str, float]]:
+def _row(entry: dict[str, Any], model: dict[str, Any]) -> tuple[str, dict[str, float]]:
     estimate = model["overall"]
     drawn = {key: float(estimate[key]) for key in ("value", "low", "high")}
     if not all(0 <= value <= 1 for value in drawn.values()):
         raise ValueError("an accuracy is beyond 0 to 1")
     numbers = f"{100 * drawn['value']:.1f} [{100 * drawn['low']:.1f}, {100 * drawn['high']:.1f}]"
-    cells = "".join(f"<td>{escape(str(cell)[:80])}</td>" for cell in (name, entry["name"], model["name"]))
+    cells = "".join(f"<td>{escape(str(cell)[:80])}</td>" for cell in (entry["name"], model["name"]))
     count = int(entry["questions"])
     return f"{cells}<td>{count:,}</td><td>{numbers}</td>", drawn | {"pictures": int(entry["pictures"])}
 
