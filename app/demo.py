@@ -7,16 +7,14 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from app import channels, compare, compose, intervene, results, where
-from app.api import add_endpoints
-from app.ask import AskTab
+from app.context import Site
 from app.examples import FOLDER, load_examples
-from app.limits import BodyLimit
+from app.http.endpoints import add_endpoints, use_tool_server
+from app.http.uploads import MAX_UPLOAD, BodyLimit, Page
 from app.models import Models
-from app.site import Site
-from app.tools import use_tool_server
-from app.uploads import MAX_UPLOAD, Page
-from vqa.resources import shipped
+from app.tabs import channels, compare, compose, intervene, results, where
+from app.tabs.ask import AskTab
+from vqa.utils.resources import shipped
 
 _HERE = Path(__file__).parent
 _HEADER = """\
@@ -57,7 +55,7 @@ def launch_options() -> dict[str, Any]:
     """What `Blocks.launch` needs for the page's looks and limits."""
     return {
         "theme": _theme(),
-        "css": (_HERE / "page.css").read_text(encoding="utf-8"),
+        "css": (_HERE / "static" / "page.css").read_text(encoding="utf-8"),
         "allowed_paths": [str(shipped(FOLDER) / "images")],
         "max_file_size": MAX_UPLOAD,
         "footer_links": ["api"],

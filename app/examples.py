@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.wording import one_of_each
-from vqa.clevr.files import (
+from app.suggestions import one_of_each
+from vqa.clevr.annotations import (
     image_path,
     iter_questions,
     list_splits,
@@ -14,7 +14,7 @@ from vqa.clevr.files import (
     scenes_path,
 )
 from vqa.clevr.scenes import Scene
-from vqa.resources import shipped
+from vqa.utils.resources import shipped
 
 FOLDER = "data/clevr-mini"
 SPLIT = "val"

@@ -7,8 +7,8 @@ from pathlib import Path
 from vqa import VisualQuestionAnswerer, load
 from vqa.errors import InputError
 from vqa.explain.atlas import Atlas, read_atlas
-from vqa.model.checkpoints import checkpoint_folder
-from vqa.resources import shipped
+from vqa.inference.checkpoints import checkpoint_folder
+from vqa.utils.resources import shipped
 
 
 class Models:

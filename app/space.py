@@ -7,8 +7,8 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 from vqa.errors import InputError
-from vqa.model.checkpoints import checkpoint_folder, load_checkpoint
-from vqa.resources import shipped
+from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint
+from vqa.utils.resources import shipped
 
 _README = """\
 ---

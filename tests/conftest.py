@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["small_data", "mini_data"]
+
 settings.register_profile("vqa", deadline=None)
 settings.load_profile("vqa")
 

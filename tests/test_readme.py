@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from vqa.ablation.report import format_report
-from vqa.calibration.report_text import format_calibration
+from vqa.calibration.report import format_calibration
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.evaluation.suite_text import FORMAT
-from vqa.evaluation.tables import compositional_tables, report_tables
+from vqa.evaluation.report_markdown import compositional_tables, report_tables
+from vqa.evaluation.report_text import FORMAT
 
 ROOT = Path(__file__).parents[1]
 REPORTS = sorted(ROOT.glob("checkpoints/*/results/*.json"))

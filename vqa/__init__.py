@@ -8,14 +8,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vqa.model.answering import Answer, VisualQuestionAnswerer, load
+    from vqa.inference.answerer import Answer, VisualQuestionAnswerer, load
 
 __all__ = ["Answer", "VisualQuestionAnswerer", "load"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from vqa.model import answering
+        from vqa.inference import answerer as answering
 
         return getattr(answering, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

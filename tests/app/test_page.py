@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app.examples import load_examples
-from vqa.resources import shipped
+from vqa.utils.resources import shipped
 
 PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
 UPLOAD = '#picture input[type="file"]'

@@ -61,7 +61,11 @@ def test_a_space_has_all_that_the_page_needs(checkpoint, tmp_path):
     assert "gradio[mcp]" in needed
     assert not list(space.rglob("__pycache__"))
     found = subprocess.run(
-        [sys.executable, "-c", "from vqa.resources import shipped as s; print(s('checkpoints'), s('data/clevr-mini'))"],
+        [
+            sys.executable,
+            "-c",
+            "from vqa.utils.resources import shipped as s; print(s('checkpoints'), s('data/clevr-mini'))",
+        ],
         cwd=space,
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene_strategies import SHARED, make_scene, needs_shared, random_scenes, scenes
 
-from vqa.clevr.files import iter_questions, read_scenes
+from vqa.clevr.annotations import iter_questions, read_scenes
 from vqa.clevr.programs import (
     ARITY,
     KINDS,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene_strategies import SHARED, needs_shared, random_scenes, scenes
 
-from vqa.clevr.files import read_scenes
+from vqa.clevr.annotations import read_scenes
 from vqa.clevr.scenes import DIRECTIONS, RELATION_MARGIN, Scene, compute_relationships
 from vqa.clevr.vocabulary import RELATIONS
 from vqa.errors import InputError

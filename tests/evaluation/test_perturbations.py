@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vqa.clevr.language import parse_question
+from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import equivalent
 from vqa.cli import main
 from vqa.errors import InputError

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from vqa.clevr.dataset import open_data
+from vqa.clevr.dataset.loading import open_data
 from vqa.errors import InputError
+from vqa.evaluation.breakdowns import question_keys
 from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
-from vqa.evaluation.questions import question_keys
 
 
 @pytest.fixture

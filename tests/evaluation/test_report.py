@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from vqa.clevr.dataset import open_data
+from vqa.clevr.dataset.loading import open_data
+from vqa.evaluation.breakdowns import read_table
 from vqa.evaluation.metrics import wilson_interval
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.questions import read_table
 from vqa.evaluation.report import Contestant, make_report
 from vqa.evaluation.report_text import format_report
 

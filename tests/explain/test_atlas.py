@@ -9,14 +9,13 @@ import pytest
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.explain.atlas import FILENAME, WEIGHTS, read_atlas, write_atlas
-from vqa.explain.atlas_text import format_atlas, kind_counts
+from vqa.explain.anova import SOURCES
+from vqa.explain.atlas import FILENAME, WEIGHTS, format_atlas, kind_counts, read_atlas, write_atlas
+from vqa.explain.build_atlas import survey
 from vqa.explain.concepts import CONCEPTS
-from vqa.explain.material import gather_material
-from vqa.explain.surveying import survey
-from vqa.explain.variance import SOURCES
-from vqa.model.checkpoints import weights_sha256
-from vqa.resources import shipped
+from vqa.explain.probe_set import gather_material
+from vqa.inference.checkpoints import weights_sha256
+from vqa.utils.resources import shipped
 
 
 @pytest.fixture(scope="module")

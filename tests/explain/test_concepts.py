@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
-from vqa.clevr.files import read_scenes
+from vqa.clevr.annotations import read_scenes
+from vqa.explain.anova import SOURCES, variance_shares
 from vqa.explain.concepts import CONCEPTS, Regions, RocAreas, Units, concept_areas, find_regions, mean_ranks
-from vqa.explain.regions import WHOLE
-from vqa.explain.variance import SOURCES, variance_shares
-from vqa.resources import shipped
+from vqa.explain.object_regions import WHOLE
+from vqa.utils.resources import shipped
 
 columns = arrays(np.float32, (24, 3), elements=st.integers(0, 6).map(float))
 

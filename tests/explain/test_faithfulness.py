@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from app.faithfulness_card import faithfulness_card
+from app.views.faithfulness import faithfulness_card
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.explain.faithfulness import (
@@ -23,10 +23,11 @@ from vqa.explain.faithfulness import (
     removal_passes,
 )
 from vqa.explain.faithfulness_report import FILENAME, read_faithfulness
-from vqa.explain.material import gather_material
-from vqa.explain.stability import measure_paraphrase, measure_pointing, rank_correlation, top_overlap
+from vqa.explain.paraphrase_stability import measure_paraphrase, rank_correlation, top_overlap
+from vqa.explain.pointing_game import measure_pointing
+from vqa.explain.probe_set import gather_material
 from vqa.model.presets import build_config, build_model, build_processor
-from vqa.resources import shipped
+from vqa.utils.resources import shipped
 
 
 @settings(max_examples=40)
@@ -109,7 +110,7 @@ def test_estimates_hold_the_mean(experiment):
 
 
 def test_the_trained_model_points_at_what_is_meant(mini):
-    from vqa.model.checkpoints import load_checkpoint
+    from vqa.inference.checkpoints import load_checkpoint
 
     model, processor = load_checkpoint(None, "cpu")
     material = gather_material(model, processor, mini, pictures=6, per_picture=2, seed=0)

@@ -6,7 +6,7 @@ import torch
 
 from vqa.errors import InputError
 from vqa.explain.interventions import Fill, Observe, Scale, SetFilm, SetGate, Watch, ask_with, film_of, intervene
-from vqa.model.answering import VisualQuestionAnswerer
+from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.presets import build_config, build_model
 
 QUESTIONS = ("What color is the cube?", "How many metal things are left of the big sphere?")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForVisualQuestionAnswering, BertConfig, BertModel, PreTrainedTokenizerFast
 
-from vqa.clevr.language import WORDS
+from vqa.clevr.language.parser import WORDS
 from vqa.errors import InputError
 from vqa.model import PRESETS, build_config, build_model, build_processor
 from vqa.model.processing import word_tokenizer
@@ -232,7 +232,7 @@ def test_a_bert_in_a_folder_is_the_text_encoder(bert, tiny, tmp_path):
     processor.save_pretrained(folder)
     for file in bert.iterdir():
         file.unlink()
-    from vqa.model.checkpoints import load_checkpoint
+    from vqa.inference.checkpoints import load_checkpoint
 
     again, reloaded = load_checkpoint(folder, "cpu")
     assert torch.equal(_logits(again, batch), after)

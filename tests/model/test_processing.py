@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
-from vqa.clevr.images import content_box, load_image, resize_image
-from vqa.clevr.language import MAX_WORDS, WORDS
-from vqa.clevr.paraphrase import read_words
+from vqa.clevr.language.paraphrase import read_words
+from vqa.clevr.language.parser import MAX_WORDS, WORDS
 from vqa.errors import InputError
 from vqa.model import FilmSEImageProcessor, FilmSEProcessor, build_config, build_processor
 from vqa.model.processing import word_tokenizer
+from vqa.utils.images import content_box, load_image, resize_image
 
 CLEVR_QUESTION = "What color is the big metal thing that is left of the ball?"
 

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from tests.training.test_loop import MINI, TINY, options
-from vqa.clevr.files import (
-    Question,
+from vqa.clevr.annotations import (
     questions_path,
     read_questions,
     read_scenes,
@@ -21,13 +20,13 @@ from vqa.clevr.files import (
     write_questions,
     write_scenes,
 )
-from vqa.clevr.packing import PackedDataset
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.question import Question
 from vqa.errors import InputError
 from vqa.training.data import Epoch, TrainingData
-from vqa.training.loop import Trainer
-from vqa.training.pictures import Pictures
-from vqa.training.questions import Questions
 from vqa.training.targets import step_target
+from vqa.training.tensors import Pictures, Questions
+from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 CPU = torch.device("cpu")
@@ -108,17 +107,17 @@ def test_a_picture_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: 
     found.close()
 
 
-def test_the_maker_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
+def test_the_online_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
     found = data_of(tmp_path, generated=1.0)
     first = found.epoch(0).questions
-    assert found._maker is not None
-    (process,) = found._maker.pool._processes.values()
+    assert found._online is not None
+    (process,) = found._online.pool._processes.values()
     os.kill(process.pid, signal.SIGINT)  # as the terminal sends it to every process of the command
-    future = found._maker.ahead[0]
+    future = found._online.ahead[0]
     assert torch.equal(found.epoch(0).questions.tokens, first.tokens)
-    assert found._maker.ahead[0] is future
+    assert found._online.ahead[0] is future
     assert not torch.equal(found.epoch(1).questions.tokens, first.tokens)
-    assert 0 not in found._maker.ahead
+    assert 0 not in found._online.ahead
     found.close()
 
 

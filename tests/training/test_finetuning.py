@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tests.training.test_loop import MINI
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.evaluation.evaluating import EvaluationSet
+from vqa.evaluation.evaluate import EvaluationSet
 from vqa.training.finetuning import CURVE, PLOT, FineTuning, finetuning_options, read_curve
 
 

@@ -9,8 +9,8 @@ from tests.training.test_loop import TINY, log, options
 from vqa.errors import InputError
 from vqa.layers.entropy import entropy_penalty
 from vqa.model.modeling import FilmSEOutput
-from vqa.training.loop import Trainer
 from vqa.training.losses import entropy_loss, gate_values
+from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from tests.training.test_loop import MINI, TINY, command, launch, log, options
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.training.journal import write_log
-from vqa.training.loop import Trainer
-from vqa.training.state import FILE, load_state
+from vqa.training.checkpointing import FILE, load_state
+from vqa.training.run_log import write_log
+from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 

@@ -8,16 +8,17 @@ import pytest
 
 from tests.training.test_data import SMALL, data_of, variant
 from tests.training.test_loop import MINI, options
-from vqa.clevr.dataset import open_pictures
-from vqa.clevr.files import Question
-from vqa.clevr.language import parse_question
-from vqa.clevr.packing import PackedDataset
-from vqa.clevr.splits import TRAINING_PARTS
+from vqa.clevr.dataset.loading import open_pictures
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.language.parser import parse_question
+from vqa.clevr.question import Question
+from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.training.data import TrainingData, make_questions
-from vqa.training.loop import Trainer
+from vqa.training.data import TrainingData
+from vqa.training.online_questions import make_questions
+from vqa.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from vqa.clevr.language import parse_question
-from vqa.clevr.programs import program_from_json
+from vqa.clevr.language.parser import parse_question
+from vqa.clevr.programs import OPERATIONS, program_from_json
 from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
-from vqa.clevr.steps import OPERATIONS
 from vqa.clevr.vocabulary import COLORS, SHAPES
-from vqa.model.evidence import STEP_SIZES, SceneMaps
 from vqa.model.modeling import FilmSEOutput
-from vqa.training.losses import SceneTargets, StepTargets, object_cells, program_losses, scene_losses, step_losses
-from vqa.training.targets import scene_target, step_target
+from vqa.model.scene import STEP_SIZES, SceneMaps
+from vqa.training.losses import object_cells, program_losses, scene_losses, step_losses
+from vqa.training.targets import SceneTargets, StepTargets, scene_target, step_target
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from typing import Any
 from tqdm import tqdm
 
 from vqa.ablation.variants import Variant, seeds_of
-from vqa.clevr.files import atomic_write, lock_folder
 from vqa.errors import InputError
-from vqa.evaluation.evaluating import EvaluationSet, Running, predict_file
+from vqa.evaluation.evaluate import EvaluationSet, Running, predict_file
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.presets import build_config
-from vqa.training.journal import plot_curve, read_log
-from vqa.training.loop import Trainer
+from vqa.training.checkpointing import FILE
 from vqa.training.options import TrainingOptions
-from vqa.training.state import FILE
+from vqa.training.run_log import plot_curve, read_log
+from vqa.training.trainer import Trainer
+from vqa.utils.files import atomic_write, lock_folder
 
 CELL, RESULT = "cell.json", "result.json"
 _NEVER = 1_000_000.0  # minutes: cells are measured by presentations, which a slow machine does not change

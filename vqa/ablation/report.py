@@ -13,11 +13,11 @@ import numpy as np
 
 from vqa.ablation.cells import Cell, predictions_path
 from vqa.ablation.variants import Variant
-from vqa.clevr.files import atomic_write
-from vqa.evaluation.evaluating import EvaluationSet
+from vqa.evaluation.breakdowns import QuestionTable, question_keys
+from vqa.evaluation.evaluate import EvaluationSet
 from vqa.evaluation.metrics import LEVEL, Estimate, PictureBootstrap, accuracies, paired_difference
 from vqa.evaluation.predictions import read_predictions
-from vqa.evaluation.questions import QuestionTable, question_keys
+from vqa.utils.files import atomic_write
 
 FORMAT = "vqa-ablation-1"
 THRESHOLD = 0.6

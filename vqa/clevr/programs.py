@@ -1,7 +1,7 @@
 """CLEVR's functional programs: reading, executing and sorting them (Johnson et al. 2017, appendix A)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -257,3 +257,49 @@ def _run(step: Step, inputs: list[Any], scene: Scene) -> Output:
             return inputs[0] < inputs[1]
         case _:
             return inputs[0] > inputs[1]
+
+
+OPERATIONS = ("none", "scene", *RELATIONS, *(f"same_{name}" for name in ATTRIBUTES), "union", "intersect")
+"""What a step does; "none" is for a block that a short program does not use."""
+
+MAX_STEPS = 5
+"""Most steps of any CLEVR or CLOSURE question."""
+
+
+@dataclass(slots=True)
+class ReasoningStep:
+    """One object set: its operation, the filters on it, the earlier reasoning steps it reads, its last program step."""
+
+    operation: str
+    inputs: tuple[int, ...]
+    filters: dict[str, str] = field(default_factory=dict)
+    program_index: int = 0
+
+
+def reasoning_steps(program: Program) -> tuple[list[ReasoningStep], tuple[int, ...]]:
+    """The reasoning steps of a program, and the indices of those (one or two) from which the answer is read."""
+    steps: list[ReasoningStep] = []
+    owner: list[int] = []
+    readers: tuple[int, ...] = ()
+    for index, call in enumerate(program):
+        operation, _, attribute = call.function.partition("_")
+        if operation in ("scene", "relate", "same", "union", "intersect"):
+            name = str(call.value) if operation == "relate" else call.function
+            owner.append(len(steps))
+            steps.append(ReasoningStep(name, tuple(owner[j] for j in call.inputs), {}, index))
+        elif operation in ("filter", "unique"):
+            owner.append(owner[call.inputs[0]])
+            step = steps[owner[-1]]
+            step.program_index = index
+            if operation == "filter":
+                step.filters[attribute] = str(call.value)
+        else:
+            owner.append(owner[call.inputs[0]])
+            readers = tuple(dict.fromkeys(owner[j] for j in call.inputs))
+    return steps, readers or (len(steps) - 1,)
+
+
+def step_objects(steps: Sequence[ReasoningStep], outputs: Sequence[Output]) -> list[tuple[int, ...]]:
+    """The objects that each reasoning step leaves, from the outputs of `vqa.clevr.programs.execute`."""
+    found = [outputs[step.program_index] for step in steps]
+    return [item if isinstance(item, tuple) else (int(item),) for item in found]

@@ -32,7 +32,7 @@ making and keeping data
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import ablate, app, benchmark, calibrate, data, evaluation, explain, finetune, model, report, train
+    from vqa.cli import ablate, app, ask, benchmark, calibrate, data, evaluate, explain, finetune, report, train
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -45,13 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
-    model.register(commands)
+    ask.register(commands)
     app.register(commands)
     train.register(commands)
     finetune.register(commands)
     calibrate.register(commands)
     ablate.register(commands)
-    evaluation.register(commands)
+    evaluate.register(commands)
     report.register(commands)
     explain.register(commands)
     data.register(commands)

@@ -62,10 +62,10 @@ def _ablate(args: argparse.Namespace) -> int:
 
     from transformers.utils.logging import disable_progress_bar
 
-    from vqa.ablation.ablating import ablate
     from vqa.ablation.report import format_report
+    from vqa.ablation.run import ablate
     from vqa.ablation.variants import parse_variants
-    from vqa.evaluation.evaluating import EvaluationSet
+    from vqa.evaluation.evaluate import EvaluationSet
     from vqa.training.options import TrainingOptions
 
     disable_progress_bar()

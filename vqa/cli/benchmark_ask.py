@@ -29,9 +29,9 @@ def _ask(args: argparse.Namespace) -> None:
     from tqdm import tqdm
     from transformers.utils import logging
 
+    from vqa.benchmarks.latency import measure_asking
     from vqa.errors import InputError
-    from vqa.evaluation.latency import measure_asking
-    from vqa.model.answering import load
+    from vqa.inference.answerer import load
 
     for flag, value, most in (
         ("--runs", args.runs, 100_000),
@@ -60,9 +60,9 @@ def _pictures(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
     """Up to 200 pictures of a split, as files' bytes, with the questions about each."""
     from pathlib import Path
 
-    from vqa.clevr.files import image_path, iter_questions, questions_path
+    from vqa.clevr.annotations import image_path, iter_questions, questions_path
     from vqa.errors import InputError
-    from vqa.resources import shipped
+    from vqa.utils.resources import shipped
 
     root = Path(data) if data is not None else shipped("data/clevr-mini")
     asked: dict[str, list[str]] = {}

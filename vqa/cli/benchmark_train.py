@@ -60,10 +60,10 @@ def _train(args: argparse.Namespace) -> None:
     import torch
     from tqdm import tqdm
 
-    from vqa.clevr.files import atomic_write
+    from vqa.benchmarks.training import benchmark_training, format_benchmark
     from vqa.errors import InputError
-    from vqa.resources import shipped
-    from vqa.training.benchmark import benchmark_training, format_benchmark
+    from vqa.utils.files import atomic_write
+    from vqa.utils.resources import shipped
 
     for flag, value, least, most in (
         ("--steps", args.steps, 1, 1_000_000),

@@ -42,13 +42,13 @@ def _calibrate(args: argparse.Namespace) -> None:
 
     from transformers.utils import logging
 
-    from vqa.calibration.calibrating import fit, open_slices, save
-    from vqa.calibration.measuring import measure
-    from vqa.calibration.report_text import card_section, format_calibration
-    from vqa.clevr.files import atomic_write
+    from vqa.calibration.fit import fit, open_slices, save
+    from vqa.calibration.measure import measure
+    from vqa.calibration.report import card_section, format_calibration
     from vqa.errors import InputError
-    from vqa.evaluation.evaluating import Running, check_writable, make_sets
-    from vqa.model.checkpoints import load_checkpoint, weights_sha256
+    from vqa.evaluation.evaluate import Running, check_writable, make_sets
+    from vqa.inference.checkpoints import load_checkpoint, weights_sha256
+    from vqa.utils.files import atomic_write
 
     logging.disable_progress_bar()
     if not args.on and (args.on_split or args.on_questions):

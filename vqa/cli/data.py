@@ -33,8 +33,8 @@ def _register_make(actions: argparse._SubParsersAction) -> None:
 
 
 def _make(args: argparse.Namespace) -> None:
-    from vqa.clevr.families import load_templates
-    from vqa.clevr.rendering import make_dataset
+    from vqa.clevr.image_generation.render_images import make_dataset
+    from vqa.clevr.question_generation.families import load_templates
 
     source, settings = _render_options(args)
     templates = load_templates()
@@ -72,7 +72,7 @@ def _register_render(actions: argparse._SubParsersAction) -> None:
 def _render(args: argparse.Namespace) -> None:
     import re
 
-    from vqa.clevr.rendering import render_dataset
+    from vqa.clevr.image_generation.render_images import render_dataset
     from vqa.errors import InputError
 
     shard = re.fullmatch(r"(\d{1,6})/(\d{1,6})", args.shard)
@@ -114,8 +114,8 @@ def _add_render_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _render_options(args: argparse.Namespace) -> tuple:
-    from vqa.clevr.blender import RenderSettings
-    from vqa.clevr.rendering import SceneSource
+    from vqa.clevr.image_generation.blender import RenderSettings
+    from vqa.clevr.image_generation.render_images import SceneSource
 
     width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
     height = args.height if args.height is not None else width * 2 // 3
@@ -131,7 +131,7 @@ def _register_scenes(actions: argparse._SubParsersAction) -> None:
 
 
 def _scenes(args: argparse.Namespace) -> None:
-    from vqa.clevr.rendering import SceneSource, write_sampled_scenes
+    from vqa.clevr.image_generation.render_images import SceneSource, write_sampled_scenes
 
     written = write_sampled_scenes(args.out, SceneSource(args.seed, args.split, args.condition), args.num)
     print(f"{args.out}: {written} scenes")
@@ -157,8 +157,8 @@ def _register_questions(actions: argparse._SubParsersAction) -> None:
 def _questions(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from vqa.clevr.families import load_templates
-    from vqa.clevr.questions import make_question_file
+    from vqa.clevr.question_generation.families import load_templates
+    from vqa.clevr.question_generation.generate_questions import make_question_file
 
     templates = load_templates(args.templates, args.families)
     bar = tqdm(desc="questions", unit=" pictures")
@@ -177,7 +177,7 @@ def _register_parse(actions: argparse._SubParsersAction) -> None:
 def _parse(args: argparse.Namespace) -> None:
     import json
 
-    from vqa.clevr.language import parse_question
+    from vqa.clevr.language.parser import parse_question
 
     program = parse_question(args.question)
     if args.json:
@@ -208,7 +208,7 @@ def _download(args: argparse.Namespace) -> None:
     import sys
     from pathlib import Path
 
-    from vqa.clevr.download import ARCHIVES, download
+    from vqa.clevr.dataset.download import ARCHIVES, download
     from vqa.errors import InputError
 
     if args.source and len(args.name) > 1:
@@ -239,8 +239,8 @@ def _register_pack(actions: argparse._SubParsersAction) -> None:
 
 
 def _pack(args: argparse.Namespace) -> None:
-    from vqa.clevr.dataset import pack_data
-    from vqa.clevr.images import parse_size
+    from vqa.clevr.dataset.loading import pack_data
+    from vqa.utils.images import parse_size
 
     pack = pack_data(args.data, args.out, parse_size(args.size), args.split, questions=args.questions)
     print(f"{args.out}: {pack}")
@@ -260,7 +260,7 @@ def _register_export(actions: argparse._SubParsersAction) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from vqa.clevr.dataset import export_data
+    from vqa.clevr.dataset.loading import export_data
 
     for split, pictures in export_data(args.data, args.out, args.split, title=args.title).items():
         print(f"{args.out}: {split}: {pictures} pictures")
@@ -289,8 +289,8 @@ def _register_check(actions: argparse._SubParsersAction) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from vqa.clevr.check_report import report_text
-    from vqa.clevr.checking import check_dataset
+    from vqa.clevr.dataset.validate import check_dataset
+    from vqa.clevr.dataset.validation_report import report_text
 
     report = check_dataset(
         args.data,
@@ -334,8 +334,8 @@ def _register_split(actions: argparse._SubParsersAction) -> None:
 
 
 def _split(args: argparse.Namespace) -> None:
-    from vqa.clevr.splits import make_protocol
-    from vqa.clevr.splitting import select_rows, splits_of, write_selection
+    from vqa.clevr.dataset.derived_splits import select_rows, splits_of, write_selection
+    from vqa.clevr.split_protocols import make_protocol
     from vqa.errors import InputError
 
     given = ("objects", "depth", "pairs", "families", "share", "seed")
@@ -371,7 +371,7 @@ def _register_merge(actions: argparse._SubParsersAction) -> None:
 
 
 def _merge(args: argparse.Namespace) -> None:
-    from vqa.clevr.merging import merge_splits
+    from vqa.clevr.dataset.derived_splits import merge_splits
     from vqa.errors import InputError
 
     sources = [(root, split) for root, _, split in (source.rpartition(":") for source in args.sources)]

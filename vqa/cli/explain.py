@@ -49,10 +49,11 @@ def _register_ask(kinds: argparse._SubParsersAction) -> None:
 def _ask(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from vqa.clevr.files import atomic_write, read_scenes
-    from vqa.clevr.images import load_image
+    from vqa.clevr.annotations import read_scenes
     from vqa.errors import InputError
-    from vqa.evaluation.evaluating import check_writable
+    from vqa.evaluation.evaluate import check_writable
+    from vqa.utils.files import atomic_write
+    from vqa.utils.images import load_image
 
     kind = Path(args.out).suffix.lower()
     if kind not in (".png", ".html", ".json"):
@@ -68,10 +69,10 @@ def _ask(args: argparse.Namespace) -> None:
 
     import orjson
 
-    from vqa.explain.asking import explain
-    from vqa.explain.evidence_html import html_explanation
-    from vqa.explain.figure import png_explanation
-    from vqa.model.answering import VisualQuestionAnswerer
+    from vqa.explain.explanation import explain
+    from vqa.explain.explanation_html import html_explanation
+    from vqa.explain.explanation_png import png_explanation
+    from vqa.inference.answerer import VisualQuestionAnswerer
 
     explanation = explain(VisualQuestionAnswerer(*_load(args)), picture, args.question, scene)
     with atomic_write(args.out) as file:
@@ -107,13 +108,12 @@ def _register_atlas(kinds: argparse._SubParsersAction) -> None:
 def _atlas(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from vqa.clevr.dataset import open_data
+    from vqa.clevr.dataset.loading import open_data
     from vqa.errors import InputError
-    from vqa.evaluation.evaluating import check_writable
-    from vqa.explain.atlas import FILENAME, read_atlas, write_atlas
-    from vqa.explain.atlas_text import format_atlas, format_stability
-    from vqa.explain.surveying import survey
-    from vqa.model.checkpoints import checkpoint_folder, weights_sha256
+    from vqa.evaluation.evaluate import check_writable
+    from vqa.explain.atlas import FILENAME, format_atlas, format_stability, read_atlas, write_atlas
+    from vqa.explain.build_atlas import survey
+    from vqa.inference.checkpoints import checkpoint_folder, weights_sha256
 
     if not 10 <= args.pictures <= 100_000:
         raise InputError(f"--pictures: must be 10 to 100,000, got {args.pictures}")
@@ -172,11 +172,11 @@ def _faithfulness(args: argparse.Namespace) -> None:
     import shlex
     from pathlib import Path
 
-    from vqa.clevr.dataset import open_data
-    from vqa.clevr.files import atomic_write
+    from vqa.clevr.dataset.loading import open_data
     from vqa.errors import InputError
-    from vqa.evaluation.evaluating import check_writable
-    from vqa.model.checkpoints import weights_sha256
+    from vqa.evaluation.evaluate import check_writable
+    from vqa.inference.checkpoints import weights_sha256
+    from vqa.utils.files import atomic_write
 
     for flag, value, most in (("--questions", args.questions, 1_000_000), ("--draws", args.draws, 1000)):
         if not 1 <= value <= most:
@@ -223,7 +223,7 @@ def _faithfulness(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace) -> tuple:
     from transformers.utils import logging
 
-    from vqa.model.checkpoints import load_checkpoint
+    from vqa.inference.checkpoints import load_checkpoint
 
     logging.disable_progress_bar()
     return load_checkpoint(args.checkpoint, args.device)

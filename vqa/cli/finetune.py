@@ -56,10 +56,10 @@ def register(commands: argparse._SubParsersAction) -> None:
 def _finetune(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from vqa.evaluation.evaluating import EvaluationSet
+    from vqa.evaluation.evaluate import EvaluationSet
     from vqa.training.finetuning import FineTuning, finetuning_options, plot_finetuning
-    from vqa.training.journal import plot_curve
     from vqa.training.options import TrainingOptions
+    from vqa.training.run_log import plot_curve
 
     disable_progress_bar()
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}

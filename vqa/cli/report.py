@@ -29,8 +29,8 @@ def _report(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from vqa.errors import InputError
-    from vqa.evaluation.tables import compositional_tables, report_tables, write_card
-    from vqa.resources import shipped
+    from vqa.evaluation.report_markdown import compositional_tables, report_tables, write_card
+    from vqa.utils.resources import shipped
 
     ours = shipped("checkpoints/film-qcse-clevr")
     if args.card and not args.checkpoint:

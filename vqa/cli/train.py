@@ -201,8 +201,8 @@ def add_learning(
 def _train(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from vqa.training.loop import Trainer
     from vqa.training.options import TrainingOptions
+    from vqa.training.trainer import Trainer
 
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
     given["loss_weights"] = parse_weights(args.loss_weights)

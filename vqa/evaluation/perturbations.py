@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from vqa.clevr.spelling import KEYS_BESIDE
+from vqa.clevr.language.spelling import KEYS_BESIDE
 from vqa.clevr.vocabulary import SYNONYMS
 from vqa.errors import InputError
 

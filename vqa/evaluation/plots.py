@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vqa.evaluation.questions import BREAKDOWNS
+from vqa.evaluation.breakdowns import BREAKDOWNS
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""

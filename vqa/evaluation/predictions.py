@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import orjson
 
-from vqa.clevr.packing import PackedDataset
+from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
 
 

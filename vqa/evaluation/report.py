@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from vqa.clevr.language import WORDS
+from vqa.clevr.language.parser import WORDS
 from vqa.clevr.vocabulary import ANSWERS
+from vqa.evaluation.breakdowns import QuestionTable, count_words
 from vqa.evaluation.metrics import (
     LEVEL,
     Estimate,
@@ -24,7 +25,6 @@ from vqa.evaluation.metrics import (
     paired_difference,
 )
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.questions import QuestionTable, count_words
 
 FORMAT = "vqa-evaluation-1"
 _DIGITS = 6

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vqa.evaluation import plots
-from vqa.evaluation.questions import BREAKDOWNS
-from vqa.evaluation.report_text import coverage, notes
+from vqa.evaluation.breakdowns import BREAKDOWNS
+from vqa.evaluation.report_text import GAP, coverage, notes, points, remarks, summaries, title
 
 _CURVES = ("length", "objects")
 _OPEN_ROWS = 12
 _WIDE_MODELS = 3
 """With more of them intervals stand under their values, so that what is drawn beside them fits the page."""
+
 _STYLE = """
 :root { color-scheme: light; --line: #d8dade; --soft: #5b6470; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #16191d; margin: 0 auto; padding: 24px 16px; max-width: 1100px; }
@@ -75,13 +76,13 @@ def _set(entry: Mapping[str, Any]) -> Iterator[str]:
         errors = (f"{m['name']} {100 * m['calibration']['error']:.1f} %" for m in models if m["calibration"])
         yield figure(plots.reliability(models), "Calibration", f"expected calibration error: {', '.join(errors)}")
     yield "</div>"
-    for key, title in BREAKDOWNS.items():
+    for key, heading in BREAKDOWNS.items():
         if key != "type":
             rows = [model["breakdowns"][key] for model in models]
             said = coverage(entry, key)
             body = accuracy_table(models, rows, said) if rows[0] else f'<p class="soft">{text(said or "none")}</p>'
             shown = " open" * (0 < len(rows[0]) <= _OPEN_ROWS)
-            yield f"<details{shown}><summary>By {text(title)} ({len(rows[0])})</summary>{body}</details>"
+            yield f"<details{shown}><summary>By {text(heading)} ({len(rows[0])})</summary>{body}</details>"
     for model in models:
         if model["counts"]:
             yield _confusion(model)
@@ -157,3 +158,24 @@ def _key(place: int) -> str:
 def text(said: str) -> str:
     """Words from files, which the page shows as they are."""
     return html.escape(said)
+
+
+def html_suite(report: Mapping[str, Any]) -> str:
+    """The page. Names from files stand in it as text only."""
+    return page(f"New compositions: {title(report)}", report, _parts(report))
+
+
+def _parts(report: Mapping[str, Any]) -> Iterator[str]:
+    yield "".join(f'<p class="soft">{text(said)}</p>' for said in remarks(report))
+    yield figure(plots.gaps(report), "Gaps", GAP)
+    models = report["models"]
+    for axis in report["axes"]:
+        yield f"<h2>{text(axis['title'])}</h2><p>{text(axis['about'])}</p>"
+        columns = [
+            [{"label": part["label"], **part["models"][i]} for part in axis["parts"]] for i in range(len(models))
+        ]
+        sets = dict.fromkeys(part["set"] for part in axis["parts"])
+        yield accuracy_table(models, columns, f"questions: {', '.join(sets)}")
+        for label, values in summaries(axis):
+            said = (f"{text(model['name'])} {points(value)}" for model, value in zip(models, values, strict=True))
+            yield f"<p><b>{text(label)}</b>: {'; '.join(said)}</p>"

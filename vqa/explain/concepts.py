@@ -17,7 +17,7 @@ import numpy as np
 
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES
-from vqa.explain.regions import Box, coverage, discs_of, overlap
+from vqa.explain.object_regions import Box, coverage, discs_of, overlap
 
 ASKED_FOR, OBJECT = "asked for", "object"
 POSITIONS = ("left half", "right half", "back half", "front half")

@@ -95,7 +95,7 @@ def lit_smoothly(picture: Image.Image, heat: np.ndarray, box: tuple[float, float
 
 
 def ring_objects(image: Image.Image, discs: np.ndarray, chosen: Iterable[int]) -> Image.Image:
-    """The image with rings around the `chosen` of discs (M, 4); see `vqa.explain.regions.discs_of`."""
+    """The image with rings around the `chosen` of discs (M, 4); see `vqa.explain.object_regions.discs_of`."""
     image = image.copy()
     draw = ImageDraw.Draw(image)
     for i in chosen:

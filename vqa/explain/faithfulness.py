@@ -17,7 +17,7 @@ import torch
 
 from vqa.evaluation.metrics import PictureBootstrap
 from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
-from vqa.explain.material import Material
+from vqa.explain.probe_set import Material
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vqa.clevr.files import read_object
-from vqa.clevr.packing import PackedDataset
+from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
 from vqa.explain.faithfulness import (
     RANKINGS,
@@ -21,11 +20,13 @@ from vqa.explain.faithfulness import (
     measure_removal,
     removal_passes,
 )
-from vqa.explain.material import gather_material
-from vqa.explain.stability import measure_paraphrase, measure_pointing
-from vqa.model.checkpoints import weights_sha256
+from vqa.explain.paraphrase_stability import measure_paraphrase
+from vqa.explain.pointing_game import measure_pointing
+from vqa.explain.probe_set import gather_material
+from vqa.inference.checkpoints import weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
+from vqa.utils.files import read_object
 
 FILENAME = "faithfulness.json"
 PER_PICTURE = 2

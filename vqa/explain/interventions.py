@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from vqa.errors import InputError
+from vqa.inference.answerer import Answer, VisualQuestionAnswerer
 from vqa.layers import CBAM
 from vqa.layers.film import FiLM
 from vqa.layers.functional import film_modulate
-from vqa.model.answering import Answer, VisualQuestionAnswerer
 from vqa.model.gates import Mechanism
 from vqa.model.modeling import FilmSEBlock, FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import ImageLike

@@ -1,6 +1,6 @@
 """Channel attention, one mechanism a file; see README.md beside this file."""
 
-from vqa.layers.cbam import CBAM
+from vqa.layers.cbam import CBAM, SpatialAttention
 from vqa.layers.eca import EfficientChannelAttention
 from vqa.layers.entropy import channel_entropy
 from vqa.layers.film import FiLM
@@ -8,7 +8,6 @@ from vqa.layers.insertion import add_squeeze_excitation
 from vqa.layers.mbconv import MBConv
 from vqa.layers.pathways import PathwayBank
 from vqa.layers.query_squeeze_excite import QueryConditionedSE
-from vqa.layers.spatial import SpatialAttention
 from vqa.layers.squeeze_excite import SqueezeExcitation
 
 __all__ = [

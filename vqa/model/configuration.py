@@ -7,7 +7,6 @@ from transformers import PretrainedConfig
 
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
-from vqa.model.domain import Domain
 
 OWN_VISION_ENCODERS = ("conv", "mbconv", "film")
 """Encoders of our own; every other name is torchvision's."""
@@ -110,7 +109,7 @@ class FilmSEConfig(PretrainedConfig):
         dropout: probability of dropping word features, in training.
         logit_temperature: what the answers' logits are divided by when the model is not in training (Guo et al. 2017);
             `vqa calibrate` fits it.
-        domain: `vqa.model.domain.Domain` in plain numbers, of the pictures and questions trained on; `vqa calibrate`
+        domain: `vqa.inference.ood.Domain` in plain numbers, of the pictures and questions trained on; `vqa calibrate`
             fits it.
     """
 
@@ -227,10 +226,8 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError(f"config.dropout: {self.dropout!r} must lie in [0, 1)")
         if not 0.01 <= self.logit_temperature <= 100:
             raise InputError(f"config.logit_temperature: {self.logit_temperature!r} must lie in [0.01, 100]")
-        if self.domain is not None:
-            Domain.from_config(self.domain)
-            if not self.evidence:
-                raise InputError("config.domain: pictures are judged by the scene that models with evidence=true read")
+        if self.domain is not None and not self.evidence:
+            raise InputError("config.domain: pictures are judged by the scene that models with evidence=true read")
         if self.text_dim % (4 if self.word_attention else 1 + self.bidirectional):
             raise InputError(
                 f"config.text_dim: {self.text_dim} must be a multiple of 4 with word_attention, of 2 with bidirectional"

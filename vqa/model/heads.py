@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from vqa.layers import FiLM, PathwayBank
 from vqa.layers.functional import film_modulate
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.evidence import ATTRIBUTE_SIZES, Grid, Pointer
+from vqa.model.object_attention import Pointer
+from vqa.model.scene import ATTRIBUTE_SIZES, Grid
 from vqa.model.vision import coordinate_maps
 
 _COUNTS = 11

@@ -2,7 +2,7 @@
 
 The visual stem runs once per picture, the trunk once per question. Each residual block is FiLM's (Perez et al. 2018,
 section 4.1) followed by a squeeze-and-excitation gate (Hu et al. 2018) that reads the question as well as the features.
-With `config.evidence` each block also marks the objects it found; see `vqa.model.evidence`.
+With `config.evidence` each block also marks the objects it found; see `vqa.model.object_attention`.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from transformers.utils import ModelOutput
 from vqa.layers import FiLM
 from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.evidence import Evidence, SceneHead, SceneMaps, StepClassifier
 from vqa.model.gates import MECHANISMS
 from vqa.model.heads import HEADS
+from vqa.model.object_attention import Evidence, StepClassifier
+from vqa.model.scene import SceneHead, SceneMaps
 from vqa.model.text import WordAttention, build_text_encoder
 from vqa.model.vision import build_vision_encoder, coordinate_maps
 

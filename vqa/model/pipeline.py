@@ -10,8 +10,7 @@ from typing import Any
 from transformers import AutoModelForVisualQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from vqa.model.answering import rank_answers
-from vqa.model.processing import to_picture
+from vqa.model.processing import rank_answers, to_picture
 
 TASK = "clevr-visual-question-answering"
 

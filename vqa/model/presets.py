@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from vqa.clevr.language import MAX_WORDS, WORDS
+from vqa.clevr.language.parser import MAX_WORDS, WORDS
 from vqa.errors import InputError
 from vqa.model.configuration import OWN_VISION_ENCODERS, FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering

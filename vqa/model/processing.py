@@ -1,7 +1,7 @@
 """From pictures and questions to the model's tensors, and back from tokens to words.
 
 Training, evaluation and the page all read pictures through `FilmSEImageProcessor` and words through
-`vqa.clevr.paraphrase.read_words`, so that there is one notion of a pixel and one of a word.
+`vqa.clevr.language.paraphrase.read_words`, so that there is one notion of a pixel and one of a word.
 """
 
 import os
@@ -16,10 +16,10 @@ from tokenizers.models import WordLevel
 from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
-from vqa.clevr.images import MAX_PIXELS, content_box, load_image, resize_image, to_rgb
-from vqa.clevr.language import MAX_WORDS, WORDS, words_of
-from vqa.clevr.paraphrase import read_words
+from vqa.clevr.language.paraphrase import read_words
+from vqa.clevr.language.parser import MAX_WORDS, WORDS, words_of
 from vqa.errors import InputError
+from vqa.utils.images import MAX_PIXELS, content_box, load_image, resize_image, to_rgb
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 
@@ -41,7 +41,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         size: {"height": H, "width": W} in pixels.
         do_pad: keep a picture's aspect ratio and fill up with a neutral border; otherwise squash it to fit, as the
             FiLM paper does. CLEVR's 3:2 pictures need no border in a 3:2 model.
-        do_trim: cut plain borders off first (`vqa.clevr.images.content_box`); CLEVR's pictures have none.
+        do_trim: cut plain borders off first (`vqa.utils.images.content_box`); CLEVR's pictures have none.
         rescale_factor: what bytes are multiplied with.
         image_mean, image_std: of the rescaled channels.
     """
@@ -135,7 +135,7 @@ class FilmSEProcessor(ProcessorMixin):
     Args:
         image_processor: a `FilmSEImageProcessor`.
         tokenizer: `word_tokenizer()`, or that of a Hugging Face text encoder.
-        clevr_words: questions are read as CLEVR's words (`vqa.clevr.paraphrase.read_words`) before the tokenizer.
+        clevr_words: questions are read as CLEVR's words (see `vqa.clevr.language`) before the tokenizer.
     """
 
     def __init__(
@@ -299,3 +299,9 @@ def _as_list(images: Any) -> list[Any]:
             raise InputError("image: an empty list of pictures")
         return images
     return [images]
+
+
+def rank_answers(logits: torch.Tensor, answers: Sequence[str], top: int) -> list[tuple[str, float]]:
+    """Logits (answers,) of one question -> its `top` most probable answers with their probabilities, falling."""
+    best = logits.float().softmax(0).topk(min(top, len(answers)))
+    return [(answers[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]

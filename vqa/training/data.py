@@ -4,34 +4,25 @@ A row is a picture. Any process can say what any batch of any epoch holds, so th
 and processes share an epoch without talking.
 """
 
-import random
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.families import load_templates
-from vqa.clevr.files import image_path
-from vqa.clevr.images import load_image
-from vqa.clevr.packing import PackedDataset
-from vqa.clevr.questions import Balance, QuestionGenerator
-from vqa.clevr.splits import TRAINING_PARTS
+from vqa.clevr.annotations import image_path
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
-from vqa.training.losses import SceneTargets, StepTargets
-from vqa.training.pictures import Pictures
-from vqa.training.questions import Questions
-from vqa.training.targets import SceneTarget, StepTarget, scene_target, stacked, step_target
+from vqa.training.online_questions import OnlineQuestions
+from vqa.training.targets import SceneTarget, SceneTargets, StepTarget, StepTargets, scene_target, step_target
+from vqa.training.tensors import Encode, Pictures, Questions
+from vqa.utils.images import load_image
 
-Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 _CPU = torch.device("cpu")
 _AT_A_TIME = 4096  # questions that are held as objects before they become arrays
 
@@ -65,8 +56,8 @@ class TrainingData:
         holdout: share of the pictures that is held out, drawn by `seed`.
         generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
             then join the training rows.
-        compositions: share of those from families that CLEVR lacks, see `vqa.clevr.composition`.
-        protocol: one of `vqa.clevr.splits.TRAINING_PARTS`, whose training part alone is trained on and held out:
+        compositions: share of those from families that CLEVR lacks, see `question_generation.composed_families`.
+        protocol: one of `split_protocols.TRAINING_PARTS`, whose training part alone is trained on and held out:
             pictures, questions, and those made anew.
         device: where batches are made, and questions, targets and, if they fit, pictures stay.
 
@@ -153,7 +144,22 @@ class TrainingData:
             )
         self._numbers = self.stored.of_rows(len(pack))
         self.generated = generated
-        self._maker = _QuestionMaker(self, generated, compositions, protocol) if generated else None
+        self._online = (
+            OnlineQuestions(
+                pack.path,
+                self.rows,
+                encode,
+                answers,
+                blocks,
+                seed=seed,
+                per_image=max(1, round(12 * generated)),
+                compositions=compositions,
+                protocol=protocol,
+                device=device,
+            )
+            if generated
+            else None
+        )
 
     @property
     def teaches(self) -> str:
@@ -168,13 +174,13 @@ class TrainingData:
 
     def epoch(self, epoch: int) -> "Epoch":
         """The rows of an epoch in their order, with the questions made for it."""
-        made = self._maker.take(epoch) if self._maker else None
+        made = self._online.take(epoch) if self._online else None
         return Epoch(self, epoch, made)
 
     def close(self) -> None:
         """Stop the process that makes questions, in the midst of it too."""
-        if self._maker:
-            self._maker.close()
+        if self._online:
+            self._online.close()
 
     def batch(self, questions: Questions, rows: np.ndarray, numbers: Sequence[np.ndarray]) -> Batch:
         """The pictures of some rows, each with the questions that have these numbers."""
@@ -244,45 +250,6 @@ class Epoch:
         return numbers[steps <= max(longest, steps.min())]
 
 
-class _QuestionMaker:
-    """Makes each epoch's new questions in a process of its own, one epoch ahead."""
-
-    def __init__(self, data: TrainingData, share: float, compositions: float, protocol: str | None) -> None:
-        self.data, self.protocol = data, protocol
-        self.per_image, self.compositions = max(1, round(12 * share)), compositions
-        self.pool = ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-        )
-        self.ahead: dict[int, Future] = {}
-
-    def take(self, epoch: int) -> Questions | None:
-        self.ahead = {number: future for number, future in self.ahead.items() if number >= epoch}
-        for number in (epoch, epoch + 1):
-            if number not in self.ahead:
-                self.ahead[number] = self.pool.submit(
-                    _make_arrays,
-                    self.data.pack.path,
-                    self.data.rows,
-                    self.per_image,
-                    self.compositions,
-                    self.data.blocks,
-                    f"{self.data.seed} {number}",
-                    self.protocol,
-                )
-        rows, texts, answers, targets = self.ahead[epoch].result()
-        if not rows:
-            return None
-        labels = [self.data.answers.get(answer, -100) for answer in answers]
-        made = Questions.of(self.data.encode(texts), labels, targets, rows, [-1] * len(rows))
-        return made.to(self.data.device)
-
-    def close(self) -> None:
-        processes = [*self.pool._processes.values()]
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-
-
 def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProcessor) -> None:
     """Raises InputError where a model would see pictures squashed in training and with a border when asked.
 
@@ -302,47 +269,3 @@ def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProces
 def _some(counted: Counter[str], number: int = 3) -> str:
     """The commonest of some texts, quoted and cut."""
     return ", ".join(f"{text!r:.40}" for text, _ in counted.most_common(number))
-
-
-def make_questions(
-    path: Path,
-    rows: np.ndarray,
-    per_image: int,
-    compositions: float,
-    blocks: int,
-    seed: str,
-    protocol: str | None = None,
-) -> tuple[list[int], list[str], list[str], list[StepTarget]]:
-    """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`.
-
-    Those outside the training part of `protocol` are left out.
-    """
-    part = TRAINING_PARTS.get(protocol or "")
-    pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
-    clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
-    rows_of: list[int] = []
-    texts: list[str] = []
-    answers: list[str] = []
-    targets: list[StepTarget] = []
-    order = rows.tolist()
-    rng.shuffle(order)
-    for row in order:
-        scene = pack.scene(row)
-        if scene is None:
-            continue
-        new = sum(rng.random() < compositions for _ in range(per_image)) if compositions else 0
-        questions = clevr.generate(scene, per_image - new, rng, balance) + composed.generate(scene, new, rng, balance)
-        for question in questions:
-            if part and not part.train(scene, question):
-                continue
-            rows_of.append(row)
-            texts.append(question.question)
-            answers.append(question.answer or "")
-            targets.append(step_target(question.program, scene, blocks))
-    return rows_of, texts, answers, targets
-
-
-def _make_arrays(*arguments: Any) -> tuple[list[int], list[str], list[str], StepTarget | None]:
-    """As `make_questions`, with the targets stacked, which are quicker to hand from one process to another."""
-    rows, texts, answers, targets = make_questions(*arguments)
-    return rows, texts, answers, stacked(targets) if targets else None

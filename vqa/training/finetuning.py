@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from vqa.clevr.files import atomic_write
 from vqa.errors import InputError
-from vqa.evaluation.evaluating import EvaluationSet, open_table
+from vqa.evaluation.breakdowns import QuestionTable
+from vqa.evaluation.evaluate import EvaluationSet, open_table
 from vqa.evaluation.metrics import PictureBootstrap, accuracies
-from vqa.evaluation.predicting import predict
-from vqa.evaluation.questions import QuestionTable
-from vqa.model.checkpoints import checkpoint_folder
+from vqa.evaluation.predict import predict
+from vqa.inference.checkpoints import checkpoint_folder
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
-from vqa.training.card import read_record
-from vqa.training.loop import Trainer
+from vqa.training.model_card import read_record
 from vqa.training.options import TrainingOptions
+from vqa.training.trainer import Trainer
+from vqa.utils.files import atomic_write
 
 CURVE, PLOT = "finetuning.jsonl", "finetuning.png"
 

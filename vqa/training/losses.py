@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqa.layers.entropy import entropy_penalties, gate_statistics
-from vqa.model.evidence import ATTRIBUTE_SIZES, STEP_SIZES
 from vqa.model.modeling import FilmSEOutput
-from vqa.training.targets import SceneTarget, StepTarget, stacked
+from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES
+from vqa.training.targets import SceneTargets, StepTargets
 
 WEIGHTS = {
     "answer": 1.0,
@@ -33,40 +33,6 @@ class Loss(NamedTuple):
 
     total: Tensor
     number: Tensor
-
-
-class SceneTargets(NamedTuple):
-    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), number (N,), -1: unknown."""
-
-    centre: Tensor
-    attributes: Tensor
-    position: Tensor
-    number: Tensor
-
-    @classmethod
-    def of(cls, targets: Sequence[SceneTarget], device: torch.device) -> "SceneTargets":
-        """Targets, one at least, on a device."""
-        together = stacked(targets)
-        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))
-
-
-class StepTargets(NamedTuple):
-    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B).
-
-    Numbers are int8 but for `known`, which is bool.
-    """
-
-    operation: Tensor
-    filters: Tensor
-    pointers: Tensor
-    members: Tensor
-    known: Tensor
-
-    @classmethod
-    def of(cls, targets: Sequence[StepTarget] | StepTarget, device: torch.device) -> "StepTargets":
-        """Targets, one at least or several stacked already, on a device."""
-        together = targets if isinstance(targets, StepTarget) else stacked(targets)
-        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))
 
 
 def object_cells(centre: Tensor, height: int, width: int) -> Tensor:

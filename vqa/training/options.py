@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vqa.clevr.splits import TRAINING_PARTS
+from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.training.losses import WEIGHTS
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vqa.clevr.programs import IllPosedError, Program, execute
+from vqa.clevr.programs import OPERATIONS, IllPosedError, Program, execute, reasoning_steps, step_objects
 from vqa.clevr.scenes import DIRECTIONS, Scene
-from vqa.clevr.steps import OPERATIONS, reasoning_steps, step_objects
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
-from vqa.model.evidence import POSITION_SCALE
+from vqa.model.scene import POSITION_SCALE
 
 Target = TypeVar("Target", "SceneTarget", "StepTarget")
 
@@ -102,3 +103,37 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
 def _second(inputs: Sequence[int], first: int) -> int:
     """The block beside the preceding one that is read, counted from 1; 0 where one input is all there is."""
     return 1 + first + min(inputs) if len(inputs) == 2 and inputs[0] != inputs[1] else 0
+
+
+class SceneTargets(NamedTuple):
+    """Batch of `SceneTarget`: centre (N, M, 2), attributes (N, M, 4), position (N, M, 2), number (N,), -1: unknown."""
+
+    centre: Tensor
+    attributes: Tensor
+    position: Tensor
+    number: Tensor
+
+    @classmethod
+    def of(cls, targets: Sequence[SceneTarget], device: torch.device) -> "SceneTargets":
+        """Targets, one at least, on a device."""
+        together = stacked(targets)
+        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))
+
+
+class StepTargets(NamedTuple):
+    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B).
+
+    Numbers are int8 but for `known`, which is bool.
+    """
+
+    operation: Tensor
+    filters: Tensor
+    pointers: Tensor
+    members: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, targets: Sequence[StepTarget] | StepTarget, device: torch.device) -> "StepTargets":
+        """Targets, one at least or several stacked already, on a device."""
+        together = targets if isinstance(targets, StepTarget) else stacked(targets)
+        return cls(*(torch.from_numpy(getattr(together, name)).to(device) for name in cls._fields))

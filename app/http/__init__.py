@@ -1,0 +1,1 @@
+"""What reaches the server from outside: API endpoints, uploads and their limits."""

@@ -1,0 +1,195 @@
+"""The tab "Intervene": does a channel matter? Switch it off, and see what becomes of the answer."""
+
+import re
+from typing import Any
+
+import gradio as gr
+
+from app.context import PRIVATE, Site
+from app.http.uploads import read_upload
+from app.views.answer import hint_card, message_card
+from app.views.comparison import Side, side_by_side
+from vqa.errors import InputError
+from vqa.explain.interventions import Intervention, Scale, SetGate, ask_with, film_of
+
+CHANNELS, CONCEPT, GATES, SWAP = (
+    "Some channels",
+    "All channels of a concept",
+    "All gates of a block",
+    "FiLM of another question",
+)
+
+ALL = "all blocks"
+_ABOUT = (
+    "A weight that looks important may not be. Here you change what the network does while it answers the question of "
+    "the tab “Ask”, and see whether the answer changes too."
+)
+
+
+def build_tab(site: Site, tab: gr.Tab) -> None:
+    """Lay the tab out and listen."""
+    config = site.answerer.model.config
+    concepts = _concepts(site)
+    ways = [CHANNELS, *([CONCEPT] if concepts else []), *([GATES] if config.channel_attention != "none" else [])]
+    ways += [SWAP] * bool(config.film)
+    blocks = [ALL, *(f"block {k}" for k in range(1, config.num_blocks + 1))]
+
+    gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            way = gr.Radio(ways, value=ways[0], label="What to change", elem_id="intervene-way")
+            block = gr.Dropdown(blocks, value=blocks[-1], label="Where", elem_id="intervene-block")
+            channels = gr.Textbox(
+                "0-15",
+                label="Channels",
+                info=f"by number, 0 to {config.width - 1}, such as 3, 17, 40-45",
+                max_length=500,
+                elem_id="intervene-channels",
+            )
+            concept = gr.Dropdown(
+                concepts,
+                value=concepts[0] if concepts else None,
+                label="Concept",
+                info="which channels track it, the channel atlas tells",
+                visible=False,
+                elem_id="intervene-concept",
+            )
+            factor = gr.Slider(
+                -2,
+                4,
+                0,
+                step=0.25,
+                label="Multiply by",
+                info="0 is off, 1 as it was, 2 twice as loud",
+                elem_id="intervene-factor",
+            )
+            gate = gr.Slider(
+                0,
+                1,
+                1,
+                step=0.05,
+                label="SE weight",
+                info="1 lets all through",
+                visible=False,
+                elem_id="intervene-gate",
+            )
+            other = gr.Textbox(
+                "How many things are there?",
+                label="Another question",
+                info="its γ and β take the place of your question's",  # noqa: RUF001
+                max_length=1000,
+                visible=False,
+                elem_id="intervene-other",
+            )
+            button = gr.Button("Try it", variant="primary", elem_id="intervene-go")
+        with gr.Column(scale=7, min_width=320):
+            result = gr.HTML(hint_card("Press “Try it”."), elem_id="intervene-result", apply_default_css=False)
+
+    def on_way(chosen: Any) -> list[Any]:
+        return [
+            gr.update(visible=shown)
+            for shown in (
+                chosen in (CHANNELS, GATES, CONCEPT, SWAP),
+                chosen == CHANNELS,
+                chosen == CONCEPT,
+                chosen in (CHANNELS, CONCEPT),
+                chosen == GATES,
+                chosen == SWAP,
+            )
+        ]
+
+    def on_try(file: Any, question: Any, *settings: Any) -> str:
+        try:
+            return _before_and_after(site, file, question, *settings)
+        except InputError as error:
+            return message_card(str(error))
+
+    way.change(on_way, way, [block, channels, concept, factor, gate, other], queue=False, **PRIVATE)
+    button.click(
+        on_try,
+        [site.picture, site.question, way, block, channels, concept, factor, gate, other],
+        result,
+        concurrency_id="model",
+        **PRIVATE,
+    )
+
+
+def _before_and_after(site: Site, file: Any, question: Any, *settings: Any) -> str:
+    answerer = site.answerer
+    picture = read_upload(file)
+    before = answerer.ask(picture, question)
+    edits, said = interventions(site, picture, *settings)
+    after = ask_with(answerer, picture, question, edits)
+    return side_by_side(Side("As it is", question, before, picture), Side(said, question, after, picture))
+
+
+def interventions(
+    site: Site, picture: Any, way: Any, block: Any, channels: Any, concept: Any, factor: Any, gate: Any, other: Any
+) -> tuple[list[Intervention], str]:
+    """What a visitor has set, as interventions and in words. Raises InputError for settings that make no sense."""
+    answerer, atlas = site.answerer, site.atlas
+    chosen = _blocks(block, answerer.model.config.num_blocks)
+    where = block if isinstance(block, str) else ALL
+    if way == CHANNELS:
+        numbers = parse_channels(channels, answerer.model.config.width)
+        times = _number(factor, "times", -2, 4)
+        return [Scale(k, numbers, times) for k in chosen], f"{len(numbers)} channels of {where} times {times:g}"
+    if way == CONCEPT and atlas is not None:
+        if concept not in _concepts(site):
+            raise InputError(f"concept: {concept!r:.60} is none that a channel tracks")
+        times = _number(factor, "times", -2, 4)
+        found = {k: atlas.blocks[k - 1].channels_of(concept) for k in chosen}
+        count = sum(map(len, found.values()))
+        if not count:
+            raise InputError(f"concept: no channel of {where} tracks {concept}; choose {ALL}")
+        word = f"without “{concept}”" if times == 0 else f"“{concept}” times {times:g}"
+        edits: list[Intervention] = [Scale(k, numbers, times) for k, numbers in found.items() if numbers]
+        return edits, f"{word}: {count} channel{'s' * (count > 1)} of {where}"
+    if way == GATES:
+        weight = _number(gate, "SE weight", 0, 1)
+        return [SetGate(k, None, weight) for k in chosen], f"SE weights of {where} fixed at {weight:g}"
+    if way == SWAP:
+        film = film_of(answerer.ask(picture, other))
+        return [item for item in film if item.block in chosen], f"FiLM of {where} from “{other}”"
+    raise InputError(f"what to change: {way!r:.60} is not on offer")
+
+
+def parse_channels(text: Any, width: int) -> list[int]:
+    """ "3, 17, 40-45" -> channels, each once, ascending. Raises InputError for anything else, or beyond `width`."""
+    expected = f"channels: expected numbers from 0 to {width - 1}, such as 3, 17, 40-45"
+    if not isinstance(text, str) or len(text) > 500:
+        raise InputError(expected)
+    numbers: set[int] = set()
+    for part in filter(None, re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip()))):  # noqa: RUF001
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < width:
+            raise InputError(f"{expected}; got {part[:30]!r}")
+        numbers.update(range(first, last + 1))
+    if not numbers:
+        raise InputError(expected)
+    return sorted(numbers)
+
+
+def _concepts(site: Site) -> list[str]:
+    """The concepts that some channel tracks, by name."""
+    atlas = site.atlas
+    if atlas is None:
+        return []
+    tracked = {block.concept(channel) for block in atlas.blocks for channel in range(len(block.baseline))}
+    return sorted(name for name in tracked if name)
+
+
+def _blocks(block: Any, count: int) -> list[int]:
+    if block == ALL:
+        return list(range(1, count + 1))
+    match = re.fullmatch(r"block (\d{1,3})", block) if isinstance(block, str) else None
+    if match is None or not 1 <= int(match[1]) <= count:
+        raise InputError(f"where: {block!r:.60} is not {ALL} or one of block 1 to block {count}")
+    return [int(match[1])]
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    if type(value) not in (int, float) or not low <= value <= high:
+        raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r:.30}")
+    return float(value)

@@ -1,0 +1,1 @@
+"""HTML views that the tabs show: answers, channels, comparisons, scene plans."""

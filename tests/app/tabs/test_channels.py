@@ -1,0 +1,127 @@
+"""The tabs Channels and Where, in a real browser, on the shipped model with its atlas."""
+
+import os
+
+import pytest
+from serving import served_page
+
+import vqa
+from app.examples import load_examples
+from app.tabs.channels import activation
+from vqa.explain.atlas import read_atlas
+from vqa.utils.images import load_image
+from vqa.utils.resources import shipped
+
+TAB = ".tab-wrapper button[role=tab]"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with served_page(None, tmp_path_factory.mktemp("atlas") / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def atlas():
+    return read_atlas(shipped("checkpoints/film-qcse-clevr"))
+
+
+@pytest.fixture(scope="module")
+def example():
+    return load_examples()[0]
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).first.click()
+
+
+def values(page, block, row):
+    shown = page.locator("#channels-strips .stage").nth(block - 1).locator(".strip").nth(row)
+    return [float(text) for text in shown.get_attribute("data-values").split()]
+
+
+def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_path):
+    page = open_page()
+    answerer = vqa.load(device="cpu")
+    question = example.questions[0]
+    answer = answerer.ask(example.path, question)
+    open_tab(page, "Channels")
+    page.locator("#channels-card .channel").wait_for()
+    gates = answer.weights["block_5"]["channel_weights"]
+    usual = atlas.blocks[4].weights["channel_weights"].mean
+    assert values(page, 5, 2) == pytest.approx((gates - usual).tolist(), abs=0.006)
+
+    page.get_by_label("as it is").check()
+    page.locator("#channels-strips .channel_weights").first.wait_for()
+    assert values(page, 5, 2) == pytest.approx(gates.tolist(), abs=0.006)
+    page.get_by_label("by SE weight").check()
+    page.wait_for_function(
+        "() => { const v = document.querySelector('#channels-strips .channel_weights').dataset.values.split(' ');"
+        " return v.every((x, i) => !i || Number(v[i - 1]) >= Number(x)); }"
+    )
+    loudest = int(gates.argsort(kind="stable")[-1])
+    channels = page.get_by_role("slider", name="Channels of block 5")
+    order = [int(text) for text in channels.get_attribute("data-order").split()]
+    assert gates[order[0]] == gates[loudest]
+    channels.focus()
+    for key in ("Home", "ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    page.locator("#channels-card h2", has_text=f"Channel {order[1]} of block 5").wait_for()
+    assert page.locator("#channels-block input").input_value() == "5"
+
+    card = page.locator("#channels-card")
+    channel = next(c for c in range(64) if atlas.blocks[4].concept(c) and atlas.blocks[4].active[c] < 1)
+    page.locator("#channels-channel input").fill(str(channel))
+    page.keyboard.press("Tab")
+    card.locator("h2", has_text=f"Channel {channel} of block 5").wait_for()
+    assert atlas.blocks[4].concept(channel) in card.inner_text()
+    assert card.locator(".loudest img").count() == len(atlas.blocks[4].examples[channel])
+    _, spatial = activation(answerer, load_image(example.path), question, 5, channel)
+    heard = f"{spatial.max():.2f}" if spatial.max() > 0 else "silent"
+    assert heard in card.locator("figcaption").first.inner_text()
+
+    table = page.locator("#channels-table")
+    title = table.get_by_role("button", name="ROC area")
+    title.click()
+    title.click()
+    areas = [float(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()]
+    assert areas == sorted(areas, reverse=True)
+    assert len(areas) == 5 * 64
+    first = table.locator("tbody tr").first
+    chosen = first.get_attribute("data-block"), first.get_attribute("data-channel")
+    first.get_by_role("button").click()
+    card.locator("h2", has_text=f"Channel {chosen[1]} of block {chosen[0]}").wait_for()
+    page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + "/channels.png", full_page=True)
+
+
+def test_where_follows_the_question_and_rings_what_is_meant(open_page, example, tmp_path):
+    page = open_page()
+    open_tab(page, "Where")
+    page.locator("#where .evidence").first.wait_for()
+    assert example.questions[0] in page.locator("#where .asked").inner_text()
+    figures = page.locator("#where figure")
+    assert figures.count() == 3 + 5
+    assert "ringed" in figures.first.inner_text()
+    assert "Grad-CAM" in figures.nth(2).inner_text()
+    page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + "/where.png", full_page=True)
+    open_tab(page, "Ask")
+    page.get_by_label("Question", exact=True).fill("Is this a giraffe?")
+    open_tab(page, "Where")
+    page.locator("#where .asked", has_text="giraffe").wait_for()
+    assert "not in CLEVR's wording" in figures.first.inner_text()
+    open_tab(page, "Ask")
+    page.get_by_label("Question", exact=True).fill("?")
+    open_tab(page, "Where")
+    page.locator("#where [role=alert]").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(open_page, scheme, tmp_path):
+    page = open_page(390, 844, scheme)
+    for name, shown in (("Channels", "#channels-card .channel"), ("Where", "#where .evidence")):
+        open_tab(page, name)
+        page.locator(shown).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator("img:not([alt]), img[alt='']").count() == 0
+        out = os.environ.get("VQA_SCREENSHOTS", str(tmp_path))
+        page.screenshot(path=f"{out}/{name.lower()}-phone-{scheme}.png", full_page=True)

@@ -1,0 +1,91 @@
+"""A whole set at once gives what one question at a time gives, and nothing is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from vqa.clevr.dataset.loading import open_data, pack_data
+from vqa.errors import InputError
+from vqa.evaluation import predict as predicting
+from vqa.evaluation.predict import predict
+from vqa.inference.checkpoints import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint):
+    return load_checkpoint(tiny_checkpoint, "cpu")
+
+
+def one_by_one(model, data):
+    network, processor = model
+    answers, confidence = [], []
+    for row in range(len(data)):
+        for question in data.questions(row):
+            inputs = processor(images=data.image_path(row), text=question.question, return_tensors="pt")
+            with torch.inference_mode():
+                best = network(**inputs).logits[0].softmax(-1).max(-1)
+            answers.append(network.config.id2label[int(best.indices)])
+            confidence.append(float(best.values))
+    return answers, confidence
+
+
+@pytest.mark.parametrize("split", ["val", "human", "test"])
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_batches_change_nothing(model, clevr_folder, split, batch_size):
+    data = open_data(clevr_folder, split)
+    answers, confidence = one_by_one(model, data)
+    found = predict(*model, data, batch_size=batch_size)
+    assert found.confidence == pytest.approx(confidence, abs=1e-5)
+    assert list(found.answers) == answers
+
+
+def test_the_stem_runs_once_for_each_picture(model, clevr_folder, monkeypatch):
+    seen, told = [], []
+    network = model[0]
+    encode = type(network).encode_images
+    monkeypatch.setattr(type(network), "encode_images", lambda self, x: seen.append(len(x)) or encode(self, x))
+    predict(*model, open_data(clevr_folder, "val"), batch_size=2, on_questions=told.append)
+    assert sum(seen) == 4
+    assert sum(told) == 20
+    assert max(told) <= 2
+
+
+def test_packed_pictures_give_the_same(model, clevr_folder, tmp_path):
+    size = model[1].image_processor.size
+    packed = pack_data(clevr_folder, tmp_path / "val.pack", (size["height"], size["width"]), "val")
+    from_folder = predict(*model, open_data(clevr_folder, "val"))
+    assert predict(*model, packed).confidence == pytest.approx(from_folder.confidence, abs=1e-6)
+
+
+def test_bf16_is_close_and_only_where_asked(model, clevr_folder):
+    data = open_data(clevr_folder, "val")
+    exact, close = predict(*model, data), predict(*model, data, bf16=True)
+    assert close.confidence == pytest.approx(exact.confidence, abs=0.05)
+    assert not np.array_equal(close.confidence, exact.confidence)
+    assert np.array_equal(predict(*model, data).confidence, exact.confidence)
+
+
+def test_a_broken_picture_is_named(model, clevr_folder, tmp_path):
+    import shutil
+
+    root = shutil.copytree(clevr_folder, tmp_path / "copy")
+    broken = root / "images/val/CLEVR_val_000002.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"CLEVR_val_000002\.png"):
+        predict(*model, open_data(root, "val"), batch_size=1)
+
+
+def test_outputs_that_are_no_numbers_are_a_fault_of_the_checkpoint(tiny_checkpoint, clevr_folder):
+    network, processor = load_checkpoint(tiny_checkpoint, "cpu")
+    with torch.no_grad():
+        network.head.classifier.bias.fill_(torch.nan)
+    with pytest.raises(InputError, match="finite"):
+        predict(network, processor, open_data(clevr_folder, "val"))
+
+
+def test_chunks_hold_every_row_with_questions_once(clevr_folder):
+    data = open_data(clevr_folder, "human")
+    for questions in (1, 2, 3, 100):
+        chunks = list(predicting._rows(data, questions, None))
+        assert np.concatenate(chunks).tolist() == [0, 1, 2, 3]
+        assert all(len(chunk) for chunk in chunks)

@@ -1,0 +1,1 @@
+"""Ablations: training variants on equal terms and comparing them."""

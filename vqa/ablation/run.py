@@ -1,0 +1,63 @@
+"""An ablation from its variants to its report, in one folder: cells, ablation.json, .md, .txt and .png."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vqa.ablation.cells import make_cells, run_cells
+from vqa.ablation.report import format_report, make_report, plot_curves
+from vqa.ablation.variants import Variant
+from vqa.clevr.dataset.loading import open_data
+from vqa.errors import InputError
+from vqa.evaluation.breakdowns import read_table
+from vqa.evaluation.evaluate import EvaluationSet, check_writable
+from vqa.utils.files import atomic_write
+
+MEASUREMENTS = 30
+"""Of held-out accuracy in each cell, unless told otherwise."""
+
+
+def ablate(
+    variants: Sequence[Variant], output: Path, test: EvaluationSet, command: str, **options: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """Train and test all variants; returns the report (see `vqa.ablation.report`) and the names of cells that failed.
+
+    Args:
+        options: those of `TrainingOptions` that all variants share; `data` and `max_presentations`, the budget, are
+            needed.
+
+    The report's files are made anew after every finished cell. Raises InputError for options out of range, for data
+    that cannot be opened, where the disk refuses, and where the first cell fails.
+    """
+    budget = options["max_presentations"]
+    if budget < 1:
+        raise InputError(f"--budget {budget}: must be at least 1 question presentation")
+    options = options | {name: _absolute(options.get(name)) for name in ("data", "questions")}
+    if options.get("evaluate_presentations") is None:
+        options["evaluate_presentations"] = max(1, budget // MEASUREMENTS)
+    cells = make_cells(variants, output.resolve(), **options)
+    test = EvaluationSet(str(_absolute(test.data)), test.split, _absolute(test.questions))
+    table = read_table(open_data(test.data, test.split, questions=test.questions))
+    check_writable(output / "ablation.json")
+
+    def write() -> dict[str, Any]:
+        report = make_report(cells, test, table, budget, command)
+        texts = {
+            "ablation.json": json.dumps(report, indent=1),
+            "ablation.txt": format_report(report),
+            "ablation.md": format_report(report, markdown=True) + f"\n\n```bash\n{command}\n```",
+        }
+        for name, text in texts.items():
+            with atomic_write(output / name) as file:
+                file.write(f"{text}\n".encode())
+        plot_curves(report, output / "ablation.png")
+        return report
+
+    failed = run_cells(cells, test, command, on_finished=write)
+    return write(), [cell.name for cell in failed]
+
+
+def _absolute(place: str | None) -> str | None:
+    """A path that means the same from everywhere; a hub name stays as it is."""
+    return str(Path(place).resolve()) if place is not None and Path(place).exists() else place

@@ -1,0 +1,1 @@
+"""Benchmarks: the speed of layers, training and answering on this machine."""

@@ -1,0 +1,151 @@
+"""Calibrating a checkpoint: confidences that keep their word, and a sense of what it does not know.
+
+The temperature (Guo et al. 2017, section 4.2) and the limits of the domain come from the pictures that training held
+out, what training pictures are like from those it saw. Both are kept in the checkpoint's config.json; its weights stay
+as they are.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqa.calibration.measure import answer, picture_of, picture_scores, read_scenes
+from vqa.clevr.dataset.loading import open_data
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.errors import InputError
+from vqa.evaluation.evaluate import Loaded, Running
+from vqa.inference.checkpoints import checkpoint_folder
+from vqa.inference.ood import Domain
+from vqa.training.data import held_out_rows
+from vqa.training.model_card import read_record
+from vqa.utils.files import atomic_write
+from vqa.utils.markdown import replace_section
+
+FILE = "calibration.json"
+FALSE_ALARMS = 0.01
+"""Share of held-out pictures, and of held-out questions, that may lie outside the domain."""
+
+_HOLDOUT = 0.05
+_SEEN = 1000
+_TEMPERATURES = (0.1, 10.0)
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A training set, and which of its rows (pictures with answered questions) training held out and which it saw."""
+
+    data: PackedDataset
+    held_out: np.ndarray
+    seen: np.ndarray
+
+
+def open_slices(
+    source: str | os.PathLike | None,
+    data: str,
+    split: str = "train",
+    questions: str | None = None,
+    *,
+    holdout: float | None = None,
+    seed: int | None = None,
+    warn: Callable[[str], object] = lambda message: None,
+) -> Slices:
+    """The training set of a checkpoint, divided as in training; share and seed are in the checkpoint's record.
+
+    Raises InputError where nothing was held out; `warn` is told where the data is not what the record names.
+    """
+    record = read_record(checkpoint_folder(source))
+    pack = open_data(data, split, questions=questions)
+    name = f"{Path(data).resolve().name} {split}" + (f", {Path(questions).name}" if questions else "")
+    if record.get("data", name) != name:
+        warn(f"the checkpoint was trained on {record['data']!r:.80}, not {name!r}: what is held out here was not there")
+    if record.get("split_protocol"):
+        warn("the checkpoint was trained on a part of the split: what is held out here may not be what was held out")
+    share = record.get("holdout", _HOLDOUT) if holdout is None else holdout
+    number = record.get("seed", 0) if seed is None else seed
+    if not isinstance(share, int | float) or not 0 < share <= 0.9 or type(number) is not int or number < 0:
+        raise InputError(
+            f"--holdout {share!r:.20} --seed {number!r:.20}: a share above 0, up to 0.9, and a seed from 0"
+        )
+    rows = np.repeat(np.arange(len(pack)), np.diff(pack.picture_start))
+    asked = np.unique(rows[pack.answers >= 0])
+    held = held_out_rows(asked, share, number) if len(asked) else asked
+    if not len(held):
+        raise InputError(f"{data}: no picture is held out of {len(asked)}; give more data or a larger --holdout")
+    return Slices(pack, held, np.setdiff1d(asked, held))
+
+
+def fit(model: Loaded, slices: Slices, running: Running) -> dict[str, Any]:
+    """Fit temperature and domain, and set them in the model's configuration. Returns what the report says of it."""
+    network = model[0]
+    answered = answer(model, slices.data, running, slices.held_out)
+    known = answered.labels >= 0
+    if not known.any():
+        raise InputError(f"split {slices.data.split}: none of its held-out answers is one that the model can give")
+    temperature = fit_temperature(answered.logits[known], answered.labels[known])
+    domain = None
+    if network.scene is not None:
+        rng = np.random.default_rng(0)
+        seen = slices.seen if len(slices.seen) <= _SEEN else np.sort(rng.choice(slices.seen, _SEEN, replace=False))
+        pictures = [picture_of(slices.data, row) for row in seen]
+        domain = Domain.fit(list(read_scenes(model, pictures, "training pictures")))
+        held = picture_scores(model, domain, [picture_of(slices.data, row) for row in slices.held_out])
+        domain = replace(
+            domain, picture_limit=_limit(held), question_limit=_limit(answered.question_scores[known.numpy()])
+        )
+    network.config.logit_temperature = temperature
+    network.config.domain = None if domain is None else domain.to_config()
+    return {
+        "temperature": temperature,
+        "pictures": len(slices.held_out),
+        "questions": int(known.sum()),
+        "likelihood": {
+            name: float(F.cross_entropy(answered.logits[known] / t, answered.labels[known]))
+            for name, t in (("before", 1.0), ("after", temperature))
+        },
+    }
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature of the least negative log-likelihood of labels (Q,) under logits (Q, answers), 0.1 to 10."""
+    logits = logits.double() - logits.double().amax(1, keepdim=True)
+    right = logits.gather(1, labels[:, None])[:, 0]
+    low, high = (1 / t for t in reversed(_TEMPERATURES))
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        slope = ((logits * middle).softmax(1) * logits).sum(1).mean() - right.mean()
+        low, high = (low, middle) if slope > 0 else (middle, high)
+    return round(1 / middle, 4)
+
+
+def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any], section: str) -> Path:
+    """Write temperature and domain to config.json, the report to calibration.json, and `section` to the model card.
+
+    Each file is replaced whole, config.json last. Raises InputError for a checkpoint that is no folder here.
+    """
+    if source is not None and not Path(source).expanduser().is_dir():
+        raise InputError(f"--checkpoint {source}: only a folder can be calibrated; copy the checkpoint into one")
+    folder = checkpoint_folder(source)
+    path = folder / "config.json"
+    settings = json.loads(path.read_text())
+    settings |= {name: getattr(model[0].config, name) for name in ("logit_temperature", "domain")}
+    contents = {folder / FILE: json.dumps(report, indent=2) + "\n"}
+    card = folder / "README.md"
+    if card.is_file():
+        contents[card] = replace_section(card.read_text(), section)
+    for target, text in (contents | {path: json.dumps(settings, indent=2, sort_keys=True) + "\n"}).items():
+        with atomic_write(target) as file:
+            file.write(text.encode())
+    return folder
+
+
+def _limit(scores: np.ndarray) -> float:
+    """The least limit that no more than `FALSE_ALARMS` of the scores exceed."""
+    place = int(np.ceil((1 - FALSE_ALARMS) * len(scores))) - 1
+    return float(np.sort(scores)[place]) * (1 + 1e-6)

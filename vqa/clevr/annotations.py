@@ -1,0 +1,152 @@
+"""CLEVR v1.0's folder layout: where its files lie, and how its questions, scenes and pictures are read and written.
+
+    ROOT/images/SPLIT/*.png                      pictures
+    ROOT/questions/CLEVR_SPLIT_questions.json    {"info": {...}, "questions": [...]}
+    ROOT/scenes/CLEVR_SPLIT_scenes.json          {"info": {...}, "scenes": [...]}
+
+JSON is read as a stream: a question file of 800 MB costs a question's memory. Files are written beside their name and
+then renamed, so that none is ever half there.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vqa.clevr.question import Question, _index, _text, safe_filename
+from vqa.clevr.scenes import Scene
+from vqa.errors import InputError
+from vqa.utils.files import _reading, _reason, _Shallow, atomic_write
+
+_CHUNK = 4096
+
+
+def questions_path(root: str | os.PathLike, split: str) -> Path:
+    """`ROOT/questions/CLEVR_SPLIT_questions.json`."""
+    return Path(root, "questions", f"CLEVR_{check_split(split)}_questions.json")
+
+
+def scenes_path(root: str | os.PathLike, split: str) -> Path:
+    """`ROOT/scenes/CLEVR_SPLIT_scenes.json`."""
+    return Path(root, "scenes", f"CLEVR_{check_split(split)}_scenes.json")
+
+
+def image_path(root: str | os.PathLike, split: str, filename: str, where: str = "image_filename") -> Path:
+    """`ROOT/images/SPLIT/FILENAME`, which need not exist. Raises InputError for a name that leaves that folder."""
+    return Path(root, "images", check_split(split), safe_filename(filename, where))
+
+
+def list_splits(root: str | os.PathLike) -> list[str]:
+    """The splits that have a question file, sorted."""
+    found = (re.fullmatch(r"CLEVR_(.+)_questions\.json", path.name) for path in Path(root, "questions").glob("*.json"))
+    return sorted(match[1] for match in found if match)
+
+
+def check_split(split: str) -> str:
+    """The split's name itself. Raises InputError for one that could not be part of a file name."""
+    if not re.fullmatch(r"\w[\w.-]*", split):
+        raise InputError(f"split {split!r:.80}: expected a name such as train, val or valA")
+    return split
+
+
+def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -> Iterator[Any]:
+    """Stream the raw entries of the list `key` ("questions" or "scenes") of a JSON file; `progress` shows a bar.
+
+    Raises InputError naming the file: no such file, not JSON, cut short, no entry.
+    """
+    import ijson  # here, so that a machine that only reads packed files can do without
+
+    path = Path(path)
+    count = 0
+    try:
+        with path.open("rb") as opened, _reading(opened, path, progress) as file:
+            for record in ijson.items(_Shallow(file, path), f"{key}.item", buf_size=_CHUNK, use_float=True):
+                yield record
+                count += 1
+    except ijson.IncompleteJSONError as error:
+        raise InputError(
+            f"{path}: cut short or not JSON after {key}[{count}]: {_reason(error)}; fetch it again"
+        ) from error
+    except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {_reason(error)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if not count:
+        raise InputError(f"{path}: holds no {key}: expected {{{key!r}: [...]}} with at least one entry")
+
+
+def iter_questions(path: str | os.PathLike, *, progress: bool = False) -> Iterator[Question]:
+    """Stream a question file; its memory does not grow with the file. `progress` shows a bar.
+
+    Raises InputError naming the file, the entry and the field: no such file, JSON cut short, a broken entry, no entry.
+    """
+    name = Path(path).name
+    for i, record in enumerate(iter_records(path, "questions", progress=progress)):
+        yield Question.from_json(record, f"{name}: questions[{i}]")
+
+
+def read_questions(path: str | os.PathLike) -> list[Question]:
+    """All questions of a file, in its order (about 5 kB of memory each)."""
+    return list(iter_questions(path))
+
+
+def iter_scenes(path: str | os.PathLike) -> Iterator[Scene]:
+    """Stream a scene file; raises InputError as `iter_questions` does."""
+    name = Path(path).name
+    for i, record in enumerate(iter_records(path, "scenes")):
+        where = f"{name}: scenes[{i}]"
+        scene = Scene.from_json(record, where)
+        safe_filename(_text(record, "image_filename", where) or "", f"{where}.image_filename")
+        _index(record, "image_index", where)
+        yield scene
+
+
+def read_scenes(path: str | os.PathLike) -> dict[str, Scene]:
+    """image_filename -> scene, in the file's order. Raises InputError, also where two scenes name one picture."""
+    scenes: dict[str, Scene] = {}
+    for i, scene in enumerate(iter_scenes(path)):
+        if scene.image_filename in scenes:
+            raise InputError(
+                f"{Path(path).name}: scenes[{i}].image_filename: {scene.image_filename} has a scene already"
+            )
+        scenes[scene.image_filename] = scene
+    return scenes
+
+
+def read_info(path: str | os.PathLike) -> dict[str, Any]:
+    """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
+    import ijson
+
+    with Path(path).open("rb") as file:
+        try:
+            shallow = _Shallow(file, Path(path))
+            info: Any = next(ijson.items(shallow, "info", buf_size=_CHUNK, use_float=True), {})
+        except ijson.JSONError:
+            return {}
+    return info if isinstance(info, dict) else {}
+
+
+def write_questions(
+    path: str | os.PathLike, questions: Iterable[Question], info: Mapping[str, Any] | None = None
+) -> int:
+    """Write a question file in CLEVR's format; returns how many. Nothing stands under `path` until all are written."""
+    return _write(path, "questions", (question.to_json() for question in questions), info)
+
+
+def write_scenes(path: str | os.PathLike, scenes: Iterable[Scene], info: Mapping[str, Any] | None = None) -> int:
+    """Write a scene file in CLEVR's format; returns how many. Nothing stands under `path` until all are written."""
+    return _write(path, "scenes", (scene.to_json() for scene in scenes), info)
+
+
+def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Mapping[str, Any] | None) -> int:
+    import orjson
+
+    count = 0
+    with atomic_write(path) as file:
+        file.write(b'{"info":' + orjson.dumps(dict(info or {})) + f',"{key}":['.encode())
+        for record in records:
+            file.write((b",\n" if count else b"\n") + orjson.dumps(record))
+            count += 1
+        file.write(b"\n]}\n")
+    return count

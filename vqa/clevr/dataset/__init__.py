@@ -1,0 +1,1 @@
+"""Datasets on disk: loading, the packed form, download, validation and derived splits."""

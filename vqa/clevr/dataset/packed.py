@@ -1,0 +1,393 @@
+"""Packed datasets: pictures as one memory-mapped array, with their questions and scenes beside it, in one file.
+
+A pack is a safetensors file, so that any tool can look inside and nothing in it is executed:
+
+    images           (N, H, W, 3) uint8   the pictures; absent in the packs that only cache a folder's JSON
+    scenes           bytes                one JSON object a line, as in CLEVR's scene files
+    scene_start      (S + 1,) int64       picture i < S has the scene at scenes[scene_start[i]:scene_start[i + 1]]
+    questions        bytes                one JSON object a line, as in CLEVR's question files, in the file's order
+    question_start   (Q + 1,) int64       where each begins
+    order            (Q,) int64           the questions sorted by picture
+    picture_start    (N + 1,) int64       picture i asks order[picture_start[i]:picture_start[i + 1]]
+    answer           (Q,) int32           number of the answer in tables["answers"], -1 without one
+    family           (Q,) int32           number of the question family in tables["families"], -1 without one
+    type             (Q,) int32           number of the type in `vocabulary.QUESTION_TYPES`, -1 without a program
+    length           (Q,) int32           number of program steps, 0 without a program
+    tokens           int32                the questions' words (`language.words_of`), numbered as in tables["words"]
+    token_start      (Q + 1,) int64       where the tokens of each begin
+    index            (N,) int64           image_index
+    tables           bytes                JSON: filenames (N), answers, families, words
+
+Reading takes numpy and the standard library; a picture costs page cache, not memory.
+"""
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from vqa.clevr.annotations import image_path
+from vqa.clevr.language.parser import words_of
+from vqa.clevr.question import Question
+from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.errors import InputError
+from vqa.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+try:
+    from orjson import loads
+except ImportError:  # a training machine may lack it; three times slower
+    from json import loads  # type: ignore[assignment]
+
+FORMAT = "vqa-clevr-pack-1"
+_HEADER_SIZE = 4096
+_DTYPES: dict[str, np.dtype] = {"U8": np.dtype(np.uint8), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_TENSORS = {
+    "scenes": "U8",
+    "scene_start": "I64",
+    "questions": "U8",
+    "question_start": "I64",
+    "token_start": "I64",
+    "order": "I64",
+    "picture_start": "I64",
+    "answer": "I32",
+    "family": "I32",
+    "type": "I32",
+    "length": "I32",
+    "index": "I64",
+    "tokens": "I32",
+    "tables": "U8",
+}
+
+
+class PackedDataset:
+    """Pictures with their scenes and questions, read from a pack; row i is one picture.
+
+    Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the pictures lie in a folder, and
+    `images_offset`, the byte of the file where it begins; `split`; `filenames` and `indices` (N) of the pictures;
+    `picture_start` (N + 1): question numbers `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for
+    each question number `answers`, `families`, `types` (indices into `answer_names`, `family_names`,
+    `vocabulary.QUESTION_TYPES`, -1 for none), `lengths` (program steps) and `positions` (in their file); `words`, the
+    vocabulary of `tokens`; `left_out`, how many questions of the file are about pictures that are not there. Small to
+    pickle and cheap to share: workers map the same file.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        """Raises InputError for a file that is missing, not a pack, cut short or inconsistent."""
+        self.path = Path(path)
+        try:
+            tensors, metadata, offsets = _read_tensors(self.path)
+            tables = loads(tensors["tables"].tobytes())
+            self.filenames: list[str] = tables["filenames"]
+            self.answer_names: list[str] = tables["answers"]
+            self.family_names: list[str] = tables["families"]
+            self.words: list[str] = tables["words"]
+            _check(tensors, tables)
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            message = f"{path}: not a packed dataset, or damaged ({error}); make it with `vqa data pack`"
+            raise InputError(message) from error
+        self.images: np.ndarray | None = tensors.get("images")
+        self.images_offset = offsets.get("images", 0)
+        self.split: str = metadata.get("split", "")
+        self.folder: Path | None = Path(metadata["folder"]) if "folder" in metadata else None
+        self.left_out = int(metadata.get("left_out", 0))
+        self.indices: np.ndarray = tensors["index"]
+        self.picture_start: np.ndarray = tensors["picture_start"]
+        self.positions: np.ndarray = tensors["order"]
+        self.answers, self.families, self.types, self.lengths = (
+            np.asarray(tensors[name])[self.positions] for name in ("answer", "family", "type", "length")
+        )
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    def __repr__(self) -> str:
+        size = "pictures in their folder" if self.images is None else "x".join(map(str, self.images.shape[1:3]))
+        return f"PackedDataset({self.split}: {len(self)} pictures, {len(self.answers)} questions, {size})"
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        return type(self), (self.path,)
+
+    def image(self, row: int, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The picture as uint8 `(H, W, 3)`, scaled to `size` (H, W) where it is given. Raises InputError (folders)."""
+        if self.images is not None and size in (None, self.images.shape[1:3]):
+            return self.images[row]
+        from PIL import Image
+
+        from vqa.utils.images import load_image, resize_image
+
+        stored = self.images
+        picture = load_image(self.image_path(row)) if stored is None else Image.fromarray(stored[row])
+        return resize_image(picture, size or (picture.height, picture.width))
+
+    def image_path(self, row: int) -> Path:
+        """Where the picture's file lies; raises InputError where the pack holds the pictures itself."""
+        if self.folder is None:
+            raise InputError(f"{self.path}: holds its pictures itself; there is no file for {self.filenames[row]}")
+        return image_path(self.folder, self.split, self.filenames[row])
+
+    def scene(self, row: int) -> Scene | None:
+        """The picture's scene, or None. Raises InputError for a damaged pack."""
+        text = self.scene_json(row)
+        return None if text is None else Scene.from_json(self._parse(text), f"{self.path.name}: scene of row {row}")
+
+    def question(self, number: int) -> Question:
+        """Question `number` of all, counted picture by picture."""
+        text = self.question_json(number)
+        return Question.from_json(self._parse(text), f"{self.path.name}: question {number}")
+
+    def questions(self, row: int) -> list[Question]:
+        """The picture's questions, in the order of their file."""
+        return [self.question(number) for number in self.question_numbers(row)]
+
+    def tokens(self, number: int) -> np.ndarray:
+        """The words of question `number`, in lower case and without punctuation, as int32 indices into `words`."""
+        starts, position = self._tensors["token_start"], self._tensors["order"][number]
+        return self._tensors["tokens"][starts[position] : starts[position + 1]]
+
+    def question_numbers(self, row: int) -> range:
+        """The numbers of the picture's questions."""
+        return range(int(self.picture_start[row]), int(self.picture_start[row + 1]))
+
+    def scene_json(self, row: int) -> bytes | None:
+        starts = self._tensors["scene_start"]
+        if row >= len(starts) - 1:
+            return None
+        return self._tensors["scenes"][starts[row] : starts[row + 1]].tobytes()
+
+    def question_json(self, number: int) -> bytes:
+        starts, position = self._tensors["question_start"], self._tensors["order"][number]
+        return self._tensors["questions"][starts[position] : starts[position + 1]].tobytes()
+
+    def _parse(self, text: bytes) -> Any:
+        try:
+            return loads(text)
+        except ValueError as error:
+            raise InputError(f"{self.path}: damaged ({error}); make it again with `vqa data pack`") from error
+
+
+def write_pack(
+    path: str | os.PathLike,
+    scenes: Iterable[Scene],
+    questions: Iterable[Question],
+    split: str,
+    *,
+    load: Callable[[str], "Image.Image"] | None = None,
+    size: tuple[int, int] | None = None,
+    folder: Path | None = None,
+    check: Callable[[Sequence[str]], None] | None = None,
+    left_out: Callable[[], int] = lambda: 0,
+    workers: int = 1,
+) -> int:
+    """Write a pack as a stream, in bounded memory; returns the number of pictures.
+
+    Rows are the pictures of `scenes`, then those that only `questions` name; every question must carry its
+    image_filename. `load` opens a picture by file name, to be stored at `size` (H, W); without it the pack only knows
+    the pictures' `folder`. `check` sees all file names before any picture is opened. `left_out` is asked at the end how
+    many questions did not come.
+    """
+    rows: dict[str, int] = {}
+    indices = array("q")
+    answers: dict[str, int] = {}
+    families: dict[str, int] = {}
+    words: dict[str, int] = {}
+    owner, codes, tokens, token_start = array("i"), array("i"), array("i"), array("q", [0])
+
+    def row_of(filename: str, index: int | None) -> int:
+        row = rows.setdefault(filename, len(rows))
+        if row == len(indices):
+            indices.append(row if index is None else index)
+        return row
+
+    def scene_lines() -> Iterator[bytes]:
+        for i, scene in enumerate(scenes):
+            if row_of(scene.image_filename, scene.image_index) != i:
+                raise InputError(f"scenes[{i}].image_filename: {scene.image_filename} has a scene already")
+            yield _line(scene.to_json())
+
+    def question_lines() -> Iterator[bytes]:
+        for question in questions:
+            assert question.image_filename is not None
+            owner.append(row_of(question.image_filename, question.image_index))
+            codes.extend(
+                (
+                    _number(answers, question.answer),
+                    _number(families, question.family),
+                    QUESTION_TYPES.index(question.type) if question.type in QUESTION_TYPES else -1,
+                    len(question.program or ()),
+                )
+            )
+            tokens.extend(words.setdefault(word, len(words)) for word in words_of(question.question))
+            token_start.append(len(tokens))
+            yield _line(question.to_json())
+
+    with atomic_write(path) as file:
+        writer = _TensorWriter(file)
+        writer.add("scene_start", writer.add_lines("scenes", scene_lines()))
+        writer.add("question_start", writer.add_lines("questions", question_lines()))
+        if not rows:
+            raise InputError(f"{path}: nothing to pack: neither scenes nor questions")
+        if check:
+            check(list(rows))
+        owners = np.frombuffer(owner, np.int32)
+        writer.add("order", np.argsort(owners, kind="stable"))
+        writer.add("picture_start", np.cumsum([0, *np.bincount(owners, minlength=len(rows))]))
+        writer.add("token_start", np.frombuffer(token_start, np.int64))
+        writer.add("index", np.frombuffer(indices, np.int64))
+        columns = np.frombuffer(codes, np.int32).reshape(-1, 4).T
+        for name, column in zip(("answer", "family", "type", "length"), columns, strict=True):
+            writer.add(name, column)
+        writer.add("tokens", np.frombuffer(tokens, np.int32))
+        tables = {"filenames": rows, "answers": answers, "families": families, "words": words}
+        writer.add_lines("tables", [_line({name: list(table) for name, table in tables.items()})])
+        if load and size:
+            writer.add_pictures(list(rows), load, size, workers)
+        metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
+        writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
+    return len(rows)
+
+
+class _TensorWriter:
+    """Writes tensors one after another and their header at the end, so that their sizes need not be known before."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.header: dict[str, Any] = {}
+        self.end = 0
+        file.write(b" " * (8 + _HEADER_SIZE))
+
+    def add(self, name: str, values: np.ndarray) -> None:
+        """One whole tensor; int64 where it is not uint8 or int32."""
+        if values.dtype not in (np.uint8, np.int32):
+            values = values.astype(np.int64)
+        self._record(name, values.dtype, values.shape, [np.ascontiguousarray(values).data])
+
+    def add_lines(self, name: str, lines: Iterable[bytes]) -> np.ndarray:
+        """Text as a tensor of bytes; returns where each line begins, and the end."""
+        starts = array("q", [0])
+
+        def counted() -> Iterator[bytes]:
+            for line in lines:
+                starts.append(starts[-1] + len(line))
+                yield line
+
+        self._record(name, np.dtype(np.uint8), None, counted())  # padded with spaces to keep what follows aligned
+        return np.frombuffer(starts, np.int64)
+
+    def add_pictures(
+        self, names: Sequence[str], load: Callable[[str], "Image.Image"], size: tuple[int, int], workers: int
+    ) -> None:
+        """The tensor `images` (N, H, W, 3), a few pictures in memory at a time."""
+        from tqdm import tqdm
+
+        from vqa.utils.images import resize_image
+
+        def pictures() -> Iterator[bytes]:
+            with ThreadPoolExecutor(workers) as pool, tqdm(total=len(names), desc="packing", disable=None) as bar:
+                for block in (names[i : i + 16 * workers] for i in range(0, len(names), 16 * workers)):
+                    for picture in pool.map(lambda name: resize_image(load(name), size), block):
+                        yield picture.tobytes()
+                    bar.update(len(block))
+
+        self._record("images", np.dtype(np.uint8), (len(names), *size, 3), pictures())
+
+    def finish(self, metadata: dict[str, str]) -> None:
+        """Put the header in its place at the start."""
+        header = json.dumps({"__metadata__": metadata, **self.header}).encode()
+        if len(header) > _HEADER_SIZE:
+            raise InputError(f"the folder's path is too long for a pack: {metadata.get('folder')!r:.200}")
+        self.file.seek(0)
+        self.file.write(_HEADER_SIZE.to_bytes(8, "little") + header)
+
+    def _record(self, name: str, dtype: np.dtype, shape: tuple[int, ...] | None, chunks: Iterable[Any]) -> None:
+        start = self.end
+        for chunk in chunks:
+            self.end += self.file.write(chunk)
+        if shape is None:
+            self.end += self.file.write(b" " * (-self.end % 8))
+            shape = (self.end - start,)
+        kind = next(key for key, value in _DTYPES.items() if value == dtype)
+        self.header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, self.end]}
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, int]]:
+    """The tensors of a safetensors file, memory-mapped, its metadata, and the byte where each tensor begins.
+
+    Raises ValueError where it is not sound.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= 1 << 20:
+            raise ValueError("no safetensors header")
+        header = json.loads(file.read(length))
+    metadata = header.pop("__metadata__", {})
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"its format is {metadata.get('format')!r:.40}, not {FORMAT}")
+    data = np.memmap(path, np.uint8, "r").view(np.ndarray)[8 + length :]
+    tensors, offsets = {}, {}
+    for name, item in header.items():
+        dtype, shape, (start, end) = _DTYPES[item["dtype"]], item["shape"], item["data_offsets"]
+        if not 0 <= start <= end <= len(data):
+            raise ValueError("cut short")
+        tensors[name] = data[start:end].view(dtype).reshape(shape)
+        offsets[name] = 8 + length + start
+    return tensors, metadata, offsets
+
+
+def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None:
+    """Raises ValueError unless every index points into what it indexes."""
+    for name, kind in _TENSORS.items():
+        if tensors[name].ndim != 1 or tensors[name].dtype != _DTYPES[kind]:
+            raise ValueError(f"{name} has a wrong type")
+    pictures, questions = len(tables["filenames"]), len(tensors["order"])
+    sizes = {"answer": questions, "family": questions, "type": questions, "length": questions, "index": pictures}
+    if any(len(tensors[name]) != size for name, size in sizes.items()):
+        raise ValueError("lengths differ")
+    for name, count, last in (
+        ("scene_start", None, len(tensors["scenes"])),
+        ("question_start", questions + 1, len(tensors["questions"])),
+        ("token_start", questions + 1, len(tensors["tokens"])),
+        ("picture_start", pictures + 1, questions),
+    ):
+        starts = tensors[name]
+        if len(starts) != count if count else not 1 <= len(starts) <= pictures + 1:
+            raise ValueError(f"{name} has a wrong length")
+        if starts[0] != 0 or starts[-1] > last or (np.diff(starts) < 0).any():
+            raise ValueError(f"{name} is out of order")
+    for name, limit in (
+        ("order", questions),
+        ("tokens", len(tables["words"])),
+        ("answer", len(tables["answers"])),
+        ("family", len(tables["families"])),
+        ("type", len(QUESTION_TYPES)),
+    ):
+        lowest = 0 if name in ("order", "tokens") else -1
+        if len(tensors[name]) and not lowest <= tensors[name].min() <= tensors[name].max() < limit:
+            raise ValueError(f"{name} is out of range")
+    if not all(isinstance(name, str) for names in tables.values() for name in names):
+        raise ValueError("tables hold something else than names")
+    images = tensors.get("images")
+    if images is not None and (images.shape[0] != pictures or images.ndim != 4 or images.shape[3] != 3):
+        raise ValueError("images has a wrong shape")
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    import orjson
+
+    return orjson.dumps(record) + b"\n"
+
+
+def _number(table: dict[str, int], name: str | None) -> int:
+    return -1 if name is None else table.setdefault(name, len(table))

@@ -1,0 +1,382 @@
+"""Checking a dataset in CLEVR's layout as a reviewer would: every file, relation, condition and answer.
+
+Faults make the data wrong; notes are what a reader should know.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from vqa.clevr.annotations import iter_records, questions_path, read_info, scenes_path
+from vqa.clevr.dataset.image_pool import Opened, PicturePool, open_picture
+from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
+from vqa.clevr.question import Question, safe_filename
+from vqa.clevr.scenes import DIRECTIONS, RELATION_MARGIN, Scene, compute_relationships
+from vqa.clevr.split_protocols import cogent_offenders
+from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS, MAX_OBJECTS, QUESTION_TYPES, RELATIONS
+from vqa.errors import InputError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, in which file (relative to the dataset) and, where it has entries, at which index."""
+
+    kind: str
+    file: str
+    index: int | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+@dataclass
+class Faults:
+    """All faults counted by kind, the first `limit` of each kind kept."""
+
+    limit: int = 20
+    counts: Counter[str] = field(default_factory=Counter)
+    kept: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: str, file: str, index: int | None, message: str) -> None:
+        """Count a fault, and keep it while there are fewer than `limit` of its kind."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= self.limit:
+            self.kept.append(Fault(kind, file, index, message))
+
+
+@dataclass
+class SplitFacts:
+    """What was found in one split."""
+
+    name: str
+    condition: str = "none"
+    pictures: int = 0
+    scenes: int = 0
+    questions: int = 0
+    executed: int = 0
+    """Questions whose program was executed and compared with the answer."""
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """(width, height) in pixels -> pictures."""
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(the program's last function, answer) -> questions."""
+    families: Counter[str] = field(default_factory=Counter)
+    asked: set[str] = field(default_factory=set)
+    """Names of the pictures that have a question."""
+    repeated: int = 0
+    """Questions asked before, in the same words, about the same picture."""
+    no_program: int = 0
+    no_answer: int = 0
+    no_scene: int = 0
+    other_split: int = 0
+    """Scenes and questions that name another split than their file."""
+    other_directions: int = 0
+    crowded: int = 0
+    unused: list[str] = field(default_factory=list)
+    """Pictures that neither scenes nor questions name."""
+
+
+@dataclass
+class CheckReport:
+    """The result of `check_dataset`."""
+
+    root: Path
+    splits: list[SplitFacts]
+    faults: Faults
+    copies: list[tuple[str, str, str]]
+    """(what is the same, one picture, another) as split/name."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults.counts
+
+
+def check_dataset(
+    root: str | os.PathLike,
+    *,
+    splits: Sequence[str] | None = None,
+    condition: str | None = None,
+    questions: Sequence[str | os.PathLike] = (),
+    pictures: bool = True,
+    workers: int | None = None,
+    limit: int = 20,
+) -> CheckReport:
+    """Check a folder in CLEVR's layout.
+
+    splits: only these (default: all that have pictures, scenes or questions).
+    condition: what all scenes must keep, one of `none`, `cogent-a`, `cogent-b`. By default each split's own: what its
+        scene file's info says under `condition`, or the last letter of a name such as trainA or valB.
+    questions: more question files about these pictures, such as CLOSURE's; each is checked with the split it names.
+    pictures: False leaves the picture files alone.
+    workers: processes that open pictures (default: one for each CPU core).
+    limit: faults of one kind to keep.
+
+    Faults: a missing or broken file, picture, scene or question; a relation that the coordinates deny; an object that
+    the condition forbids; an answer that the program does not give. Memory: about 11 kB a picture of the largest split.
+    Raises InputError where `root` is no such folder.
+    """
+    root = Path(root)
+    names = _find_splits(root, splits)
+    extra: dict[str, list[Path]] = {}
+    for path in map(Path, questions):
+        extra.setdefault(_split_of(path, names), []).append(path)
+    report = CheckReport(root, [], Faults(limit), [])
+    pool = PicturePool(workers or os.cpu_count() or 1)
+    checker = _Checker(report, pool if pictures else None)
+    try:
+        for name in names:
+            checker.check_split(name, condition, extra.get(name, []))
+    finally:
+        pool.close()
+    return report
+
+
+class _Checker:
+    """Goes through the splits in turn, keeping what is needed to find copies across them."""
+
+    def __init__(self, report: CheckReport, pool: PicturePool | None) -> None:
+        self.report, self.root, self.faults, self.pool = report, report.root, report.faults, pool
+        self.same_pixels: dict[bytes, str] = {}
+        self.same_objects: dict[int, str] = {}
+
+    def check_split(self, name: str, condition: str | None, extra: Sequence[Path]) -> None:
+        facts = SplitFacts(name)
+        self.report.splits.append(facts)
+        scenes = self._check_scenes(facts, condition)
+        folder = self.root / "images" / name
+        files = _list_pictures(folder) if self.pool else set()
+        named = scenes.keys() if scenes else {file for file in files if file.lower().endswith(PICTURE_SUFFIXES)}
+        early = files & named
+        opened = self.pool.open(folder, sorted(early)) if self.pool else iter(())
+        own = questions_path(self.root, name)
+        for path in [*([own] if own.exists() else []), *extra]:
+            self._check_questions(facts, path, scenes)
+        if self.pool:
+            late = [str(folder / file) for file in sorted((files & facts.asked) - early)]
+            self._check_pictures(facts, chain(opened, map(open_picture, late)), files, scenes, folder)
+
+    def _check_scenes(self, facts: SplitFacts, condition: str | None) -> dict[str, Scene]:
+        path = scenes_path(self.root, facts.name)
+        if not path.exists():
+            return {}
+        file = self._relative(path)
+        facts.condition = condition or _condition_of(facts.name, read_info(path))
+        scenes: dict[str, Scene] = {}
+        for i, record in enumerate(self._records(path, "scenes")):
+            where = f"scenes[{i}]"
+            try:
+                scene = Scene.from_json(record, where)
+                name = safe_filename(scene.image_filename, f"{where}.image_filename")
+            except InputError as error:
+                self.faults.add("broken scene", file, i, str(error))
+                continue
+            if name in scenes:
+                self.faults.add("broken scene", file, i, f"{where}: a second scene for {name}")
+                continue
+            scenes[name] = scene
+            facts.scenes += 1
+            facts.other_split += bool(scene.split) and scene.split != facts.name
+            facts.other_directions += scene.directions != DIRECTIONS
+            facts.crowded += len(scene.objects) > MAX_OBJECTS
+            if message := false_relation(scene):
+                self.faults.add("false relation", file, i, f"{where}.relationships{message}")
+            if facts.condition != "none":
+                for j in cogent_offenders(scene, facts.condition):
+                    item = scene.objects[j]
+                    message = f"{where}.objects[{j}]: a {item.color} {item.shape} under {facts.condition}"
+                    self.faults.add("condition not kept", file, i, message)
+            self._look_for_copy(self.same_objects, _objects_key(scene), facts, name, "the same objects")
+        return scenes
+
+    def _check_questions(self, facts: SplitFacts, path: Path, scenes: Mapping[str, Scene]) -> None:
+        file = self._relative(path)
+        names = {scene.image_index: name for name, scene in scenes.items()}
+        seen: set[int] = set()
+        for i, record in enumerate(self._records(path, "questions")):
+            where = f"questions[{i}]"
+            try:
+                question = Question.from_json(record, where)
+            except InputError as error:
+                self.faults.add("broken question", file, i, str(error))
+                continue
+            name = question.image_filename or names.get(-1 if question.image_index is None else question.image_index)
+            if name is None:
+                self.faults.add("broken question", file, i, f"{where}: names no picture that has a scene")
+                continue
+            facts.questions += 1
+            facts.asked.add(name)
+            facts.other_split += question.split not in (None, facts.name)
+            key = hash((name, question.question))
+            facts.repeated += key in seen
+            seen.add(key)
+            self._check_answer(facts, file, i, question, name, scenes)
+
+    def _check_answer(
+        self, facts: SplitFacts, file: str, i: int, question: Question, name: str, scenes: Mapping[str, Scene]
+    ) -> None:
+        where, program, answer = f"questions[{i}]", question.program, question.answer
+        if answer is None:
+            facts.no_answer += 1
+        elif answer not in ANSWERS:
+            self.faults.add("wrong answer", file, i, f"{where}: {answer!r:.40} is none of the {len(ANSWERS)} answers")
+            return
+        if program is None:
+            facts.no_program += 1
+            return
+        facts.families[question.family or ""] += 1
+        if answer is not None:
+            facts.answers[program[-1].function, answer] += 1
+        scene = scenes.get(name)
+        if scene is None:
+            facts.no_scene += 1
+            if scenes:
+                self.faults.add("broken question", file, i, f"{where}: {name} has no scene")
+            return
+        if question.image_index not in (None, scene.image_index):
+            message = f"{where}: image_index {question.image_index}, but {name} has {scene.image_index}"
+            self.faults.add("broken question", file, i, message)
+        try:
+            result = answer_string(execute(program, scene)[-1])
+        except (IllPosedError, InputError) as error:
+            self.faults.add("broken question", file, i, f"{where}.program: {error} on {name}")
+            return
+        if question_type(program) not in QUESTION_TYPES:
+            message = f"{where}.program: ends in {program[-1].function}, which is no answer"
+            self.faults.add("broken question", file, i, message)
+        elif answer is not None:
+            facts.executed += 1
+            if result != answer:
+                message = f"{where}: answer {answer!r}, but the program gives {result!r} on {name}"
+                self.faults.add("wrong answer", file, i, message)
+
+    def _check_pictures(
+        self,
+        facts: SplitFacts,
+        opened: Iterable[Opened],
+        files: set[str],
+        scenes: Mapping[str, Scene],
+        folder: Path,
+    ) -> None:
+        indices = {name: i for i, name in enumerate(scenes)}
+        wanted = scenes.keys() | facts.asked
+        if wanted and not folder.is_dir():
+            message = f"no such folder; {len(wanted):,} pictures are named"
+            self.faults.add("missing picture", self._relative(folder), None, message)
+            return
+        for name in sorted(wanted - files):
+            self.faults.add("missing picture", self._relative(folder / name), indices.get(name), "no such file")
+        facts.unused = sorted(files - wanted) if wanted else []
+        sizes: dict[str, tuple[int, int]] = {}
+        for picture in opened:
+            name = Path(picture.path).relative_to(folder).as_posix()
+            if picture.error:
+                self.faults.add("broken picture", self._relative(folder / name), indices.get(name), picture.error)
+                continue
+            facts.pictures += 1
+            facts.sizes[picture.size] += 1
+            sizes[name] = picture.size
+            self._look_for_copy(self.same_pixels, picture.digest, facts, name, "the same pixels")
+        if sizes:
+            (width, height), _ = facts.sizes.most_common(1)[0]
+            for name, size in sizes.items():
+                if abs(size[0] * height - size[1] * width) > max(width, height):
+                    message = f"{size[0]}x{size[1]} pixels, another shape than the others' {width}x{height}"
+                    self.faults.add("broken picture", self._relative(folder / name), indices.get(name), message)
+
+    def _records(self, path: Path, key: str) -> Iterator[object]:
+        """The entries of a file up to the first place where it is no JSON, which is a fault."""
+        try:
+            yield from iter_records(path, key, progress=True)
+        except InputError as error:
+            message = str(error).removeprefix(f"{path}: ")
+            self.faults.add("broken file", self._relative(path), None, message)
+
+    def _look_for_copy(self, known: dict, key: bytes | int, facts: SplitFacts, name: str, what: str) -> None:
+        here = f"{facts.name}/{name}"
+        there = known.setdefault(key, here)
+        if there != here:
+            self.report.copies.append((what, there, here))
+
+    def _relative(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def false_relation(scene: Scene) -> str | None:
+    """The first relation that the coordinates deny, as a message, or None. Ties within rounding are not judged."""
+    true = compute_relationships(scene.objects, scene.directions or DIRECTIONS)
+    for relation in RELATIONS:
+        for i, (stated, derived) in enumerate(zip(scene.relationships[relation], true[relation], strict=True)):
+            if sorted(stated) != derived and not _in_rounding(scene, relation, i, stated, derived):
+                return f".{relation}[{i}]: lists {list(stated)}, the coordinates say {derived}"
+    return None
+
+
+def _in_rounding(scene: Scene, relation: str, i: int, stated: Sequence[int], derived: Sequence[int]) -> bool:
+    if len(set(stated)) != len(stated) or i in stated:
+        return False
+    direction = (scene.directions or DIRECTIONS)[relation]
+    here, *others = (scene.objects[j].coords for j in (i, *({*stated} ^ {*derived})))
+    distances = (sum((b - a) * d for a, b, d in zip(here, there, direction, strict=True)) for there in others)
+    return all(abs(distance - RELATION_MARGIN) < 1e-6 for distance in distances)
+
+
+def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
+    found: set[str] = set()
+    if (root / "images").is_dir():
+        found.update(path.name for path in (root / "images").iterdir() if path.is_dir() and path.name[0] != ".")
+    for kind in ("questions", "scenes"):
+        matches = (re.fullmatch(rf"CLEVR_(.+)_{kind}\.json", path.name) for path in (root / kind).glob("*.json"))
+        found.update(match[1] for match in matches if match)
+    if not found:
+        raise InputError(f"{root}: no images/SPLIT, scenes/ or questions/ here: give a folder in CLEVR's layout")
+    if missing := sorted({*(wanted or ())} - found):
+        raise InputError(f"{root}: no split {missing[0]!r:.80}; it has {', '.join(sorted(found))}")
+    return sorted(wanted or found)
+
+
+def _split_of(path: Path, names: Sequence[str]) -> str:
+    """The split whose pictures a question file is about: what its info or its first question says."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such question file")
+    first = next(iter_records(path, "questions"))
+    stated = read_info(path).get("split"), first.get("split") if isinstance(first, Mapping) else None
+    for name in names:
+        if name in stated or len(names) == 1:
+            return name
+    raise InputError(
+        f"{path}: is about the split {stated[0]!r:.40}, not one of {', '.join(names)}: choose with --split"
+    )
+
+
+def _condition_of(split: str, info: Mapping[str, object]) -> str:
+    stated = info.get("condition")
+    if stated in COGENT_COLORS or stated == "none":
+        return str(stated)
+    match = re.fullmatch(r"(?:train|val|test)([AB])(?:-.+)?", split)
+    return f"cogent-{match[1].lower()}" if match else "none"
+
+
+def _objects_key(scene: Scene) -> int:
+    places = sorted(
+        (item.shape, item.color, item.size, item.material, *(round(x, 4) for x in item.coords))
+        for item in scene.objects
+    )
+    return hash(tuple(places))
+
+
+def _list_pictures(folder: Path) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    return {
+        Path(place, name).relative_to(folder).as_posix()
+        for place, _, names in os.walk(folder, followlinks=True)  # the folders of a merged split are links
+        for name in names
+        if not name.startswith(".")
+    }

@@ -1,0 +1,123 @@
+"""What `vqa data check` prints: a table of the splits, the notes, the faults."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from vqa.clevr.dataset.validate import CheckReport, SplitFacts
+from vqa.clevr.vocabulary import ATTRIBUTES
+
+_ENOUGH = 100
+"""Questions below which a share says little about balance."""
+
+_YES_NO = ("exist", "equal_integer", "less_than", "greater_than", *(f"equal_{name}" for name in ATTRIBUTES))
+
+
+def report_text(report: CheckReport) -> str:
+    """The whole report, its last line being the verdict."""
+    lines = [f"{report.root}", "", *_table(report.splits)]
+    if notes := list(notes_of(report)):
+        lines += ["", "notes", *(f"  {note}" for note in notes)]
+    counts = report.faults.counts
+    for kind, count in counts.most_common():
+        kept = [fault for fault in report.faults.kept if fault.kind == kind]
+        lines += ["", f"{kind}: {count:,}", *(f"  {fault}" for fault in kept)]
+        if count > len(kept):
+            lines.append(f"  ... and {count - len(kept):,} more (--limit)")
+    total = counts.total()
+    lines += ["", f"{total:,} fault{'s' if total != 1 else ''}" if total else "no faults"]
+    return "\n".join(lines)
+
+
+def notes_of(report: CheckReport) -> Iterator[str]:
+    """Balance, duplicates, leaks, small sizes and what could not be checked: one line each."""
+    for facts in report.splits:
+        for note in (*_coverage_notes(facts), *_balance_notes(facts)):
+            yield f"{facts.name}: {note}"
+    alike: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = defaultdict(lambda: defaultdict(list))
+    for what, there, here in report.copies:
+        alike[there.partition("/")[0], here.partition("/")[0]][what].append((there, here))
+    for (first, second), found in alike.items():
+        kind = f"{first}: duplicates" if first == second else f"leak between {first} and {second}"
+        counts = ", ".join(f"{len(same):,} pictures with {what}" for what, same in found.items())
+        there, here = next(iter(found.values()))[0]
+        yield f"{kind}: {counts}, first {there} and {here}"
+
+
+def _table(splits: list[SplitFacts]) -> list[str]:
+    head = ("split", "condition", "pictures", "size", "scenes", "questions", "executed", "families")
+    rows = [
+        (
+            facts.name,
+            facts.condition,
+            f"{facts.pictures:,}",
+            " ".join(f"{width}x{height}" for (width, height), _ in facts.sizes.most_common(2)) or "-",
+            f"{facts.scenes:,}",
+            f"{facts.questions:,}",
+            f"{facts.executed:,}",
+            f"{len(facts.families):,}",
+        )
+        for facts in splits
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
+
+
+def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
+    if not facts.scenes:
+        yield "no scenes: answers, relations and conditions cannot be checked"
+    elif not facts.questions:
+        yield "no questions"
+    elif facts.no_scene:
+        yield f"{facts.no_scene:,} questions not executed: their pictures have no scene"
+    if facts.no_program:
+        yield f"{facts.no_program:,} questions have no program, so that their answers cannot be checked"
+    if facts.no_answer:
+        yield f"{facts.no_answer:,} questions have no answer"
+    if facts.questions and (silent := facts.scenes - len(facts.asked)) > 0:
+        yield f"{silent:,} scenes have no question"
+    if facts.unused:
+        yield f"{len(facts.unused):,} files in images/{facts.name} that nothing names, first {facts.unused[0]}"
+    if len(facts.sizes) > 1:
+        sizes = ", ".join(f"{width}x{height} ({count:,})" for (width, height), count in facts.sizes.most_common(5))
+        yield f"pictures of different sizes: {sizes}"
+    if facts.repeated:
+        yield f"duplicates: {facts.repeated:,} questions repeat another about the same picture word for word"
+    if facts.other_split:
+        yield f"{facts.other_split:,} scenes and questions name another split"
+    if facts.other_directions:
+        yield f"{facts.other_directions:,} scenes have other directions than CLEVR's"
+    if facts.crowded:
+        yield f"{facts.crowded:,} scenes have more objects than the answers can count"
+    if 0 < facts.questions < 1000:
+        margin = 98 / math.sqrt(facts.questions)
+        yield f"small: an accuracy on {facts.questions:,} questions is known to +-{margin:.0f} points (95 %) at best"
+    if 0 < max(facts.pictures, facts.scenes) < 100:
+        yield f"small: {max(facts.pictures, facts.scenes)} pictures"
+
+
+def _balance_notes(facts: SplitFacts) -> Iterator[str]:
+    functions: dict[str, Counter[str]] = defaultdict(Counter)
+    for (function, answer), count in facts.answers.items():
+        functions[function][answer] += count
+    for function, answers in sorted(functions.items()):
+        total = answers.total()
+        answer, most = answers.most_common(1)[0]
+        if total < _ENOUGH:
+            continue
+        if function in _YES_NO:
+            if most > 0.6 * total:
+                yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
+        elif function.startswith("query_"):
+            usual = 1 / len(ATTRIBUTES[function.removeprefix("query_")])
+            if most > 1.5 * usual * total:
+                yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
+        elif most > 0.5 * total:
+            yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
+    counts = sorted(facts.families.values())
+    if counts and counts[-1] >= _ENOUGH and counts[0] * 4 < counts[len(counts) // 2]:
+        family, least = facts.families.most_common()[-1]
+        middle = counts[len(counts) // 2]
+        yield f"balance: families have {least:,} ({family}) to {counts[-1]:,} questions, {middle:,} in the middle"

@@ -1,0 +1,1 @@
+"""Generating images: scene sampling, the camera, and rendering with Blender."""

@@ -1,0 +1,177 @@
+"""Random CLEVR scenes: attributes, placement, visibility, jitter (Johnson et al. 2017, supplementary A).
+
+Each picture has a generator of its own, seeded from (seed, split, index), so that any share of a dataset, made on any
+machine in any order, holds the same scenes.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+
+import numpy as np
+
+from vqa.clevr.image_generation.camera import (
+    CAMERA_LOCATION,
+    RADIUS,
+    Vector,
+    pixel_coords,
+    recover_location,
+    visible_pixels,
+)
+from vqa.clevr.scenes import DIRECTIONS, Scene, SceneObject, compute_relationships
+from vqa.clevr.vocabulary import COGENT_COLORS, COLORS, MATERIALS, MAX_OBJECTS, RELATIONS, SHAPES, SIZES
+
+CONDITIONS = ("none", *COGENT_COLORS)
+"""Which colours a shape may have: any, or those of CoGenT's condition A or B."""
+
+LAMP_LOCATIONS: dict[str, Vector] = {
+    "key": (6.4467101, -2.9051747, 4.2583981),
+    "fill": (-4.6711245, -4.0135975, 3.0112245),
+    "back": (-1.1685014, 2.6460245, 5.8157368),
+}
+"""Where the three area lamps stand before their jitter; the sun never moves."""
+
+MIN_OBJECTS = 3
+MIN_GAP = 0.25
+"""Least distance between two objects' circles on the ground, Blender units."""
+
+MIN_MARGIN = 0.4
+"""Least distance between two centres along each ground direction, so that no relation is in doubt."""
+
+MIN_PIXELS = 200
+"""Least visible pixels of an object in the 480x320 frame."""
+
+REACH = 3.0
+"""Greatest distance of a centre from the middle along each axis, Blender units."""
+
+_CAMERA_JITTER, _LAMP_JITTER = 0.5, 1.0
+
+_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One picture to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed."""
+
+    scene: Scene
+    camera: Vector = CAMERA_LOCATION
+    lamps: dict[str, Vector] = field(default_factory=lambda: dict(LAMP_LOCATIONS))
+    render_seed: int = 0
+
+    @classmethod
+    def of_scene(cls, scene: Scene) -> "Layout":
+        """The layout of a given scene: camera as its `pixel_coords` tell, else unjittered; lamps unjittered."""
+        return cls(scene, camera=recover_location(scene.objects))
+
+
+def annotate(
+    objects: Sequence[SceneObject],
+    camera: Vector = CAMERA_LOCATION,
+    *,
+    image_index: int = 0,
+    image_filename: str = "",
+    split: str = "",
+) -> Scene:
+    """A scene of these objects as CLEVR annotates it: `pixel_coords` seen from `camera`, and the relationships."""
+    placed = tuple(replace(item, pixel_coords=pixel_coords(item.coords, camera)) for item in objects)
+    return Scene(placed, compute_relationships(placed), image_index, image_filename, split, DIRECTIONS)
+
+
+def sample_layout(
+    seed: int, split: str, index: int, condition: str = "none", image_filename: str | None = None
+) -> Layout:
+    """The scene, camera and lamps of picture `index` of `split`; `condition` is one of `CONDITIONS`.
+
+    3 to 10 objects, each with at least `MIN_PIXELS` visible pixels, no two nearer than `MIN_GAP`, and none in doubt
+    about a relation (`MIN_MARGIN`). The same arguments give the same layout.
+    """
+    draw = random.Random(f"{seed}/{split}/{index}")
+    camera = _jitter(draw, CAMERA_LOCATION, _CAMERA_JITTER)
+    lamps = {name: _jitter(draw, location, _LAMP_JITTER) for name, location in LAMP_LOCATIONS.items()}
+    count = draw.randint(MIN_OBJECTS, MAX_OBJECTS)
+    while True:
+        objects = _place_objects(draw, count, condition)
+        if objects and min(visible_pixels(objects, camera)) >= MIN_PIXELS:
+            break
+    scene = annotate(
+        objects,
+        camera,
+        image_index=index,
+        image_filename=image_filename or f"CLEVR_{split}_{index:06d}.png",
+        split=split,
+    )
+    return Layout(scene, camera, lamps, render_seed=draw.getrandbits(31))
+
+
+def sample_scenes(num: int, split: str = "train", condition: str = "none", seed: int = 0) -> list[Scene]:
+    """The scenes of pictures 0 to num - 1 of `split` (see `sample_layout`)."""
+    return [sample_layout(seed, split, index, condition).scene for index in range(num)]
+
+
+def _jitter(draw: random.Random, location: Vector, reach: float) -> Vector:
+    x, y, z = (value + draw.uniform(-reach, reach) for value in location)
+    return (x, y, z)
+
+
+def _place_objects(draw: random.Random, count: int, condition: str) -> list[SceneObject] | None:
+    """`count` objects with free places, or None where 50 tries found none for one of them."""
+    objects: list[SceneObject] = []
+    for _ in range(count):
+        size = draw.choice(SIZES)
+        for _ in range(_TRIES):
+            x, y = (_single(draw.uniform(-REACH, REACH)) for _ in range(2))
+            if _is_free(x, y, RADIUS[size], objects):
+                break
+        else:
+            return None
+        shape = draw.choice(SHAPES)
+        color = draw.choice(COLORS if condition == "none" else COGENT_COLORS[condition][shape])
+        rotation = draw.uniform(0, 360)
+        material = draw.choice(MATERIALS)
+        objects.append(SceneObject(shape, color, size, material, (x, y, _single(RADIUS[size])), rotation))
+    return objects
+
+
+def _is_free(x: float, y: float, radius: float, objects: Sequence[SceneObject]) -> bool:
+    for item in objects:
+        dx, dy = x - item.coords[0], y - item.coords[1]
+        if (dx * dx + dy * dy) ** 0.5 - radius - RADIUS[item.size] < MIN_GAP:
+            return False
+        for name in RELATIONS:
+            toward = DIRECTIONS[name]
+            if 0 < dx * toward[0] + dy * toward[1] < MIN_MARGIN:
+                return False
+    return True
+
+
+def _single(value: float) -> float:
+    """The value in single precision, as Blender keeps coordinates and CLEVR's files show them."""
+    return float(np.float32(value))
+
+
+def placement_faults(objects: Sequence[SceneObject], camera: Vector = CAMERA_LOCATION) -> list[tuple[str, set[int]]]:
+    """What CLEVR would not allow, as phrases, each with the objects it is about; empty for a scene that it allows.
+
+    More than ten objects, a centre more than `REACH` from the middle, circles on the ground nearer than `MIN_GAP`,
+    centres so level along a direction that a relation is in doubt (`MIN_MARGIN`), fewer than `MIN_PIXELS` in sight.
+    """
+    faults: list[tuple[str, set[int]]] = []
+    if len(objects) > MAX_OBJECTS:
+        faults.append((f"there are {len(objects)} objects; CLEVR has at most {MAX_OBJECTS}", set(range(len(objects)))))
+    for i, item in enumerate(objects):
+        if max(abs(item.coords[0]), abs(item.coords[1])) > REACH:
+            faults.append(("is off the ground", {i}))
+    for (i, one), (j, other) in combinations(enumerate(objects), 2):
+        dx, dy = one.coords[0] - other.coords[0], one.coords[1] - other.coords[1]
+        if (dx * dx + dy * dy) ** 0.5 - RADIUS[one.size] - RADIUS[other.size] < MIN_GAP:
+            faults.append(("are too close to each other", {i, j}))
+        else:
+            for name, toward in (("left or right", DIRECTIONS["right"]), ("in front or behind", DIRECTIONS["front"])):
+                if abs(dx * toward[0] + dy * toward[1]) < MIN_MARGIN:
+                    faults.append((f"are level: neither is clearly {name}", {i, j}))
+    if not faults:
+        for i, pixels in enumerate(visible_pixels(objects, camera)):
+            if pixels < MIN_PIXELS:
+                faults.append(("can hardly be seen", {i}))
+    return faults

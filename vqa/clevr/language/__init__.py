@@ -1,0 +1,1 @@
+"""Reading questions: the parser from English to programs, paraphrases and spelling."""

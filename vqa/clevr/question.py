@@ -1,0 +1,106 @@
+"""A question about an image, with its answer, program and family, as CLEVR's files hold it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from vqa.clevr.programs import Program, program_from_json, question_type, signature
+from vqa.errors import InputError
+
+_LARGEST_INDEX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about one picture; what a file leaves out is None (test questions have no answer, for example)."""
+
+    question: str
+    answer: str | None = None
+    program: Program | None = None
+    image_filename: str | None = None
+    image_index: int | None = None
+    split: str | None = None
+    question_index: int | None = None
+    question_family_index: int | None = None
+    template_filename: str | None = None
+
+    @property
+    def family(self) -> str | None:
+        """What tells question families apart: "template file:index", or the program's signature without a template.
+
+        `question_family_index` alone is not unique in every file: some count from zero in each template.
+        """
+        if self.template_filename is not None and self.question_family_index is not None:
+            return f"{self.template_filename}:{self.question_family_index}"
+        return signature(self.program) if self.program else None
+
+    @property
+    def type(self) -> str | None:
+        """One of `vocabulary.QUESTION_TYPES`, from the program; None without a program."""
+        return question_type(self.program) if self.program else None
+
+    @classmethod
+    def from_json(cls, record: Any, where: str = "question") -> "Question":
+        """Read one entry of a question file. Raises InputError naming `where` and the field."""
+        if not isinstance(record, Mapping):
+            raise InputError(f"{where}: expected an object with the field 'question', got {record!r:.80}")
+        if not isinstance(record.get("question"), str):
+            raise InputError(f"{where}.question: expected the question's words, got {record.get('question')!r:.80}")
+        filename = _text(record, "image_filename", where)
+        program = record.get("program")
+        return cls(
+            _encodable(record["question"], f"{where}.question"),
+            _text(record, "answer", where),
+            program_from_json(program, f"{where}.program") if program else None,
+            filename if filename is None else safe_filename(filename, f"{where}.image_filename"),
+            _index(record, "image_index", where),
+            _text(record, "split", where),
+            _index(record, "question_index", where),
+            _index(record, "question_family_index", where),
+            _text(record, "template_filename", where),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The question as CLEVR's question files store it, without the fields it does not have."""
+        record = {
+            "question_index": self.question_index,
+            "question_family_index": self.question_family_index,
+            "template_filename": self.template_filename,
+            "image_index": self.image_index,
+            "image_filename": self.image_filename,
+            "split": self.split,
+            "question": self.question,
+            "answer": self.answer,
+            "program": [step.to_json() for step in self.program] if self.program else None,
+        }
+        return {name: value for name, value in record.items() if value is not None}
+
+
+def safe_filename(filename: str, where: str = "image_filename") -> str:
+    """The name itself. Raises InputError unless it is a relative path that stays below its folder on any system."""
+    parts = PurePosixPath(filename).parts
+    if not parts or filename.startswith("/") or ".." in parts or re.search(r"[\\:\x00-\x1f\ud800-\udfff]", filename):
+        raise InputError(f"{where}: {filename!r:.200} must be a plain file name inside images/SPLIT")
+    return filename
+
+
+def _text(record: Mapping, name: str, where: str) -> str | None:
+    value = record.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{where}.{name}: expected text, got {value!r:.80}")
+    return value if value is None else _encodable(value, f"{where}.{name}")
+
+
+def _encodable(text: str, where: str) -> str:
+    if not text.isascii() and re.search(r"[\ud800-\udfff]", text):
+        raise InputError(f"{where}: half a surrogate pair is not text: {text!r:.80}")
+    return text
+
+
+def _index(record: Mapping, name: str, where: str) -> int | None:
+    value = record.get(name)
+    if value is not None and (type(value) is not int or not 0 <= value <= _LARGEST_INDEX):
+        raise InputError(f"{where}.{name}: expected a number from 0 to {_LARGEST_INDEX}, got {value!r:.80}")
+    return value

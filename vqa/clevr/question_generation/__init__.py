@@ -1,0 +1,1 @@
+"""Generating questions: templates, their instantiation on scenes, and the composed families."""

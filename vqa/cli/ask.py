@@ -1,0 +1,79 @@
+"""`vqa ask`, `evaluate`, `predict`, `app`: everything that runs a trained model."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa import Answer
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add the commands that run a model."""
+    _register_ask(commands)
+
+
+def _register_ask(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "ask",
+        help="answer one question about one picture",
+        description="Answer one question about one picture, and say which channels, words and places it used.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="picture file")
+    parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with all weights")
+    parser.set_defaults(run=_ask)
+
+
+def _ask(args: argparse.Namespace) -> None:
+    import json
+    import sys
+
+    from vqa.utils.images import load_image
+
+    picture = load_image(args.image)
+
+    from transformers.utils import logging
+
+    from vqa import load
+
+    logging.disable_progress_bar()
+    answer = load(args.checkpoint, args.device).ask(picture, args.question)
+    for text in _remarks(answer):
+        print(f"vqa: {text}", file=sys.stderr)
+    print(json.dumps(answer.to_json()) if args.json else _answer_text(answer))
+
+
+def _remarks(answer: "Answer") -> list[str]:
+    found = []
+    if answer.read_as:
+        found.append(f"read as: {answer.read_as}")
+    if answer.unknown_words:
+        shown = ", ".join(repr(word[:30]) for word in answer.unknown_words)
+        found.append(f"warning: the model does not know {shown}")
+    for name in answer.unfamiliar:
+        found.append(f"warning: the {name} looks unlike those that the model was trained on; do not trust the answer")
+    return found
+
+
+def _answer_text(answer: "Answer") -> str:
+    lines = [f"{name:10}{p:7.1%}" for name, p in answer.top_answers]
+    if answer.pathway_weights is not None:
+        lines.append("\npathways    " + ", ".join(f"{i}: {p:.2f}" for i, p in enumerate(answer.pathway_weights, 1)))
+    for k, (block, weights) in enumerate(answer.weights.items()):
+        lines.append(f"\n{block.replace('_', ' ')}")
+        if answer.steps is not None:
+            step = answer.steps[k]
+            does = " ".join([step["operation"], *step["filters"].values()])
+            lines.append(f"  step      {'not needed' if does == 'none' else does} ({step['probability']:.0%})")
+        words, gate, gamma = weights["word_weights"], weights["channel_weights"], weights["film_gamma"]
+        if words is not None:
+            most = sorted(zip(words, answer.words, strict=True), reverse=True)[:3]
+            lines.append("  words     " + ", ".join(f"{word} {weight:.2f}" for weight, word in most))
+        if gamma is not None:
+            lines.append(f"  gamma     {gamma.min():.2f} to {gamma.max():.2f}, {(gamma < 0).mean():.0%} negative")
+        if gate is not None:
+            widest = gate.argsort()[::-1][:5]
+            lines.append("  channels  " + ", ".join(f"{channel}: {gate[channel]:.2f}" for channel in widest))
+    return "\n".join(lines)

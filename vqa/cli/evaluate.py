@@ -1,0 +1,244 @@
+"""`vqa evaluate` and `vqa predict`: how right a model is, and what it answers."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vqa.evaluation.evaluate import Running
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `evaluate` and `predict`."""
+    _register_evaluate(commands)
+    _register_predict(commands)
+
+
+def _register_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="accuracy of checkpoints and prediction files",
+        description="Score models on questions with answers: accuracy overall and by question type, program length, "
+        "scene and more, with 95% intervals, calibration, confusion of counts, and every pair of models compared.",
+        epilog="Several --data, --split and --questions are matched in order; one of them alone serves all.",
+    )
+    parser.add_argument(
+        "--data", nargs="+", action="extend", metavar="DIR", required=True, help="CLEVR folder or packed file"
+    )
+    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="such as val, valA or valB")
+    parser.add_argument(
+        "--questions", nargs="+", action="extend", metavar="FILE", help="another question file over the same pictures"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        nargs="+",
+        action="extend",
+        metavar="FOLDER|HUB_ID",
+        help="models to run (default: the shipped one, unless --predictions is given)",
+    )
+    parser.add_argument(
+        "--predictions",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="answers of any models, as `vqa predict` writes",
+    )
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        action="extend",
+        metavar="WHAT",
+        help="breakdowns to print: type, form, family, length, objects, asked, mentioned, value, answer, all "
+        "(default: type; the files have all)",
+    )
+    parser.add_argument(
+        "--perturb",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="score perturbed pictures and questions too, and by how much that lowers accuracy: jpeg30, border96, "
+        "square320, screenshot1.25, width240, blur1, noise5, brightness0.8, typo, synonyms, casual; with other numbers "
+        "for other amounts",
+    )
+    parser.add_argument("--perturb-seed", type=int, default=0, metavar="N", help="of the perturbations (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON")
+    parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
+    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="bootstrap resamples (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
+    _add_running(parser)
+    add_suite(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def _register_predict(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="write a model's answers to a file",
+        description="Answer all questions of a split, with answers or without, and write JSON lines with "
+        "question_index, image_filename, answer and confidence; `vqa evaluate --predictions` scores them.",
+    )
+    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder or packed file")
+    parser.add_argument("--split", metavar="NAME", help="such as val or test")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl")
+    _add_running(parser)
+    parser.set_defaults(run=_predict)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="questions at a time (default: as the device likes)"
+    )
+    parser.add_argument(
+        "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
+    )
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    import orjson
+
+    from vqa.errors import InputError
+    from vqa.evaluation.breakdowns import BREAKDOWNS
+    from vqa.evaluation.evaluate import check_writable, evaluate, make_sets, perturbed_sets
+    from vqa.evaluation.report_text import format_report, format_suite
+    from vqa.utils.files import atomic_write
+
+    by = list(BREAKDOWNS) if args.by == ["all"] else args.by or ["type"]
+    if unknown := [name for name in by if name not in BREAKDOWNS]:
+        raise InputError(f"--by: {unknown[0]!r} is none of {', '.join(BREAKDOWNS)}, all")
+    if not 100 <= args.samples <= 100_000:
+        raise InputError(f"--samples: must be 100 to 100,000, got {args.samples}")
+    for flag in ("seed", "perturb_seed"):
+        if getattr(args, flag) < 0:
+            raise InputError(f"--{flag.replace('_', '-')}: must be at least 0, got {getattr(args, flag)}")
+    running = _running(args)
+    for path in filter(None, (args.json, args.html)):
+        check_writable(path)
+    if args.suite:
+        report = run_suite(args, running, _command(args))
+        print(format_suite(report))
+    else:
+        refuse_suite_flags(args)
+        report = evaluate(
+            perturbed_sets(make_sets(args.data, args.split, args.questions), args.perturb or [], args.perturb_seed),
+            args.checkpoint or ([] if args.predictions else [None]),
+            args.predictions or [],
+            running=running,
+            samples=args.samples,
+            seed=args.seed,
+            command=_command(args),
+        )
+        print(format_report(report, by))
+    if args.json:
+        with atomic_write(args.json) as file:
+            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+    if args.html:
+        from vqa.evaluation.report_html import html_report, html_suite
+
+        with atomic_write(args.html) as file:
+            file.write((html_suite if args.suite else html_report)(report).encode())
+
+
+def _predict(args: argparse.Namespace) -> None:
+    import sys
+
+    from vqa.evaluation.evaluate import make_sets, predict_file
+
+    (chosen,) = make_sets([args.data], args.split and [args.split], args.questions and [args.questions])
+    count, unknown, words = predict_file(chosen, args.checkpoint, args.out, _running(args))
+    if unknown:
+        shown = ", ".join(list(words)[:12]) + ", ..." * (len(words) > 12)
+        print(f"vqa: warning: {unknown:,} questions have words that the model does not know: {shown}", file=sys.stderr)
+    print(f"{args.out}: {count:,} answers")
+
+
+def _running(args: argparse.Namespace) -> "Running":
+    from transformers.utils import logging
+
+    from vqa.errors import InputError
+    from vqa.evaluation.evaluate import Running
+
+    logging.disable_progress_bar()
+    if args.batch_size is not None and not 1 <= args.batch_size <= 65536:
+        raise InputError(f"--batch-size: must be 1 to 65,536, got {args.batch_size}")
+    return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command that makes the same report again."""
+    import shlex
+
+    words = ["vqa", "evaluate"]
+    for flag in (
+        "suite",
+        "data",
+        "split",
+        "questions",
+        "closure",
+        "humans",
+        "axes",
+        "checkpoint",
+        "predictions",
+        "perturb",
+    ):
+        value = getattr(args, flag)
+        words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
+    words += ["--samples", str(args.samples)] * (args.samples != 1000) + ["--seed", str(args.seed)] * (args.seed != 0)
+    words += ["--perturb-seed", str(args.perturb_seed)] * (args.perturb_seed != 0)
+    words += ["--mixed-precision", args.mixed_precision] * (args.mixed_precision != "no")
+    return shlex.join(words)
+
+
+_FLAGS = ("closure", "humans", "axes")
+_FOREIGN = ("predictions", "questions", "by", "perturb")
+
+
+def add_suite(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the suite to those of `vqa evaluate`."""
+    suite = parser.add_argument_group("suite")
+    suite.add_argument(
+        "--suite",
+        choices=["compositional"],
+        help="instead: how models generalise to new compositions. Of one --data and --split (default: val): CoGenT "
+        "(valA and valB, or the split's pictures of either condition), scene size x program depth, held-out attribute "
+        "pairs and question families, CLOSURE and CLEVR-Humans; one gap for each",
+    )
+    suite.add_argument(
+        "--closure",
+        nargs="+",
+        action="extend",
+        metavar="DIR|FILE",
+        help="CLOSURE's question files over the split's pictures (default: such questions made on its scenes)",
+    )
+    suite.add_argument("--humans", metavar="FILE", help="CLEVR-Humans' questions over the split's pictures")
+    suite.add_argument(
+        "--axes",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="only these: cogent, size-depth, attribute-pairs, families, closure, humans",
+    )
+
+
+def refuse_suite_flags(args: argparse.Namespace) -> None:
+    """Raises InputError for options that mean nothing without --suite."""
+    from vqa.errors import InputError
+
+    if given := [name for name in _FLAGS if getattr(args, name)]:
+        raise InputError(f"--{given[0]}: belongs to --suite compositional; give that too")
+
+
+def run_suite(args: argparse.Namespace, running: "Running", command: str) -> dict[str, Any]:
+    """The report of `vqa evaluate --suite compositional`. Raises InputError."""
+    from vqa.errors import InputError
+    from vqa.evaluation.compositional import Suite, evaluate_suite
+
+    if foreign := [name for name in _FOREIGN if getattr(args, name)]:
+        raise InputError(f"--{foreign[0]}: not with --suite, which divides the questions itself; leave it out")
+    for name in ("data", "split"):
+        if len(getattr(args, name) or [""]) > 1:
+            raise InputError(f"--{name}: --suite takes one; run it once for each")
+    suite = Suite(args.data[0], (args.split or ["val"])[0], args.closure or (), args.humans, args.axes or ())
+    checkpoints = args.checkpoint or [None]
+    return evaluate_suite(suite, checkpoints, running=running, samples=args.samples, seed=args.seed, command=command)

@@ -1,0 +1,1 @@
+"""Evaluation: predictions, metrics with confidence intervals, compositional splits and reports."""

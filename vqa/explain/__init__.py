@@ -1,0 +1,1 @@
+"""Explanations: what is behind an answer, what channels track, and whether they matter."""

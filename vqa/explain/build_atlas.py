@@ -1,0 +1,286 @@
+"""Computing a channel atlas: run a model over a sample of questions, and look at what its channels do.
+
+A channel's map is what its block adds to the skip connection, after the gate (y in `vqa.explain.interventions`): what
+the gate governs, and what an intervention switches off.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from vqa.clevr.dataset.loading import open_data
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.errors import InputError
+from vqa.explain.anova import variance_shares
+from vqa.explain.atlas import Atlas, BlockAtlas, ExamplePicture, WeightStatistics, weight_kinds
+from vqa.explain.concepts import Regions, Units, concept_areas, find_regions
+from vqa.explain.interventions import Watch
+from vqa.explain.object_regions import find_referents, grid_points
+from vqa.explain.probe_set import Material, gather_material
+from vqa.model.configuration import FilmSEConfig
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
+from vqa.model.processing import FilmSEProcessor
+from vqa.utils.resources import shipped
+
+PICTURES, PER_PICTURE = 400, 5
+
+
+CROSSED_PICTURES, CROSSED_OF_TYPE = 40, 8
+
+PERMUTATIONS = 200
+PERCENTILE = 99
+EXAMPLES = 3
+_SILENCE = 1e-6
+_EXAMPLE_SPLITS = ("train", "val")
+
+Progress = Callable[[str, int], Callable[[int], object]]
+"""Begins a stage, by its name and number of steps; gives what is told of further steps."""
+
+
+def _silent(stage: str, steps: int) -> Callable[[int], object]:
+    return lambda number: None
+
+
+def survey(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    data: PackedDataset,
+    *,
+    pictures: int = PICTURES,
+    seed: int = 0,
+    about: dict[str, Any] | None = None,
+    progress: Progress = _silent,
+) -> Atlas:
+    """The atlas of a model on held-out pictures.
+
+    Args:
+        data: a split with scenes and programs.
+        pictures: how many to look at, each under up to five questions, one of each type where there are.
+        about: what the atlas's `source` shall say besides.
+
+    Raises InputError for data without scenes or programs.
+    """
+    told = progress("pictures", min(pictures, len(data)))
+    material = gather_material(
+        model, processor, data, pictures=pictures, per_picture=PER_PICTURE, seed=seed, on_picture=told
+    )
+    rows, columns = material.features.shape[2:]
+    regions = find_regions(material.scenes, material.boxes, rows, columns)
+    told = progress("questions", len(material.questions))
+    seen = _look(model, processor, material, regions, told)
+    crossing = _crossing(material, seed)
+    told = progress("questions about other pictures", len(crossing.questions))
+    crossed = _weights(model, processor, crossing, told)
+    examples = _examples(model, processor, seed, progress)
+    told = progress("permutations", model.config.num_blocks)
+    blocks = []
+    for k in range(model.config.num_blocks):
+        areas, by_chance = concept_areas(seen.units(k), regions, permutations=PERMUTATIONS, seed=seed)
+        baseline = np.percentile(by_chance, PERCENTILE, axis=0)
+        weights = {
+            kind: _statistics(values[k], material.types, crossed[kind][k], crossing)
+            for kind, values in seen.weights.items()
+        }
+        blocks.append(BlockAtlas(areas, baseline, seen.active[k].mean(0), seen.activation[k], weights, examples[k]))
+        told(1)
+    source = {
+        "pictures": len(material.scenes),
+        "questions": len(material.questions),
+        "objects": len(regions.labels),
+        "permutations": PERMUTATIONS,
+        "crossed": [len(np.unique(crossing.pictures)), len(crossing.questions) // len(np.unique(crossing.pictures))],
+        "seed": seed,
+        **(about or {}),
+    }
+    return Atlas(source, blocks)
+
+
+@dataclass
+class _Seen:
+    """What the blocks did: per block the values (units, C) of objects and of decoys, and whether its step is about an
+    object; the object of each unit and the questions of both kinds; `active` (blocks, Q, C); `weights`, kind ->
+    (blocks, Q, C); `activation` (blocks, C)."""
+
+    objects: list[np.ndarray]
+    decoys: list[np.ndarray]
+    asked: np.ndarray
+    owner: np.ndarray
+    question: np.ndarray
+    active: np.ndarray
+    weights: dict[str, np.ndarray]
+    activation: np.ndarray
+
+    def units(self, block: int) -> Units:
+        values = np.concatenate([self.objects[block], self.decoys[block]])
+        return Units(values, self.question, self.active[block], self.owner, self.asked[block])
+
+
+def _look(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    material: Material,
+    regions: Regions,
+    told: Callable[[int], object],
+) -> _Seen:
+    blocks, total = model.config.num_blocks, len(material.questions)
+    watch = Watch(model)
+    objects: list[list[np.ndarray]] = [[] for _ in range(blocks)]
+    decoys: list[list[np.ndarray]] = [[] for _ in range(blocks)]
+    owner, asked, own_question, decoy_question = [], [], [], []
+    weights = _room(model, total)
+    active = np.zeros((blocks, total, model.config.width), bool)
+    activation = np.zeros((blocks, model.config.width))
+    with torch.inference_mode():
+        for numbers, inputs in material.batches(processor):
+            _keep_weights(watch(**inputs), numbers, weights)
+            flat = [y.flatten(2).transpose(1, 2).float().cpu().numpy() for y in watch.maps]
+            for k in range(blocks):
+                activation[k] += flat[k].mean(1).sum(0) / total
+                active[k, numbers] = np.ptp(flat[k], 1) > _SILENCE
+            for i, number in enumerate(numbers.tolist()):
+                picture = int(material.pictures[number])
+                mine, mask = regions.objects[picture], regions.masks[picture]
+                for k in range(blocks):
+                    values = mask @ flat[k][i]
+                    objects[k].append(values[: len(mine)])
+                    decoys[k].append(values[len(mine) :])
+                owner.append(np.arange(regions.first[picture], regions.first[picture + 1]))
+                asked.append(_asked(material, number, mine, blocks))
+                own_question.append(np.full(len(mine), number))
+                decoy_question.append(np.full(len(mask) - len(mine), number))
+            told(len(numbers))
+    return _Seen(
+        [np.concatenate(values) for values in objects],
+        [np.concatenate(values) for values in decoys],
+        np.concatenate(asked, 1),
+        np.concatenate(owner),
+        np.concatenate([*own_question, *decoy_question]),
+        active,
+        weights,
+        activation,
+    )
+
+
+def _asked(material: Material, number: int, objects: np.ndarray, blocks: int) -> np.ndarray:
+    """Whether each block's step is about each of these objects: 1, 0, or -1 without a step; (blocks, M)."""
+    question = material.questions[number]
+    assert question.program is not None
+    found = find_referents(question.program, material.scenes[material.pictures[number]], blocks)
+    out = np.full((blocks, len(objects)), -1)
+    for k, chosen in enumerate(found.blocks if found else ()):
+        if chosen is not None:
+            out[k] = np.isin(objects, chosen)
+    return out
+
+
+def _crossing(material: Material, seed: int) -> Material:
+    """Equally many questions of each type about the same pictures."""
+    rng = np.random.default_rng((seed, 1))
+    types = material.types
+    of_type = [rng.permutation(np.flatnonzero(types == i)) for i in range(len(QUESTION_TYPES))]
+    each = min(CROSSED_OF_TYPE, *(len(numbers) for numbers in of_type if len(numbers)), CROSSED_OF_TYPE)
+    questions = np.concatenate([numbers[:each] for numbers in of_type])
+    return material.crossed(rng.permutation(len(material.scenes))[:CROSSED_PICTURES], questions)
+
+
+def _weights(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    material: Material,
+    told: Callable[[int], object],
+) -> dict[str, np.ndarray]:
+    weights = _room(model, len(material.questions))
+    with torch.inference_mode():
+        for numbers, inputs in material.batches(processor):
+            _keep_weights(model(**inputs), numbers, weights)
+            told(len(numbers))
+    return weights
+
+
+def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:
+    config = model.config
+    shape = (config.num_blocks, questions, config.width)
+    return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(cast(FilmSEConfig, config))}
+
+
+def _keep_weights(output: FilmSEOutput, numbers: np.ndarray, weights: dict[str, np.ndarray]) -> None:
+    for kind, values in weights.items():
+        values[:, numbers] = torch.stack(getattr(output, kind)).float().cpu().numpy()
+
+
+def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, crossing: Material) -> WeightStatistics:
+    """Of one kind in one block: values (Q, C) and on the crossed questions (P * Q', C)."""
+    pictures = len(np.unique(crossing.pictures))
+    table = crossed.reshape(pictures, -1, crossed.shape[1])
+    mean = values.mean(0)
+    by_type = [values[types == i].mean(0) if (types == i).any() else mean for i in range(len(QUESTION_TYPES))]
+    return WeightStatistics(
+        mean,
+        values.std(0),
+        np.stack(by_type),
+        variance_shares(table, crossing.types[: table.shape[1]]),
+        float(np.sqrt(table.reshape(-1, crossed.shape[1]).var(0).mean())),
+    )
+
+
+def _examples(
+    model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, seed: int, progress: Progress
+) -> list[list[list[ExamplePicture]]]:
+    """For each block and channel the shipped pictures that make it loudest; none where they are not installed."""
+    blocks, width = range(model.config.num_blocks), range(model.config.width)
+    peaks: list[np.ndarray] = []
+    places: list[tuple[str, Material, int, np.ndarray]] = []
+    for split in _EXAMPLE_SPLITS:
+        try:
+            data = open_data(shipped("data/clevr-mini"), split)
+        except InputError:
+            continue
+        material = gather_material(model, processor, data, pictures=len(data), per_picture=PER_PICTURE, seed=seed)
+        told = progress(f"example pictures, {split}", len(material.questions))
+        for number, highest, cells in _peaks(model, processor, material, told):
+            peaks.append(highest)
+            places.append((split, material, number, cells))
+    if not places:
+        return [[[] for _ in width] for _ in blocks]
+    values = np.stack(peaks)
+    loudest = np.argsort(-values, axis=0, kind="stable")
+    x, y = grid_points(*places[0][1].features.shape[2:])
+
+    def best(k: int, c: int) -> list[ExamplePicture]:
+        found: dict[str, ExamplePicture] = {}
+        for i in loudest[:, k, c].tolist():
+            split, material, number, cells = places[i]
+            picture = int(material.pictures[number])
+            name = material.filenames[picture]
+            if values[i, k, c] <= 0 or len(found) == EXAMPLES:
+                break
+            if name not in found:
+                left, top, right, bottom = material.boxes[picture]
+                at = np.unravel_index(cells[k, c], x.shape)
+                fractions = (float(x[at]) - left) / (right - left), (float(y[at]) - top) / (bottom - top)
+                question = material.questions[number].question
+                found[name] = ExamplePicture(split, name, question, *fractions, float(values[i, k, c]))
+        return list(found.values())
+
+    return [[best(k, c) for c in width] for k in blocks]
+
+
+def _peaks(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    material: Material,
+    told: Callable[[int], object],
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """For each question its number, the highest value of every channel (blocks, C), and the cell that has it."""
+    watch = Watch(model)
+    with torch.inference_mode():
+        for numbers, inputs in material.batches(processor):
+            watch(**inputs)
+            highest = torch.stack([y.flatten(2).max(2).values for y in watch.maps], 1).float().cpu().numpy()
+            cells = torch.stack([y.flatten(2).argmax(2) for y in watch.maps], 1).cpu().numpy()
+            yield from zip(numbers.tolist(), highest, cells, strict=True)
+            told(len(numbers))

@@ -1,0 +1,139 @@
+"""Pictures and questions to study a model with: sampled from a set, encoded once, run in batches."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.question import Question
+from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import QUESTION_TYPES
+from vqa.errors import InputError
+from vqa.explain.object_regions import WHOLE, Box
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+
+QUESTIONS_AT_ONCE = 64
+_PICTURES_AT_ONCE = 16
+
+
+@dataclass
+class Material:
+    """P pictures with scenes, and Q questions about them, all with program and answer.
+
+    Attributes: `features` (P, C, h, w) of the stem; `scenes`, `filenames` and `boxes` of the pictures; `questions`,
+    their `tokens`, and `pictures` (Q,), the picture of each; `types` (Q,), places in `QUESTION_TYPES`.
+    """
+
+    features: Tensor
+    scenes: list[Scene]
+    filenames: list[str]
+    boxes: list[Box]
+    questions: list[Question]
+    tokens: list[list[int]]
+    pictures: np.ndarray
+
+    @property
+    def types(self) -> np.ndarray:
+        return np.array([QUESTION_TYPES.index(question.type or "") for question in self.questions])
+
+    def crossed(self, pictures: np.ndarray, questions: np.ndarray) -> "Material":
+        """Each of these questions about each of these pictures, whether or not it makes sense there; the questions of
+        a picture stand together."""
+        order = np.tile(questions, len(pictures)).tolist()
+        return replace(
+            self,
+            questions=[self.questions[i] for i in order],
+            tokens=[self.tokens[i] for i in order],
+            pictures=np.repeat(pictures, len(questions)),
+        )
+
+    def batches(
+        self, processor: FilmSEProcessor, size: int = QUESTIONS_AT_ONCE
+    ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+        """The questions' numbers (B,) and what the model reads of them, those of like length together."""
+        order = np.argsort([len(item) for item in self.tokens], kind="stable")
+        for numbers in np.array_split(order, max(1, -(-len(order) // size))):
+            text = processor.tokenizer.pad({"input_ids": [self.tokens[i] for i in numbers]}, return_tensors="pt")
+            device = self.features.device
+            inputs = {
+                "image_features": self.features,
+                "input_ids": text["input_ids"].to(device),
+                "attention_mask": text["attention_mask"].to(device),
+                "image_index": torch.from_numpy(self.pictures[numbers]).to(device),
+            }
+            yield numbers, inputs
+
+
+def gather_material(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    data: PackedDataset,
+    *,
+    pictures: int,
+    per_picture: int,
+    seed: int,
+    on_picture: Callable[[int], object] = lambda number: None,
+) -> Material:
+    """A sample of a set: up to so many pictures, and of each up to so many questions, of different types first.
+
+    Raises InputError where no picture has a scene and a question with program and answer.
+    """
+    rng = np.random.default_rng(seed)
+    scenes: list[Scene] = []
+    rows: list[int] = []
+    asked: list[Question] = []
+    owners: list[int] = []
+    for row in rng.permutation(len(data)).tolist():
+        scene = data.scene(row)
+        chosen = _choose(data.questions(row), per_picture, rng)
+        if scene is None or not scene.objects or not chosen:
+            continue
+        owners += [len(rows)] * len(chosen)
+        asked += chosen
+        rows.append(row)
+        scenes.append(scene)
+        if len(rows) == pictures:
+            break
+    if not rows:
+        raise InputError(
+            f"split {data.split}: no picture has both a scene and a question with program and answer; channels cannot "
+            "be compared with objects without them"
+        )
+    features, boxes = [], []
+    images = processor.image_processor
+    full = np.array([images.size["width"], images.size["height"]] * 2)
+    with torch.inference_mode():
+        for start in range(0, len(rows), _PICTURES_AT_ONCE):
+            some = [data.image(row) for row in rows[start : start + _PICTURES_AT_ONCE]]
+            pixels = torch.from_numpy(np.stack([images.to_array(picture) for picture in some])).to(model.device)
+            features.append(model.encode_images(images.normalize_pixels(pixels)))
+            for picture in some:
+                left, top, right, bottom = (images.content_box(picture.shape[1], picture.shape[0]) / full).tolist()
+                boxes.append((left, top, right, bottom) if images.do_pad else WHOLE)
+            on_picture(len(some))
+    return Material(
+        torch.cat(features),
+        scenes,
+        [data.filenames[row] for row in rows],
+        boxes,
+        asked,
+        processor.encode_questions([question.question for question in asked]),
+        np.array(owners),
+    )
+
+
+def _choose(questions: list[Question], number: int, rng: np.random.Generator) -> list[Question]:
+    """Some of a picture's questions, one of each type before a second of any."""
+    usable = [question for question in questions if question.program and question.answer is not None]
+    usable = [usable[i] for i in rng.permutation(len(usable)) if usable[i].type in QUESTION_TYPES]
+    seen: dict[str | None, int] = defaultdict(int)
+    turn = []
+    for question in usable:
+        turn.append(seen[question.type])
+        seen[question.type] += 1
+    return [usable[i] for i in np.argsort(turn, kind="stable")[:number]]

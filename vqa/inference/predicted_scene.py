@@ -1,0 +1,42 @@
+"""The scene that a model sees in a picture, as CLEVR writes scenes, so that questions which fit it can be made."""
+
+import numpy as np
+import torch
+
+from vqa.clevr.scenes import DIRECTIONS, Scene, SceneObject, compute_relationships
+from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
+from vqa.inference.answerer import VisualQuestionAnswerer
+from vqa.model.processing import ImageLike
+from vqa.model.scene import ATTRIBUTE_SIZES, POSITION_SCALE, SceneMaps
+
+
+def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike, threshold: float = 0.5) -> Scene | None:
+    """The objects that the model takes a picture to hold, up to ten; None for a model without evidence.
+
+    An object is a cell whose objectness is the highest among its neighbours' and at least `threshold`; its attributes
+    and ground position are those read there, and relations follow from the positions. Raises InputError for what is no
+    sound picture.
+    """
+    if answerer.model.scene is None:
+        return None
+    pixels = answerer.processor(images=image, return_tensors="pt").to(answerer.device)
+    with torch.inference_mode():
+        return scene_of(answerer.model.scene(answerer.model.encode_images(**pixels)), threshold)
+
+
+def scene_of(maps: SceneMaps, threshold: float = 0.5) -> Scene:
+    """The scene that the readings of one picture (N = 1) tell; see `read_scene`."""
+    presence = maps.objectness[0].float().sigmoid()
+    highest = torch.nn.functional.max_pool2d(presence[None], 3, stride=1, padding=1)[0]
+    cells = ((presence == highest) & (presence >= threshold)).nonzero()
+    cells = cells[presence[tuple(cells.T)].argsort(descending=True)][:MAX_OBJECTS]
+    towards = np.array([DIRECTIONS["right"], DIRECTIONS["front"]])
+    objects = []
+    for row, column in cells.tolist():
+        logits = maps.attributes[0, :, row, column].float().split(ATTRIBUTE_SIZES)
+        values = {
+            name: values[int(part.argmax())] for (name, values), part in zip(ATTRIBUTES.items(), logits, strict=True)
+        }
+        x, y, z = (POSITION_SCALE * maps.position[0, :, row, column].float().cpu().numpy() @ towards).tolist()
+        objects.append(SceneObject(values["shape"], values["color"], values["size"], values["material"], (x, y, z)))
+    return Scene(tuple(objects), compute_relationships(objects))

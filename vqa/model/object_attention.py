@@ -1,0 +1,81 @@
+"""Spatial evidence: each block marks the objects its step of the question selects, and later blocks read the marks.
+
+A dense head reads from the stem's features, for every grid cell, whether an object's centre lies there, its attributes
+and its place on the ground. A block's map is that objectness times the block's own probability that the object is
+meant.
+The next block sees the map, positions relative to the marked objects, and (through FiLM) the marked objects' features,
+so that "left of X" or "same colour as X" crosses the grid within one block. All of it trains from answers alone; scenes
+and programs can supervise it (`vqa.training.losses`). The idea of maps handed from step to step is that of Stack-NMN
+(Hu et al. 2018) and MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqa.model.configuration import FilmSEConfig
+from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid
+
+
+class Pointer(nn.Module):
+    """Soft choice of one earlier block's map, or of none, from the question."""
+
+    def __init__(self, dim: int, choices: int, total: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, choices + 1)
+        self.missing = total - choices
+
+    def forward(self, view: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+        """View (B, D), maps (B, H, W) -> the chosen map (B, H, W) and logits (B, total + 1), -1e4 for later blocks."""
+        scores = self.score(view).float()
+        weights = scores.softmax(-1)
+        chosen = torch.zeros_like(like)
+        for j, seen in enumerate(maps):
+            chosen = chosen + weights[:, j + 1, None, None] * seen
+        return chosen, F.pad(scores, (0, self.missing), value=-1e4)
+
+
+class Evidence(nn.Module):
+    """What one block reads from earlier maps, and how it marks its own."""
+
+    EXTRA_CHANNELS = 4 + 1 + sum(ATTRIBUTE_SIZES)
+    """Added to a block's input: position relative to the marked objects (2), presence and attributes, the last map,
+    the map pointed at."""
+
+    def __init__(self, config: FilmSEConfig, index: int) -> None:
+        super().__init__()
+        self.pointer = Pointer(config.text_dim, index, config.num_blocks)
+        contents = 2 + sum(ATTRIBUTE_SIZES)
+        self.read_join = nn.Linear(contents, config.width)
+        self.query_join = nn.Linear(config.text_dim, config.width)
+        self.select = nn.Linear(self.condition_dim(config), config.width + 1)
+
+    @staticmethod
+    def condition_dim(config: FilmSEConfig) -> int:
+        """Features of the condition that `read` gives to FiLM."""
+        return config.text_dim + 2 + sum(ATTRIBUTE_SIZES) + config.width
+
+    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Extra inputs (B, EXTRA_CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits."""
+        last = maps[-1] if maps else torch.zeros_like(grid.presence)
+        chosen, pointer = self.pointer(view, maps, grid.presence)
+        contents = grid.pool(last)
+        shift = F.pad(contents[:, :2], (0, grid.maps.shape[1] - 2))
+        extra = torch.cat([grid.maps - shift[..., None, None], last[:, None], chosen[:, None]], 1)
+        joined = self.query_join(view) * self.read_join(contents)
+        return extra, torch.cat([view, contents, joined], 1), pointer
+
+    def mark(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """How well features (B, C, H, W) fit the condition (B, E): log-odds, by inner product, and map, (B, H, W)."""
+        weights, bias = self.select(condition).split((x.shape[1], 1), 1)
+        logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()
+        return logits, grid.presence * logits.sigmoid()
+
+
+class StepClassifier(nn.Linear):
+    """Reads from a block's view of the question which operation and filters its step has."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, sum(STEP_SIZES))

@@ -1,0 +1,151 @@
+"""Pictures that hide their objects' colours, or all else of them, so that a model learns to see each without the other.
+
+In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
+cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
+Where colours are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
+colours are the easier to see; where blobs of colour are all that is left of the objects, no other attribute is asked or
+taught. The answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqa.clevr.vocabulary import ATTRIBUTES, SYNONYMS
+from vqa.training.data import Batch, Encode
+from vqa.training.targets import StepTargets
+
+_COLOR, _SHAPE = (list(ATTRIBUTES).index(name) for name in ("color", "shape"))
+
+_LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
+"""ITU-R BT.601."""
+
+
+class Hiding:
+    """Hides the colours of a share of the pictures, and all but the colours of a share of the others.
+
+    Args:
+        colors, shapes: the shares, together at most 1.
+        encode: texts -> token ids, to know what a question is about by its words.
+    """
+
+    def __init__(self, colors: float, shapes: float, encode: Encode) -> None:
+        self.colors, self.shapes = colors, shapes
+        self._color_words = _tokens(encode, ["color"])
+        self._other_words = _tokens(encode, [name for name in ATTRIBUTES if name != "color"])
+
+    def __call__(self, pictures: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """The batch's pictures (N, 3, H, W) in 0..1, now hiding something, and of the batch what may be learned.
+
+        The scenes' centres must be those in the pictures; pictures whose scene is not known hide colours alone. The
+        generator lives on the CPU.
+        """
+        drawn = torch.rand(len(pictures), generator=generator)
+        numbers = batch.scenes.number.tolist()
+        colorless, shapeless = drawn < self.colors, (drawn >= 1 - self.shapes) & (torch.tensor(numbers) >= 0)
+        pictures = pictures.clone()
+        for i in torch.nonzero(colorless).flatten().tolist():
+            pictures[i] = other_colors(pictures[i], generator)
+        for i in torch.nonzero(shapeless).flatten().tolist():
+            pictures[i] = blobs(pictures[i], batch.scenes.centre[i, : numbers[i]], generator)
+        return pictures, self.learnable(batch, colorless.to(pictures.device), shapeless.to(pictures.device))
+
+    def learnable(self, batch: Batch, colorless: Tensor, shapeless: Tensor) -> Batch:
+        """What may be learned of a batch where N pictures hide their colours, or all but the colours (N,).
+
+        Nothing of what a picture hides: questions with a word about it are left out; where that is all of them, one
+        stays and counts for nothing. And where some pictures hide colours, the dense head learns shapes of them alone;
+        so that it learns them as many times slower as they are few.
+        """
+        about_colors, about_others = (
+            torch.isin(batch.input_ids, words.to(batch.input_ids.device)).any(1)
+            for words in (self._color_words, self._other_words)
+        )
+        left_out = about_colors & colorless[batch.image_index] | about_others & shapeless[batch.image_index]
+        attributes = batch.scenes.attributes.clone()
+        for j in range(len(ATTRIBUTES)):
+            if j != _COLOR:
+                attributes[shapeless, :, j] = -100
+        attributes[colorless, :, _COLOR] = -100
+        if self.colors:
+            attributes[~colorless, :, _SHAPE] = -100
+        steps = batch.steps._replace(known=batch.steps.known & ~left_out)
+        kept = (~left_out).nonzero().squeeze(1) if not left_out.all() else left_out.new_zeros(1, dtype=torch.long)
+        return replace(
+            batch,
+            input_ids=batch.input_ids[kept],
+            attention_mask=batch.attention_mask[kept],
+            image_index=batch.image_index[kept],
+            labels=batch.labels.masked_fill(left_out, -100)[kept],
+            scenes=batch.scenes._replace(attributes=attributes),
+            steps=StepTargets(*(values[kept] for values in steps)),
+        )
+
+
+def other_colors(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture (3, H, W) in which no colour tells what it was.
+
+    A random mixture of its channels and a random gamma give the brightness; its hues, all turned by one angle and
+    paled, and a smooth field of other hues, which gray things need, give the colours.
+    """
+    height, width = picture.shape[1:]
+    strength, paleness, gamma, angle = torch.rand(4, generator=generator).tolist()
+    mixture = (1 - torch.rand(3, generator=generator)).log()
+    shade = torch.einsum("c,chw->hw", (mixture / mixture.sum()).to(picture), picture) ** (0.7 + 0.8 * gamma)
+    rows = int(torch.randint(2, 9, (), generator=generator))
+    field = torch.randn(3, rows, rows * 3 // 2, generator=generator).to(picture)
+    field = F.interpolate(_chroma(field)[None], (height, width), mode="bicubic")[0]
+    hues = torch.einsum("ij,jhw->ihw", _turn(2 * math.pi * angle).to(picture), _chroma(picture))
+    return (shade + paleness * hues + strength * (0.3 + shade) * field / 4).clamp(0, 1)
+
+
+def blobs(picture: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture (3, H, W) with a blob for each of its objects, whose centres (K, 2) are fractions of the picture.
+
+    A blob has the colours of a few pixels at the object's centre, and an outline and a size of its own; what is near
+    the camera hides what is far. The rest is the picture, blurred beyond recognition.
+    """
+    height, width = picture.shape[1:]
+    found = F.interpolate(F.adaptive_avg_pool2d(picture, (4, 6))[None], (height, width), mode="bicubic")[0]
+    rows, columns = (torch.arange(size, device=picture.device) for size in (height, width))
+    padded = F.pad(picture[None], (2,) * 4, mode="replicate")[0]
+    for x, y in sorted(centres.clamp(0, 1).tolist(), key=lambda centre: centre[1]):
+        column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
+        size, ratio, roundness = torch.rand(3, generator=generator).tolist()
+        reach = height * (0.03 + 0.1 * size)
+        across, down = reach * (0.7 + 0.6 * ratio), reach * (1.3 - 0.6 * ratio)
+        power = 1 + 4 * roundness
+        inside = ((columns - column).abs() / across) ** power + ((rows - row).abs() / down)[:, None] ** power < 1
+        patch = padded[:, row : row + 5, column : column + 5]
+        side = 2 * int(max(across, down)) + 1
+        texture = F.interpolate(patch[None], (side, side), mode="bilinear")[0]
+        top, left = row - side // 2, column - side // 2
+        place = [torch.clamp(indices - first, 0, side - 1) for indices, first in ((rows, top), (columns, left))]
+        found = torch.where(inside, texture[:, place[0]][:, :, place[1]], found)
+    return F.avg_pool2d(F.pad(found[None], (1,) * 4, mode="replicate"), 3, 1)[0].clamp(0, 1)
+
+
+def _tokens(encode: Encode, attributes: Sequence[str]) -> Tensor:
+    """The tokens of all words that CLEVR has for some attributes and their values, or all pieces of such words."""
+    values = [value for name in attributes for value in ATTRIBUTES[name]]
+    words = [word for value in values for word in SYNONYMS.get(value, (value,))]
+    words += [f"{word}s" for word in words] + [*attributes, *["made"] * ("material" in attributes)]
+    nothing = encode(["qqq"])[0]
+    return torch.tensor(sorted({token for ids in encode(words) for token in ids}.difference(nothing)))
+
+
+def _chroma(picture: Tensor) -> Tensor:
+    """What is left of (3, H, W) without its luminance."""
+    return picture - torch.einsum("c,chw->hw", _LUMINANCE.to(picture), picture)
+
+
+def _turn(angle: float) -> Tensor:
+    """The rotation (3, 3) of RGB by `angle` about the gray axis."""
+    axis = torch.full((3,), 1 / math.sqrt(3))
+    cross = torch.tensor([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]])
+    outer = axis[:, None] * axis
+    return math.cos(angle) * (torch.eye(3) - outer) + math.sin(angle) * cross + outer

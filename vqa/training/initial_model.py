@@ -1,0 +1,60 @@
+"""What a run begins with: a new model, one with encoders taught before, or one that is trained on."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from vqa.errors import InputError
+from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.presets import build_config, build_model, build_processor
+from vqa.model.processing import FilmSEProcessor
+from vqa.training.model_card import read_record
+from vqa.training.options import TrainingOptions
+
+ENCODERS = ("vision", "scene", "text", "word_attention", "steps")
+"""The parts of a model that `--pretrain-epochs` teaches."""
+
+
+def begin(
+    options: TrainingOptions, init: str | None, main_process: bool
+) -> tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor, dict[str, Any]]:
+    """The model, its processor, and what is known of its training so far; `init` is the checkpoint it goes on from.
+
+    Raises InputError where options and checkpoints do not fit each other.
+    """
+    config = build_config(options.preset, options.overrides)
+    if not init:
+        model = build_model(config)
+        if options.encoders and not options.resume:
+            take_encoders(model, options.encoders)
+        return model, build_processor(config), {}
+    if options.overrides:
+        raise InputError("--set: the model of --init has its configuration already; leave --set out")
+    folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
+    model, processor = load_checkpoint(folder, "cpu")
+    model.config.logit_temperature, model.config.domain = 1.0, None  # of other weights than these will be
+    record = read_record(folder)
+    if main_process and options.faithful != (record.get("preset", options.preset) == "film"):
+        tqdm.write(
+            f"vqa: warning: --init: {init} is of the preset {record.get('preset')}, and trained on by the recipe of "
+            f"{options.preset}; give --preset to choose",
+            file=sys.stderr,
+        )
+    return model.train(), processor, record
+
+
+def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
+    """Begin with the encoders of a checkpoint. Raises InputError where they do not fit."""
+    source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
+    for name in ENCODERS:
+        part, taken = getattr(model, name), getattr(source, name)
+        if part is not None:
+            try:
+                part.load_state_dict(taken.state_dict() if taken is not None else {})
+            except RuntimeError as error:
+                raise InputError(
+                    f"--encoders {checkpoint}: its {name} does not fit this model: {error}"[:400]
+                ) from error

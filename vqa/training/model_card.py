@@ -1,0 +1,167 @@
+"""What a checkpoint says of itself: the record of its training and its model card."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from vqa.errors import InputError
+from vqa.model.processing import FilmSEProcessor
+from vqa.training.checkpointing import Progress
+from vqa.training.options import SUPERVISION, TrainingOptions
+
+RECORD = "training.json"
+
+_CARD = """\
+---
+library_name: transformers
+pipeline_tag: visual-question-answering
+license: cc-by-4.0
+tags: [CLEVR, FiLM, squeeze-and-excitation]
+---
+
+# {title}
+
+Answers questions about CLEVR pictures with one of {answers} answers.
+A convolutional encoder and {blocks} residual blocks{film}{gate};
+{parameters:,} parameters.
+
+    vqa ask picture.png "What color is the cube left of the big sphere?" --checkpoint {folder}
+
+## Training
+
+- Data: {data}; {pictures:,} pictures. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
+- Supervision: {supervision}{supervision_note}.
+- Question presentations, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
+  {precision}, seed {seed}.
+- Commands, in order:
+
+{commands}
+
+![Accuracy on training batches and on held-out pictures, over presentations and minutes](learning_curve.png)
+
+## Accuracy on held-out training pictures
+
+{table}
+
+## Limits
+
+Pictures of CLEVR's kind alone: up to ten cubes, spheres and cylinders of two sizes, two materials and eight colors,
+seen by CLEVR's camera. English questions in CLEVR's language or near it. One of {answers} answers is always given; once
+calibrated (`vqa calibrate`), `in_domain` says whether picture and question are of this kind.
+Compositions unlike those trained on are answered worse (`vqa evaluate --suite compositional`).
+"""
+
+_NOTES = {
+    "answers": " (nothing but the answers)",
+    "scenes": " (answers, and each object's place and attributes)",
+    "programs": " (answers, scenes, and the objects that each step of the question's program selects; "
+    "none of it is needed to answer)",
+}
+
+
+def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
+    """The training record of a checkpoint folder, its presentations made earlier ones; empty where it has none.
+
+    Raises InputError for a broken one.
+    """
+    path = Path(checkpoint) / RECORD
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text())
+        record["earlier_presentations"] = sum(
+            int(record.get(name, 0)) for name in ("earlier_presentations", "presentations")
+        )
+        if not isinstance(record.setdefault("commands", []), list):
+            raise TypeError("commands is no list")
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path}: not the record of a training ({error}); remove it to go on without") from error
+    return record
+
+
+def training_record(
+    options: TrainingOptions, progress: Progress, pictures: int, supervision: str, earlier: dict[str, Any]
+) -> dict[str, Any]:
+    """What a run on so many `pictures` says of itself, where `earlier` runs led to the model that it began with."""
+    return {
+        "preset": earlier.get("preset", options.preset),
+        "data": f"{Path(options.data).resolve().name} {options.split}"
+        + (f", {Path(options.questions).name}" if options.questions else "")
+        + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
+        "pictures": pictures,
+        "supervision": max(supervision, str(earlier.get("supervision")), key=_strength),
+        "pretrain_epochs": options.pretrain_epochs,
+        "hide_colors": options.hide_colors,
+        "hide_shapes": options.hide_shapes,
+        "generated": options.generated,
+        "compositions": options.compositions,
+        "split_protocol": options.split_protocol,
+        "seed": options.seed,
+        "holdout": options.holdout,
+        "precision": progress.precision,
+        "minutes": round(progress.seconds / 60, 1),
+        "presentations": progress.presentations,
+    }
+
+
+def write_checkpoint(folder: Path, model: PreTrainedModel, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
+    """Write configuration, weights, processor, record and card; each file is replaced whole, the weights last.
+
+    Raises InputError where the disk refuses; the files that were there stay.
+    """
+    fresh = folder / ".checkpoint.tmp"
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        model.save_pretrained(fresh)
+        processor.save_pretrained(fresh)
+        (fresh / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+        (fresh / "README.md").write_text(card(record, model, folder.name))
+        for path in sorted(fresh.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            path.replace(folder / path.name)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written: {error.strerror or error}; the last checkpoint is kept"
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
+    """The model card of a checkpoint, from its training record."""
+    config = model.config
+    held = record["held_out"]
+    rows = [("all", held["accuracy"]), *held["by_type"].items()]
+    table = "| questions | accuracy |\n|---|---|\n" + "\n".join(
+        f"| {name} | {100 * value:.1f} % |" for name, value in rows
+    )
+    table += "\n\nThese pictures chose the checkpoint; figures on other pictures come from `vqa evaluate`."
+    gates = {
+        "none": "",
+        "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
+        "query_se": ", each with squeeze-and-excitation (Hu et al. 2018) that reads the question too",
+        "eca": ", each with efficient channel attention (Wang et al. 2020)",
+        "cbam": ", each with CBAM (Woo et al. 2018)",
+    }
+    return _CARD.format(
+        title=folder,
+        folder=folder,
+        answers=len(config.answers),
+        blocks=config.num_blocks,
+        film=" modulated by FiLM (Perez et al. 2018)" if config.film else "",
+        gate=gates[config.channel_attention],
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        table=table if held["questions"] else "No pictures were held out.",
+        commands="\n".join(f"      {command}" for command in record["commands"]),
+        supervision_note=_NOTES[record["supervision"]],
+        **{name: record[name] for name in ("data", "pictures", "supervision", "minutes", "precision", "seed")},
+        presentations=record.get("earlier_presentations", 0) + record["presentations"],
+    )
+
+
+def _strength(supervision: str) -> int:
+    return SUPERVISION.index(supervision) if supervision in SUPERVISION else -1

@@ -1,0 +1,81 @@
+"""What a run says of itself as it goes on: its log, and the learning curve drawn of it."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vqa.errors import InputError
+from vqa.utils.files import atomic_write
+
+LOG = "log.jsonl"
+
+
+def write_log(folder: Path, line: dict[str, Any]) -> None:
+    """Append a line, which must have a "step". Raises InputError where the disk refuses."""
+    path = folder / LOG
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """What a run logged, a line each; one that a kill cut short is left out."""
+    path, lines = folder / LOG, []
+    for text in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            lines.append(json.loads(text))
+    return [line for line in lines if isinstance(line, dict) and "step" in line]
+
+
+def rewind_log(folder: Path, step: int) -> None:
+    """Drop what was logged after `step`, for a run that goes on from there."""
+    if (folder / LOG).is_file():
+        kept = [line for line in read_log(folder) if line["step"] <= step]
+        with atomic_write(folder / LOG) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def plot_curve(folder: Path) -> Path | None:
+    """Held-out and training accuracy over presentations and over minutes, from the log: learning_curve.png.
+
+    None where nothing was logged. Raises InputError where the disk refuses.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = read_log(folder)
+    held = [line for line in lines if "held_out_accuracy" in line]
+    train = [line for line in lines if "train/accuracy" in line]
+    if not held and not train:
+        return None
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
+    for axis, key, name in zip(axes, ("presentations", "minutes"), ("question presentations", "minutes"), strict=True):
+        axis.plot(
+            [line[key] for line in train],
+            [100 * line["train/accuracy"] for line in train],
+            color="0.75",
+            lw=0.8,
+            label="training batches",
+        )
+        axis.plot(
+            [line[key] for line in held],
+            [100 * line["held_out_accuracy"] for line in held],
+            "o-",
+            color="C0",
+            ms=3,
+            label="held-out pictures",
+        )
+        axis.set_xlabel(name)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("accuracy, %")
+    axes[0].legend()
+    path = folder / "learning_curve.png"
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=110)
+    pyplot.close(figure)
+    return path

@@ -1,0 +1,110 @@
+"""Files: writing that leaves nothing half-written, a folder's lock, and JSON read with its faults named."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from vqa.errors import InputError
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MAX_DEPTH = 2000
+
+
+def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, Any]:
+    """The JSON object of a file that holds at most `most` bytes when it is what it should be.
+
+    Raises FileNotFoundError where there is none, and InputError, with `remedy`, for any other file.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(most + 1)
+        record = json.loads(text) if len(text) <= most else None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON, or cut short; {remedy}") from error
+    if len(text) > most:
+        raise InputError(f"{path}: larger than {most:,} bytes, so not what its name says; {remedy}")
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: holds no JSON object; {remedy}")
+    return record
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` (folders made) when the block ends well, and never in part.
+
+    Raises InputError where the place cannot be written or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[int | None]:
+    """Hold a folder (made) alone on this machine until the block ends, and any child that inherits the lock's handle.
+
+    Gives that handle; None on Windows, where there is no lock. Raises BlockingIOError where another holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+class _Shallow:
+    """A JSON file that refuses deep nesting, on which ijson spends time and memory in the square of the depth."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self.file, self.path = file, path
+        self.depth, self.rest = 0, b""
+
+    def read(self, size: int) -> bytes:
+        chunk = self.file.read(size)
+        structure, unfinished, string = _STRING.sub(b"", self.rest + chunk).partition(b'"')
+        escaping = (len(string) - len(string.rstrip(b"\\"))) % 2
+        self.rest = unfinished + b"\\" * escaping
+        opened = structure.count(b"[") + structure.count(b"{")
+        if self.depth + opened > _MAX_DEPTH:
+            raise InputError(f"{self.path}: nested deeper than any CLEVR file; fetch or write it again")
+        self.depth += opened - structure.count(b"]") - structure.count(b"}")
+        return chunk
+
+
+def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:
+    if not progress:
+        return nullcontext(file)
+    from tqdm import tqdm
+
+    return tqdm.wrapattr(file, "read", total=path.stat().st_size, desc=path.name, leave=False, disable=None)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:120]
