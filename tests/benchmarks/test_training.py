@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.training.test_loop import MINI
+from tests.training.test_trainer import MINI
 from vqa.benchmarks.training import repeat_pictures, training_flops
 from vqa.clevr.dataset.loading import open_pictures
 from vqa.clevr.dataset.packed import PackedDataset

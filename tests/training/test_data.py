@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.test_loop import MINI, TINY, options
+from tests.training.test_trainer import MINI, TINY, options
 from vqa.clevr.annotations import (
     questions_path,
     read_questions,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.test_loop import MINI
+from tests.training.test_trainer import MINI
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.evaluate import EvaluationSet

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.test_loop import TINY, log, options
+from tests.training.test_trainer import TINY, log, options
 from vqa.errors import InputError
 from vqa.layers.entropy import entropy_penalty
 from vqa.model.modeling import FilmSEOutput

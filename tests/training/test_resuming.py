@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.training.test_loop import MINI, TINY, command, launch, log, options
+from tests.training.test_trainer import MINI, TINY, command, launch, log, options
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.training.checkpointing import FILE, load_state

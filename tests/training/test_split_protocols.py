@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.test_data import SMALL, data_of, variant
-from tests.training.test_loop import MINI, options
+from tests.training.test_trainer import MINI, options
 from vqa.clevr.dataset.loading import open_pictures
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.language.parser import parse_question

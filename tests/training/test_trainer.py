@@ -160,7 +160,7 @@ def test_batches_say_what_the_file_says(tmp_path: Path) -> None:
 _TWENTY_STEPS = """
 import json, sys
 from pathlib import Path
-from tests.training.test_loop import TINY, options
+from tests.training.test_trainer import TINY, options
 from vqa.training.trainer import Trainer
 changes = dict(freeze_norm=True, augment=0, batch_size=63, questions_per_image=3, epochs=100, holdout=0)
 trainer = Trainer(options(Path(sys.argv[1]), overrides=[*TINY, "image_size=64x96", "dropout=0"], **changes))

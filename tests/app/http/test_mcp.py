@@ -9,7 +9,7 @@ import pytest
 from hits import counting_server
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
-from test_api import PICTURE, QUESTION, uploaded
+from test_endpoints import PICTURE, QUESTION, uploaded
 
 import vqa
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vqa.clevr.annotations import questions_path, scenes_path, write_questions, write_scenes
-from vqa.clevr.dataset.loading import image_pool as picture_pool
+from vqa.clevr.dataset import image_pool as picture_pool
 from vqa.clevr.dataset.validate import CheckReport, check_dataset, false_relation
 from vqa.clevr.dataset.validation_report import notes_of, report_text
 from vqa.clevr.image_generation.sample_scenes import sample_scenes
