@@ -17,15 +17,15 @@ PRIVATE: dict[str, Any] = {"preprocess": False, "api_visibility": "private", "sh
 
 
 @dataclass(frozen=True)
-class Site:
-    """The models, the shipped examples, and the picture and question of the tab "Ask", which the other tabs look into.
+class AppContext:
+    """The models, the shipped examples, and the image and question of the tab "Ask", which the other tabs look into.
 
-    As event inputs, with `PRIVATE`: `picture` comes as an uploaded file for `read_upload`, `question` as text.
+    As event inputs, with `PRIVATE`: `image` comes as an uploaded file for `read_upload`, `question` as text.
     """
 
     models: Models
     examples: Sequence[Example]
-    picture: gr.Image
+    image: gr.Image
     question: gr.Textbox
     results: Sequence[Path] = ()
     blender: str | None = None

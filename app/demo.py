@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from app.context import Site
+from app.context import AppContext
 from app.examples import FOLDER, load_examples
 from app.http.endpoints import add_endpoints, use_tool_server
 from app.http.uploads import MAX_UPLOAD, BodyLimit, Page
@@ -18,12 +18,12 @@ from vqa.utils.resources import shipped
 
 _HERE = Path(__file__).parent
 _HEADER = """\
-<header><h1>Ask a CLEVR picture</h1>
-<p>A small neural network answers questions about pictures of simple objects, and shows the words, places and channels
+<header><h1>Ask a CLEVR image</h1>
+<p>A small neural network answers questions about images of simple objects, and shows the words, places and channels
 that each of its blocks used.</p></header>
 """
 
-TABS: tuple[tuple[str, Callable[[Site, gr.Tab], None]], ...] = (
+TABS: tuple[tuple[str, Callable[[AppContext, gr.Tab], None]], ...] = (
     ("Channels", channels.build_tab),
     ("Where", where.build_tab),
     ("Intervene", intervene.build_tab),
@@ -43,7 +43,7 @@ def build_demo(models: Models, reports: Sequence[Path] = (), blender: str | None
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
                 ask = AskTab(models.answerer(), examples)
-            site = Site(models, examples, ask.picture, ask.question, reports, blender)
+            site = AppContext(models, examples, ask.image, ask.question, reports, blender)
             for title, build_tab in TABS:
                 with gr.Tab(title, id=title.lower()) as tab:
                     build_tab(site, tab)

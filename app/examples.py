@@ -1,4 +1,4 @@
-"""The shipped pictures of the gallery, each with questions that fit it."""
+"""The shipped images of the gallery, each with questions that fit it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ SPLIT = "val"
 
 @dataclass(frozen=True)
 class Example:
-    """A shipped picture, its objects in words, a question of each type about it, and all that there are."""
+    """A shipped image, its objects in words, a question of each type about it, and all that there are."""
 
     path: Path
     description: str
@@ -31,7 +31,7 @@ class Example:
 
 
 def load_examples() -> list[Example]:
-    """The pictures of `data/clevr-mini` val in their order. Raises InputError where they are not installed."""
+    """The images of `data/clevr-mini` val in their order. Raises InputError where they are not installed."""
     root = shipped(FOLDER)
     scenes = read_scenes(scenes_path(root, SPLIT))
     questions = read_questions(questions_path(root, SPLIT))
@@ -50,6 +50,6 @@ def all_questions() -> list[str]:
 
 
 def describe(scene: Scene) -> str:
-    """A scene in words, for those who cannot see its picture."""
+    """A scene in words, for those who cannot see its image."""
     objects = ", ".join(f"{item.size} {item.color} {item.material} {item.shape}" for item in scene.objects)
     return f"{len(scene.objects)} objects: {objects}"

@@ -1,4 +1,4 @@
-"""One picture at a time from Blender, in its own process, watched by a clock."""
+"""One image at a time from Blender, in its own process, watched by a clock."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from vqa.clevr.image_generation.sample_scenes import Layout
 from vqa.errors import InputError
 
 SECONDS = 180
-"""A picture takes some seconds; a machine that needs longer than this is given up on."""
+"""An image takes some seconds; a machine that needs longer than this is given up on."""
 
 _SETTINGS = RenderSettings(360, 240, 8)
 _TICK = 0.5
@@ -23,7 +23,7 @@ _TICK = 0.5
 def render_watched(
     layout: Layout, blender: str | Path | None = None, seconds: float = SECONDS
 ) -> Iterator[float | Image.Image]:
-    """Yield the seconds gone by, twice a second, and in the end the picture; Blender ends with the iterator.
+    """Yield the seconds gone by, twice a second, and in the end the image; Blender ends with the iterator.
 
     Raises InputError where Blender is not here, fails, or takes more than `seconds`.
     """

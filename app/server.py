@@ -23,7 +23,7 @@ def serve(
     """Load a model and serve the page until the process is interrupted or terminated; its address goes to stdout.
 
     The page asks the first of `checkpoints`, the shipped one by default; its tab "Compare" has the others too.
-    `results` are folders of reports, by default those beside the checkpoints. Visitors' pictures lie in a private
+    `results` are folders of reports, by default those beside the checkpoints. Visitors' images lie in a private
     folder that is gone afterwards. Raises InputError for a broken checkpoint, a folder that is missing, and for a host
     or port that cannot be had.
     """

@@ -12,7 +12,7 @@ from vqa.utils.resources import shipped
 
 _README = """\
 ---
-title: Ask a CLEVR picture
+title: Ask a CLEVR image
 emoji: 🧊
 colorFrom: gray
 colorTo: green
@@ -21,14 +21,14 @@ sdk_version: {gradio}
 python_version: "3.11"
 app_file: space.py
 license: apache-2.0
-short_description: Answers about CLEVR pictures, and the channels behind them
+short_description: Answers about CLEVR images, and the channels behind them
 tags:
 - visual-question-answering
 - clevr
 - mcp-server
 ---
 
-A small network (CNN, FiLM and query-conditioned squeeze-and-excitation) answers questions about pictures of simple
+A small network (CNN, FiLM and query-conditioned squeeze-and-excitation) answers questions about images of simple
 objects, and shows the words, places and channels that each of its blocks used. Made by `vqa app --export-space`.
 """
 _START = """\

@@ -1,4 +1,4 @@
-"""Help with the question: questions that fit a picture, and how CLEVR's wording goes on."""
+"""Help with the question: questions that fit an image, and how CLEVR's wording goes on."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from vqa.clevr.question_generation.generate_questions import QuestionGenerator
 from vqa.clevr.scenes import Scene
 from vqa.explain.drawing import escape
 
-ANY_PICTURE = (
+ANY_IMAGE = (
     "How many objects are there?",
     "Are there any metal cubes?",
     "What color is the large sphere?",
@@ -65,9 +65,9 @@ def suggestions(questions: Sequence[str], fitting: Iterable[str] = ()) -> str:
 
 
 def suggestions_for(scene: Scene | None) -> str:
-    """The same for a scene; for an unknown one, questions that fit any picture."""
+    """The same for a scene; for an unknown one, questions that fit any image."""
     questions = questions_about(scene)
-    return suggestions(one_of_each(questions) or ANY_PICTURE, (question.question for question in questions))
+    return suggestions(one_of_each(questions) or ANY_IMAGE, (question.question for question in questions))
 
 
 def completion(known: Iterable[str], corpus: Iterable[str]) -> str:

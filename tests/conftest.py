@@ -42,7 +42,7 @@ def tiny_checkpoint(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def picture_file(tmp_path_factory):
+def image_file(tmp_path_factory):
     """A PNG of 480 x 320 pixels, RGBA as CLEVR's are."""
     from PIL import Image
 

@@ -27,14 +27,14 @@ def make_scene(i, split):
 
 @pytest.fixture(scope="session")
 def clevr_folder(tmp_path_factory):
-    """val: four pictures, five questions each, with programs and scenes. human: free words. test: no answers."""
+    """val: four images, five questions each, with programs and scenes. human: free words. test: no answers."""
     root = tmp_path_factory.mktemp("data") / "small-clevr"
     rng = np.random.default_rng(0)
     for split in ("val", "human", "test"):
         (root / "images" / split).mkdir(parents=True)
         for i in range(4):
-            picture = Image.fromarray(rng.integers(0, 256, (32, 48, 3), np.uint8))
-            picture.save(root / "images" / split / f"CLEVR_{split}_{i:06d}.png")
+            image = Image.fromarray(rng.integers(0, 256, (32, 48, 3), np.uint8))
+            image.save(root / "images" / split / f"CLEVR_{split}_{i:06d}.png")
     write_scenes(root / "scenes/CLEVR_val_scenes.json", [make_scene(i, "val") for i in range(4)])
     write_questions(
         root / "questions/CLEVR_val_questions.json",

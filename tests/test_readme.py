@@ -1,4 +1,4 @@
-"""README tells the truth: its tables are what the shipped reports say, and its pictures and links are there."""
+"""README tells the truth: its tables are what the shipped reports say, and its images and links are there."""
 
 import hashlib
 import json

@@ -1,7 +1,7 @@
 """Visual question answering on CLEVR, with the channels that answer on show.
 
 >>> import vqa
->>> answer = vqa.load().ask("picture.png", "What color is the cube left of the big sphere?")
+>>> answer = vqa.load().ask("image.png", "What color is the cube left of the big sphere?")
 >>> answer.answer, answer.confidence, answer.weights["block_1"]["channel_weights"]
 """
 

@@ -25,7 +25,7 @@ class AnswerJSON(TypedDict):
 
 
 class BlockWeights(TypedDict):
-    """One residual block's weights: C channels, L words, an h x w grid over the picture; null for what it lacks."""
+    """One residual block's weights: C channels, L words, an h x w grid over the image; null for what it lacks."""
 
     film_gamma: list[float] | None
     film_beta: list[float] | None
@@ -57,20 +57,20 @@ def add_endpoints(answerer: VisualQuestionAnswerer) -> None:
     """Add `/ask` and `/explain` to the Blocks being built."""
 
     def ask(image: FileData, question: str) -> AnswerJSON:
-        """Answer a question about a picture of simple objects (CLEVR): counts, existence, attributes, comparisons.
+        """Answer a question about an image of simple objects (CLEVR): counts, existence, attributes, comparisons.
 
         Args:
-            image: the picture, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
+            image: the image, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
             question: in English, such as "What color is the cube left of the sphere?"
         """  # noqa: E501 (the tool's description has a line for each argument)
         found = _asked(answerer, image, question)
         return {name: found[name] for name in AnswerJSON.__annotations__}  # type: ignore[return-value]
 
     def explain(image: FileData, question: str) -> ExplanationJSON:
-        """Answer a question about a picture, with what every block of the network looked for and where, and all its weights.
+        """Answer a question about an image, with what every block of the network looked for and where, and all its weights.
 
         Args:
-            image: the picture, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
+            image: the image, as an uploaded file (`handle_file` of the Gradio clients uploads one) or, from an MCP client, as a data URI with base64 (data:image/png;base64,...) or the address that this server's upload gave. No other URL is fetched.
             question: in English, such as "What color is the cube left of the sphere?"
         """  # noqa: E501
         return _asked(answerer, image, question)  # type: ignore[return-value]
@@ -94,7 +94,7 @@ class ToolServer(gradio.mcp.GradioMCPServer):
         return [self.types.TextContent(type="text", text=json.dumps(item)) for item in data]
 
     def simplify_filedata_schema(self, schema: dict[str, Any]) -> tuple[dict[str, Any], list[list[str | int]]]:
-        """Pictures as strings; what they may be, their descriptions say."""
+        """Images as strings; what they may be, their descriptions say."""
         simple, positions = super().simplify_filedata_schema(schema)
         for name, *_ in positions:
             simple["properties"][name].pop("format", None)

@@ -44,7 +44,7 @@ class Page(gr.Blocks):
 
 
 def read_upload(file: Any) -> Image.Image:
-    """The picture of an uploaded file: Gradio's FileData {"path", "orig_name", ...}, its path checked by `Page`.
+    """The image of an uploaded file: Gradio's FileData {"path", "orig_name", ...}, its path checked by `Page`.
 
     Raises InputError where there is none or `load_image` refuses it.
     """
@@ -76,7 +76,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY = 32_000_000
-"""Bytes; a picture of the allowed 20 MB in base64, and its question, fit."""
+"""Bytes; an image of the allowed 20 MB in base64, and its question, fit."""
 
 
 class BodyLimit:

@@ -1,4 +1,4 @@
-"""The tab "Ask": a picture, a question, the answer, and what each block of the network did with them."""
+"""The tab "Ask": an image, a question, the answer, and what each block of the network did with them."""
 
 import base64
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import gradio as gr
 from app.examples import Example, all_questions
 from app.http.uploads import read_upload, upload_name
 from app.static.script import script
-from app.suggestions import ANY_PICTURE, ON_CHOICE, completion, suggestions, suggestions_for
+from app.suggestions import ANY_IMAGE, ON_CHOICE, completion, suggestions, suggestions_for
 from app.views.answer import answer_card, blocks_section, hint_card, history_card, message_card
 from vqa import VisualQuestionAnswerer
 from vqa.errors import InputError
@@ -30,12 +30,12 @@ class AskTab:
         self.examples = examples
         first = self.examples[0]
         question = first.questions[0]
-        picture = load_image(first.path)
-        answer = answerer.ask(picture, question)
+        image = load_image(first.path)
+        answer = answerer.ask(image, question)
 
         with gr.Row(elem_classes="ask"):
             with gr.Column(scale=5, min_width=320):
-                self.picture = gr.Image(
+                self.image = gr.Image(
                     str(first.path),
                     label="Picture",
                     type="filepath",
@@ -77,7 +77,7 @@ class AskTab:
                 self.answer = gr.HTML(answer_card(question, answer), elem_id="answer", apply_default_css=False)
                 self.history = gr.HTML("", elem_id="history", apply_default_css=False)
         self.blocks = gr.HTML(
-            blocks_section(answer, picture), js_on_load=script("page.js"), elem_id="blocks", apply_default_css=False
+            blocks_section(answer, image), js_on_load=script("page.js"), elem_id="blocks", apply_default_css=False
         )
         self.asked = gr.State([])
         self._listen()
@@ -85,7 +85,7 @@ class AskTab:
     def _listen(self) -> None:
         ask: dict[str, Any] = {
             "fn": self.on_ask,
-            "inputs": [self.picture, self.question, self.asked],
+            "inputs": [self.image, self.question, self.asked],
             "outputs": [self.answer, self.blocks, self.asked, self.history],
             "preprocess": False,
             "show_progress": "minimal",
@@ -99,35 +99,35 @@ class AskTab:
         later = quick | {"queue": True}
         self.gallery.select(
             self.on_example,
-            outputs=[self.picture, self.question, self.suggestions, self.answer, self.blocks],
+            outputs=[self.image, self.question, self.suggestions, self.answer, self.blocks],
             **quick,
         )
-        self.picture.input(
+        self.image.input(
             self.on_upload,
-            self.picture,
-            [self.picture, self.answer, self.blocks],
+            self.image,
+            [self.image, self.answer, self.blocks],
             preprocess=False,
             trigger_mode="always_last",
             **quick,
-        ).then(self.on_looked_at, self.picture, self.suggestions, preprocess=False, concurrency_id="model", **later)
+        ).then(self.on_looked_at, self.image, self.suggestions, preprocess=False, concurrency_id="model", **later)
 
     def on_ask(self, file: Any, question: Any, asked: _Asked) -> tuple[str, str, _Asked, str]:
         """The answer, the blocks, and the visit's history; a message instead of the first two for a mistake."""
         try:
-            picture = read_upload(file)
-            answer = self.answerer.ask(picture, question)
+            image = read_upload(file)
+            answer = self.answerer.ask(image, question)
         except InputError as error:
             return message_card(str(error)), "", asked, history_card(asked)
         entry = (upload_name(file), question, answer.answer)
         asked = [*(old for old in asked if old != entry), entry][-MAX_HISTORY:]
-        return answer_card(question, answer), blocks_section(answer, picture), asked, history_card(asked)
+        return answer_card(question, answer), blocks_section(answer, image), asked, history_card(asked)
 
     def on_suggestion(self, event: gr.EventData) -> str:
         """The question of the button that was pressed."""
         return str(event._data.get("value", ""))[:1000]
 
     def on_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """A picture of the gallery, a question about it, and more of them."""
+        """An image of the gallery, a question about it, and more of them."""
         index = event._data.get("index")
         if not isinstance(index, int) or not 0 <= index < len(self.examples):
             raise gr.Error("gallery: no such picture", print_exception=False)
@@ -137,7 +137,7 @@ class AskTab:
         return str(example.path), example.questions[0], shown, hint, ""
 
     def on_upload(self, file: Any) -> tuple[Any, ...]:
-        """Look at a new picture at once, so that a broken one is refused before it is asked about."""
+        """Look at a new image at once, so that a broken one is refused before it is asked about."""
         if file is None:
             return gr.skip(), hint_card("Choose a picture."), ""
         try:
@@ -147,15 +147,15 @@ class AskTab:
         return gr.skip(), hint_card("Ask a question about your picture."), ""
 
     def on_looked_at(self, file: Any) -> str:
-        """Questions that fit the scene which the model sees in a new picture."""
+        """Questions that fit the scene which the model sees in a new image."""
         try:
             return suggestions_for(read_scene(self.answerer, read_upload(file)))
         except InputError:
-            return suggestions(ANY_PICTURE)
+            return suggestions(ANY_IMAGE)
 
 
 def gallery(examples: Sequence[Example]) -> str:
-    """The shipped pictures as buttons."""
+    """The shipped images as buttons."""
     buttons = "".join(
         f'<button type="button" data-index="{i}"><img src="{_uri(example)}" alt="Example {i + 1}, '
         f'{escape(example.description)}"></button>'

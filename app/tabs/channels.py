@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.http.uploads import read_upload
 from app.static.script import script
 from app.views.answer import hint_card, message_card
@@ -34,7 +34,7 @@ _NO_ATLAS = (
 )
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     atlas, config = site.atlas, site.answerer.model.config
     first = (1, 0) if atlas is None else clearest(atlas)
@@ -101,11 +101,11 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     def on_channel(file: Any, question: Any, block: Any, channel: Any) -> str:
         try:
             _check_choice(block, config.num_blocks, channel, config.width)
-            picture = read_upload(file)
-            answer, spatial = activation(site.answerer, picture, question, block, channel)
+            image = read_upload(file)
+            answer, spatial = activation(site.answerer, image, question, block, channel)
         except InputError as error:
             return message_card(str(error))
-        return channel_card(answer, picture, spatial, block, channel, atlas)
+        return channel_card(answer, image, spatial, block, channel, atlas)
 
     def on_pick(event: gr.EventData) -> list[int]:
         picked = [event._data.get(name) for name in ("block", "channel")]
@@ -117,7 +117,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
 
     show: dict[str, Any] = {
         "fn": on_show,
-        "inputs": [site.picture, site.question, values, order],
+        "inputs": [site.image, site.question, values, order],
         "outputs": drawn,
         "trigger_mode": "always_last",
         "concurrency_id": "model",
@@ -125,7 +125,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     }
     look: dict[str, Any] = {
         "fn": on_channel,
-        "inputs": [site.picture, site.question, block, channel],
+        "inputs": [site.image, site.question, block, channel],
         "outputs": card,
         "trigger_mode": "always_last",
         "concurrency_id": "model",
@@ -146,16 +146,16 @@ def clearest(atlas: Atlas) -> tuple[int, int]:
 
 
 def activation(
-    answerer: VisualQuestionAnswerer, picture: Image.Image, question: str, block: int, channel: int
+    answerer: VisualQuestionAnswerer, image: Image.Image, question: str, block: int, channel: int
 ) -> tuple[Answer, np.ndarray]:
     """The answer, and the map (h, w) of a channel (from 0) of a block (from 1) after its gate.
 
     Raises InputError as `answerer.ask` does.
     """
-    answer = answerer.ask(picture, question)
+    answer = answerer.ask(image, question)
     watch = Watch(answerer.model)
     with torch.inference_mode():
-        watch(**model_inputs(answerer, picture, question))
+        watch(**model_inputs(answerer, image, question))
     return answer, watch.maps[block - 1][0, channel].float().cpu().numpy()
 
 
@@ -166,7 +166,7 @@ def _check_choice(block: Any, blocks: int, channel: Any, channels: int) -> None:
         raise InputError(f"channel: {channel!r:.20} is none; there are 0 to {channels - 1}")
 
 
-def _faithfulness(site: Site) -> dict[str, Any] | None:
+def _faithfulness(site: AppContext) -> dict[str, Any] | None:
     try:
         return read_faithfulness(site.models.folders[site.models.names[0]])
     except InputError:

@@ -1,12 +1,12 @@
-"""The tab "Compare": two questions, two pictures or two models side by side, and the channels that tell them apart."""
+"""The tab "Compare": two questions, two images or two models side by side, and the channels that tell them apart."""
 
 from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.http.uploads import read_upload
-from app.suggestions import ANY_PICTURE
+from app.suggestions import ANY_IMAGE
 from app.views.answer import hint_card, message_card
 from app.views.comparison import Side, differing_channels, side_by_side
 from vqa.errors import InputError
@@ -17,7 +17,7 @@ _ABOUT = (
 )
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
     names = site.models.names
@@ -25,7 +25,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="compare"):
         for side in ("Left", "Right"):
             with gr.Column(min_width=300):
-                picture = gr.Image(
+                image = gr.Image(
                     label=f"{side} picture",
                     type="filepath",
                     sources=["upload", "clipboard"],
@@ -45,16 +45,16 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
                     visible=len(names) > 1,
                     elem_id=f"compare-{side.lower()}-model",
                 )
-                sides += [picture, question, model]
+                sides += [image, question, model]
     button = gr.Button("Compare", variant="primary", elem_id="compare-go")
     result = gr.HTML(hint_card("Press “Compare”."), elem_id="compare-result", apply_default_css=False)
 
     def on_select(file: Any, question: Any, *now: Any) -> list[Any]:
         """Begin with what was asked last, where nothing was chosen yet."""
         path = file.get("path") if isinstance(file, dict) else None
-        pictures = [gr.skip() if some is not None else path for some in (now[0], now[2])]
-        questions = [gr.skip() if some else text for some, text in ((now[1], question), (now[3], ANY_PICTURE[0]))]
-        return [pictures[0], questions[0], pictures[1], questions[1]]
+        images = [gr.skip() if some is not None else path for some in (now[0], now[2])]
+        questions = [gr.skip() if some else text for some, text in ((now[1], question), (now[3], ANY_IMAGE[0]))]
+        return [images[0], questions[0], images[1], questions[1]]
 
     def on_compare(*values: Any) -> str:
         try:
@@ -63,19 +63,19 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
             return message_card(str(error))
 
     shown = [sides[0], sides[1], sides[3], sides[4]]
-    tab.select(on_select, [site.picture, site.question, *shown], shown, queue=False, **PRIVATE)
+    tab.select(on_select, [site.image, site.question, *shown], shown, queue=False, **PRIVATE)
     gr.on(
         [button.click, sides[1].submit, sides[4].submit], on_compare, sides, result, concurrency_id="model", **PRIVATE
     )
 
 
-def _compared(site: Site, left: Any, right: Any) -> str:
+def _compared(site: AppContext, left: Any, right: Any) -> str:
     sides, models = [], []
     for word, (file, question, name) in (("left", left), ("right", right)):
         try:
             model = site.models.answerer(name)
-            picture = read_upload(file)
-            answer = model.ask(picture, question)
+            image = read_upload(file)
+            answer = model.ask(image, question)
         except InputError as error:
             raise InputError(f"{word}: {error}") from None
         models.append(name)

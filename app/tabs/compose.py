@@ -1,4 +1,4 @@
-"""The tab "Compose": a scene by hand, its picture by Blender, and the true answer beside the model's."""
+"""The tab "Compose": a scene by hand, its image by Blender, and the true answer beside the model's."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.http.uploads import read_upload
 from app.render_job import render_watched
 from app.static.script import script
@@ -15,7 +15,7 @@ from app.views.answer import bars, hint_card, message_card, percent
 from app.views.scene_plan import draw_plan, name_of, placed, to_plan
 from vqa.clevr.image_generation.blender import find_blender
 from vqa.clevr.image_generation.camera import CAMERA_LOCATION
-from vqa.clevr.image_generation.sample_scenes import REACH, Layout, annotate, placement_faults, sample_layout
+from vqa.clevr.image_generation.sample_scenes import REACH, Layout, annotate, placement_issues, sample_layout
 from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import IllPosedError, answer_string, execute
 from vqa.clevr.scenes import Scene, SceneObject
@@ -33,7 +33,7 @@ _Objects = tuple[SceneObject, ...]
 _Shown = tuple[Any, ...]
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     first = sample_layout(0, "compose", 4).scene.objects
     plan_script = script("plan.js")
@@ -64,7 +64,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
             progress = gr.HTML("", elem_id="compose-progress", apply_default_css=False)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            picture = gr.Image(
+            image = gr.Image(
                 label="Rendered picture",
                 type="filepath",
                 format="png",
@@ -163,7 +163,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     render.click(
         on_render,
         objects,
-        [picture, rendered, fitting, progress],
+        [image, rendered, fitting, progress],
         concurrency_id="blender",
         concurrency_limit=1,
         **private,
@@ -171,7 +171,7 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     gr.on(
         [ask.click, question.submit],
         on_ask,
-        [picture, question, rendered, objects],
+        [image, question, rendered, objects],
         answer,
         concurrency_id="model",
         **PRIVATE,
@@ -180,8 +180,10 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     tab.select(lambda: _availability(site), outputs=progress, **listen)
 
 
-def answers_card(site: Site, file: Any, question: Any, rendered: Scene | None, objects: Sequence[SceneObject]) -> str:
-    """The true answer of the scene, and the model's on its picture where there is one. Raises InputError."""
+def answers_card(
+    site: AppContext, file: Any, question: Any, rendered: Scene | None, objects: Sequence[SceneObject]
+) -> str:
+    """The true answer of the scene, and the model's on its image where there is one. Raises InputError."""
     scene = rendered or annotate(objects)
     if not isinstance(question, str):
         raise InputError("question: expected text")
@@ -211,7 +213,7 @@ def true_answer(question: str, scene: Scene) -> tuple[str | None, str]:
         return None, f"Not known: {error}"
 
 
-def _availability(site: Site) -> str:
+def _availability(site: AppContext) -> str:
     try:
         find_blender(site.blender, fetch=False)
         return ""
@@ -222,22 +224,22 @@ def _availability(site: Site) -> str:
 def _checked_scene(objects: _Objects) -> Scene:
     if not objects:
         raise InputError("scene: there is no object; add one")
-    if faults := placement_faults(objects):
-        raise InputError(f"scene: {_fault_text(objects, *faults[0])}; move or change objects until the plan is without")
+    if issues := placement_issues(objects):
+        raise InputError(f"scene: {_issue_text(objects, *issues[0])}; move or change objects until the plan is without")
     return annotate(objects, CAMERA_LOCATION)
 
 
 def _plan_card(objects: Sequence[SceneObject], chosen: int) -> str:
-    faults = placement_faults(objects) if objects else []
-    items = "".join(f"<li>{escape(_fault_text(objects, *fault))}</li>" for fault in faults[:6])
-    more = f"<li>and {len(faults) - 6} more</li>" if len(faults) > 6 else ""
+    issues = placement_issues(objects) if objects else []
+    items = "".join(f"<li>{escape(_issue_text(objects, *issue))}</li>" for issue in issues[:6])
+    more = f"<li>and {len(issues) - 6} more</li>" if len(issues) > 6 else ""
     fine = '<p class="fine">This scene keeps to the rules of CLEVR.</p>'
-    said = f'<ul class="faults">{items}{more}</ul>' if faults else fine
-    faulty = {i for _, about in faults for i in about}
+    said = f'<ul class="faults">{items}{more}</ul>' if issues else fine
+    faulty = {i for _, about in issues for i in about}
     return f'<div class="card">{draw_plan(objects, chosen, faulty)}<div role="status">{said}</div></div>'
 
 
-def _fault_text(objects: Sequence[SceneObject], what: str, about: set[int]) -> str:
+def _issue_text(objects: Sequence[SceneObject], what: str, about: set[int]) -> str:
     if len(about) > 2:
         return what
     return f"{' and '.join(f'{i + 1} ({name_of(objects[i])})' for i in sorted(about))} {what}"
@@ -253,7 +255,7 @@ def _free_object(objects: _Objects) -> SceneObject:
     steps = [k * 0.3 for k in range(-13, 14)]
     for right, front in sorted(((x, y) for x in steps for y in steps), key=lambda at: at[0] ** 2 + at[1] ** 2):
         here = placed(item, right, front)
-        if not any(len(objects) in about for _, about in placement_faults((*objects, here))):
+        if not any(len(objects) in about for _, about in placement_issues((*objects, here))):
             return here
     return item
 

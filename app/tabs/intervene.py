@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.http.uploads import read_upload
 from app.views.answer import hint_card, message_card
 from app.views.comparison import Side, side_by_side
@@ -26,7 +26,7 @@ _ABOUT = (
 )
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     config = site.answerer.model.config
     concepts = _concepts(site)
@@ -107,24 +107,24 @@ def build_tab(site: Site, tab: gr.Tab) -> None:
     way.change(on_way, way, [block, channels, concept, factor, gate, other], queue=False, **PRIVATE)
     button.click(
         on_try,
-        [site.picture, site.question, way, block, channels, concept, factor, gate, other],
+        [site.image, site.question, way, block, channels, concept, factor, gate, other],
         result,
         concurrency_id="model",
         **PRIVATE,
     )
 
 
-def _before_and_after(site: Site, file: Any, question: Any, *settings: Any) -> str:
+def _before_and_after(site: AppContext, file: Any, question: Any, *settings: Any) -> str:
     answerer = site.answerer
-    picture = read_upload(file)
-    before = answerer.ask(picture, question)
-    edits, said = interventions(site, picture, *settings)
-    after = ask_with(answerer, picture, question, edits)
-    return side_by_side(Side("As it is", question, before, picture), Side(said, question, after, picture))
+    image = read_upload(file)
+    before = answerer.ask(image, question)
+    edits, said = interventions(site, image, *settings)
+    after = ask_with(answerer, image, question, edits)
+    return side_by_side(Side("As it is", question, before, image), Side(said, question, after, image))
 
 
 def interventions(
-    site: Site, picture: Any, way: Any, block: Any, channels: Any, concept: Any, factor: Any, gate: Any, other: Any
+    site: AppContext, image: Any, way: Any, block: Any, channels: Any, concept: Any, factor: Any, gate: Any, other: Any
 ) -> tuple[list[Intervention], str]:
     """What a visitor has set, as interventions and in words. Raises InputError for settings that make no sense."""
     answerer, atlas = site.answerer, site.atlas
@@ -149,7 +149,7 @@ def interventions(
         weight = _number(gate, "SE weight", 0, 1)
         return [SetGate(k, None, weight) for k in chosen], f"SE weights of {where} fixed at {weight:g}"
     if way == SWAP:
-        film = film_of(answerer.ask(picture, other))
+        film = film_of(answerer.ask(image, other))
         return [item for item in film if item.block in chosen], f"FiLM of {where} from “{other}”"
     raise InputError(f"what to change: {way!r:.60} is not on offer")
 
@@ -171,7 +171,7 @@ def parse_channels(text: Any, width: int) -> list[int]:
     return sorted(numbers)
 
 
-def _concepts(site: Site) -> list[str]:
+def _concepts(site: AppContext) -> list[str]:
     """The concepts that some channel tracks, by name."""
     atlas = site.atlas
     if atlas is None:

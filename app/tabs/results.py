@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.views.answer import message_card
 from vqa.errors import InputError
 from vqa.evaluation import plots
@@ -24,7 +24,7 @@ _HOSTILE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Arithme
 """What a report that is none can make the readers raise."""
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     reports = find_reports(site.results)
     names = list(reports)

@@ -1,4 +1,4 @@
-"""The tab "Where": which places of the picture each block and the answer rest on."""
+"""The tab "Where": which places of the image each block and the answer rest on."""
 
 import hashlib
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app.context import PRIVATE, Site
+from app.context import PRIVATE, AppContext
 from app.examples import FOLDER, SPLIT
 from app.http.uploads import read_upload
 from app.views.answer import message_card
@@ -27,21 +27,21 @@ _ABOUT = (
 )
 
 
-def build_tab(site: Site, tab: gr.Tab) -> None:
+def build_tab(site: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
     shown = gr.HTML("", elem_id="where", apply_default_css=False)
 
     def on_show(file: Any, question: Any) -> str:
         try:
-            picture = read_upload(file)
-            return where_section(explain(site.answerer, picture, question, known_scene(picture)))
+            image = read_upload(file)
+            return where_section(explain(site.answerer, image, question, known_scene(image)))
         except InputError as error:
             return message_card(str(error))
 
     tab.select(
         on_show,
-        [site.picture, site.question],
+        [site.image, site.question],
         shown,
         trigger_mode="always_last",
         concurrency_id="model",
@@ -61,9 +61,9 @@ def where_section(explanation: Explanation) -> str:
     )
 
 
-def known_scene(picture: Image.Image) -> Scene | None:
-    """The scene of an example picture, told by its pixels; None for any other picture."""
-    return _scenes().get(_fingerprint(picture))
+def known_scene(image: Image.Image) -> Scene | None:
+    """The scene of an example image, told by its pixels; None for any other image."""
+    return _scenes().get(_fingerprint(image))
 
 
 @cache
@@ -73,5 +73,5 @@ def _scenes() -> dict[str, Scene]:
     return {_fingerprint(load_image(image_path(root, SPLIT, name))): scene for name, scene in scenes.items()}
 
 
-def _fingerprint(picture: Image.Image) -> str:
-    return hashlib.blake2b(picture.tobytes(), digest_size=16).hexdigest()
+def _fingerprint(image: Image.Image) -> str:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()

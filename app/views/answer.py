@@ -74,29 +74,29 @@ def answer_card(question: str, answer: Answer) -> str:
 
 
 def history_card(asked: Sequence[tuple[str, str, str]]) -> str:
-    """The questions of this visit, newest first: (picture, question, answer)."""
+    """The questions of this visit, newest first: (image, question, answer)."""
     if len(asked) < 2:
         return ""
     rows = "".join(
-        f'<li><span title="{escape(picture)}">{escape(question)}</span> <strong>{escape(answer)}</strong></li>'
-        for picture, question, answer in reversed(asked)
+        f'<li><span title="{escape(image)}">{escape(question)}</span> <strong>{escape(answer)}</strong></li>'
+        for image, question, answer in reversed(asked)
     )
     return f'<section class="card history"><h2>Asked in this visit</h2><ol>{rows}</ol></section>'
 
 
-def blocks_section(answer: Answer, picture: Image.Image) -> str:
+def blocks_section(answer: Answer, image: Image.Image) -> str:
     """For each block its step, the places and words it picked out, and a strip for each kind of channel weight."""
     scales = {}
     for kind, (_, centre, _) in _CHANNEL_KINDS.items():
         if values := _of_kind(answer, kind):
             within = kind == "channel_weights" and max(np.abs(v).max() for v in values) <= 1
             scales[kind] = Scale(0.0, 1.0) if within else Scale.fit(values, centre)
-    cards = "".join(_block_card(answer, k, picture, scales) for k in range(len(answer.weights)))
+    cards = "".join(_block_card(answer, k, image, scales) for k in range(len(answer.weights)))
     cards += _pathways_card(answer)
     return f'<section class="blocks"><h2>How the network got there</h2>{_legend(answer, scales)}{cards}</section>'
 
 
-def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[str, Scale]) -> str:
+def _block_card(answer: Answer, index: int, image: Image.Image, scales: dict[str, Scale]) -> str:
     weights = answer.weights[f"block_{index + 1}"]
     title = ""
     if answer.steps is not None:
@@ -112,7 +112,7 @@ def _block_card(answer: Answer, index: int, picture: Image.Image, scales: dict[s
         count = float(spatial.sum())
         picked = f"{count:.1f} object{'' if f'{count:.1f}' == '1.0' else 's'} picked out"
         figure = (
-            f'<figure><img src="{data_uri(lit_places(picture, spatial, answer.picture_box))}" '
+            f'<figure><img src="{data_uri(lit_places(image, spatial, answer.picture_box))}" '
             f'alt="The picture, lit where block {index + 1} picked out objects: {picked}">'
             f"<figcaption>{picked}</figcaption></figure>"
         )

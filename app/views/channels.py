@@ -11,7 +11,7 @@ from vqa.clevr.annotations import image_path
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
-from vqa.explain.atlas import Atlas, BlockAtlas, ExamplePicture
+from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.drawing import Scale, data_uri, escape, lit_smoothly, ring_objects, strip
 from vqa.explain.explanation import step_in_words
@@ -23,7 +23,7 @@ KINDS = {"film_gamma": "FiLM γ", "film_beta": "FiLM β", "channel_weights": "SE
 """Kind of weight -> its name here, in the order of a block's steps."""
 
 _LEAST = {"film_gamma": 0.5, "film_beta": 0.5, "channel_weights": 0.05}
-"""Differences that are coloured fully, unless there are larger ones."""
+"""Differences that are colored fully, unless there are larger ones."""
 
 _CENTRES = {"film_gamma": 1.0, "film_beta": 0.0, "channel_weights": 0.0}
 _SOURCES = {
@@ -69,14 +69,14 @@ def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | No
 
 
 def channel_card(
-    answer: Answer, picture: Image.Image, spatial: np.ndarray, block: int, channel: int, atlas: Atlas | None
+    answer: Answer, image: Image.Image, spatial: np.ndarray, block: int, channel: int, atlas: Atlas | None
 ) -> str:
-    """A channel (from 0) of a block (from 1): its map (h, w) over the picture, and what the atlas knows of it."""
+    """A channel (from 0) of a block (from 1): its map (h, w) over the image, and what the atlas knows of it."""
     highest = float(spatial.max())
     heat = spatial / highest if highest > 0 else np.zeros_like(spatial)
     says = f"loudest where the picture is lit, at {highest:.2f}" if highest > 0 else "silent under this question"
     figure = (
-        f'<figure><img src="{data_uri(lit_smoothly(picture, heat, answer.picture_box))}" '
+        f'<figure><img src="{data_uri(lit_smoothly(image, heat, answer.picture_box))}" '
         f'alt="The picture, lit where channel {channel} of block {block} is loud">'
         f"<figcaption>{says}</figcaption></figure>"
     )
@@ -108,10 +108,10 @@ def depth_card(atlas: Atlas) -> str:
             f"<span>± {found.spread:.3f}</span></li>"
         )
     keys = "".join(f'<span><i class="{name}"></i>{text}</span>' for name, text in _SOURCES.items())
-    pictures, questions = atlas.source["crossed"]
+    images, questions = atlas.source["crossed"]
     return (
         f'<section class="card depth"><h2>What moves the {KINDS[kind]}s, from early to late blocks</h2>'
-        f"<p>Shares of their variance over {questions} questions, each about {pictures} pictures, and at the right "
+        f"<p>Shares of their variance over {questions} questions, each about {images} pictures, and at the right "
         "their spread (standard deviation of a channel's weight).</p>"
         f"<ol>{''.join(rows)}</ol><p class=keys>{keys}</p></section>"
     )
@@ -260,13 +260,13 @@ def _loudest(block: BlockAtlas | None, channel: int) -> str:
     return f'<h3>Pictures that make it loudest</h3><div class="loudest">{figures}</div>' if figures else ""
 
 
-def _thumbnail(example: ExamplePicture) -> str:
+def _thumbnail(example: ExampleImage) -> str:
     try:
         path = image_path(shipped("data/clevr-mini"), example.split, example.filename)
-        picture = load_image(path).resize(_THUMB, Image.Resampling.BILINEAR)
+        image = load_image(path).resize(_THUMB, Image.Resampling.BILINEAR)
     except InputError:
         return ""
-    ringed = ring_objects(picture, np.array([[example.x, example.y, _RING, 0.0]]), [0])
+    ringed = ring_objects(image, np.array([[example.x, example.y, _RING, 0.0]]), [0])
     text = escape(example.question)
     return (
         f'<figure><img src="{data_uri(ringed)}" alt="The channel is loudest at the ring, asked: {text}">'

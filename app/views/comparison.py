@@ -18,12 +18,12 @@ _THUMB = (360, 240)
 
 @dataclass(frozen=True)
 class Side:
-    """One of two: what it is called, what was asked, the answer, and the picture where it is to be shown."""
+    """One of two: what it is called, what was asked, the answer, and the image where it is to be shown."""
 
     title: str
     question: str
     answer: Answer
-    picture: Image.Image | None = None
+    image: Image.Image | None = None
 
 
 def side_by_side(left: Side, right: Side) -> str:
@@ -84,10 +84,10 @@ def _side(side: Side, verdict: str = "") -> str:
     answer = side.answer
     said = f"<em>{escape(verdict)}</em>" if verdict else ""
     thumb = ""
-    if side.picture is not None:
-        picture = side.picture.copy()
-        picture.thumbnail(_THUMB)
-        thumb = f'<img src="{data_uri(picture)}" alt="The picture asked about">'
+    if side.image is not None:
+        image = side.image.copy()
+        image.thumbnail(_THUMB)
+        thumb = f'<img src="{data_uri(image)}" alt="The picture asked about">'
     return (
         f'<article class="card"><h2>{escape(side.title)}</h2>{thumb}<p class="asked">{escape(side.question)}</p>'
         f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{percent(answer.confidence)} sure</span> '

@@ -1,4 +1,4 @@
-"""A scene as a plan: seen from above, the viewer at the bottom, so that left and right are those of the picture."""
+"""A scene as a plan: seen from above, the viewer at the bottom, so that left and right are those of the image."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ COLORS = {
     "cyan": "#29d0d0",
     "yellow": "#ffee33",
 }
-"""CLEVR's colours."""
+"""CLEVR's colors."""
 
 _AXES = np.array([DIRECTIONS["right"][:2], DIRECTIONS["front"][:2]])
 _HALF = REACH * math.sqrt(2)

@@ -16,7 +16,7 @@ from vqa.ablation import cells
 from vqa.ablation.cells import CELL, RESULT
 from vqa.ablation.report import format_report
 from vqa.cli import main
-from vqa.evaluation.metrics import PictureBootstrap, accuracies
+from vqa.evaluation.metrics import ImageBootstrap, accuracies
 from vqa.training.checkpointing import FILE
 from vqa.training.trainer import Trainer
 from vqa.utils.files import lock_folder
@@ -241,10 +241,10 @@ def test_killed_the_cell_saves_and_a_second_command_ends_it(tmp_path: Path) -> N
     assert json.loads((folder / CELL).read_text())["seed"] == 0
 
 
-def test_pooled_seeds_draw_pictures_not_answers() -> None:
+def test_pooled_seeds_draw_images_not_answers() -> None:
     """Two equal seeds say no more than one."""
     right, groups = np.random.default_rng(0).random((200, 1)) < 0.7, np.ones((200, 1), bool)
-    pictures = np.repeat(np.arange(40), 5)
-    [[one]] = accuracies(right, groups, PictureBootstrap(pictures))
-    [[two]] = accuracies(*(np.tile(part, (2, 1)) for part in (right, groups)), PictureBootstrap(np.tile(pictures, 2)))
+    images = np.repeat(np.arange(40), 5)
+    [[one]] = accuracies(right, groups, ImageBootstrap(images))
+    [[two]] = accuracies(*(np.tile(part, (2, 1)) for part in (right, groups)), ImageBootstrap(np.tile(images, 2)))
     assert (one.value, one.low, one.high) == pytest.approx((two.value, two.low, two.high))

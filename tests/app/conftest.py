@@ -34,8 +34,8 @@ def chromium():
 
 def is_complaint(message):
     """An error on the console, but not that Gradio asks for the progress of a camera's upload, which has none."""
-    told = message.location.get("url", "") + message.text
-    return message.type == "error" and "upload_progress" not in told and message.text != "Response"
+    on_progress = message.location.get("url", "") + message.text
+    return message.type == "error" and "upload_progress" not in on_progress and message.text != "Response"
 
 
 @pytest.fixture

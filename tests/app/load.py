@@ -1,6 +1,6 @@
 """Many visitors at once: `uv run python tests/app/load.py [--visitors 50] [--minutes 5] [--browsers 2]`.
 
-Every visitor uploads a picture and asks another question about it every ten seconds through the API; some do so in a
+Every visitor uploads an image and asks another question about it every ten seconds through the API; some do so in a
 browser. Prints, as JSON, how many answers came and how long they took, every error, and how the server's memory grew.
 """
 
@@ -150,6 +150,6 @@ if __name__ == "__main__":
     parser.add_argument("--checkpoint", type=Path, help="default: the shipped one")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served_page(args.checkpoint, Path(folder, "log")) as served:
-        told = run(served, args.visitors, args.browsers, args.minutes)
-    print(json.dumps(told, indent=1))
-    sys.exit(bool(told["errors"]))
+        on_progress = run(served, args.visitors, args.browsers, args.minutes)
+    print(json.dumps(on_progress, indent=1))
+    sys.exit(bool(on_progress["errors"]))

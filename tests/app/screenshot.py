@@ -1,4 +1,4 @@
-"""Take README's picture of the page again: `uv run python tests/app/screenshot.py [--checkpoint DIR] [--out FILE]`."""
+"""Take README's image of the page again: `uv run python tests/app/screenshot.py [--checkpoint DIR] [--out FILE]`."""
 
 import argparse
 import io
@@ -17,7 +17,7 @@ MAX_BYTES = 300_000
 
 
 def take_screenshot(checkpoint: Path | None, out: Path) -> None:
-    """Ask about a shipped picture on the real page and save what a desktop shows, as a PNG under `MAX_BYTES`."""
+    """Ask about a shipped image on the real page and save what a desktop shows, as a PNG under `MAX_BYTES`."""
     executable = find_chromium()
     question = load_examples()[EXAMPLE].questions[0]
     with (

@@ -13,7 +13,7 @@ from PIL import Image
 from app.examples import load_examples
 from vqa.utils.resources import shipped
 
-PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
+IMAGE = shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
 UPLOAD = '#picture input[type="file"]'
 
 
@@ -38,17 +38,17 @@ def message(page):
     return alert.inner_text()
 
 
-def test_upload_a_picture_ask_and_see_answer_and_plots(open_page, checkpoint, tmp_path):
+def test_upload_a_image_ask_and_see_answer_and_plots(open_page, checkpoint, tmp_path):
     import vqa
 
     page = open_page()
-    upload(page, PICTURE)
+    upload(page, IMAGE)
     page.locator("#answer .hint").wait_for()
     assert page.locator("#blocks .stage").count() == 0
     question = "What number of small things are left of the metal cube?"
     ask(page, question)
     answered(page, question)
-    expected = vqa.load(checkpoint, "cpu").ask(PICTURE, question)
+    expected = vqa.load(checkpoint, "cpu").ask(IMAGE, question)
     assert page.locator("#answer .said strong").inner_text() == expected.answer
     names = page.locator("#answer .bars li > span:first-child").all_inner_texts()
     assert names == [name for name, _ in expected.top_answers]
@@ -97,11 +97,11 @@ def test_a_question_asked_while_another_is_answered_is_answered_too(open_page):
     answered(page, "What color is the sphere?")
 
 
-def test_a_pasted_picture(open_page, address):
+def test_a_pasted_image(open_page, address):
     page = open_page()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
     buffer = io.BytesIO()
-    Image.open(PICTURE).save(buffer, "PNG")
+    Image.open(IMAGE).save(buffer, "PNG")
     page.evaluate(
         "async bytes => navigator.clipboard.write([new ClipboardItem({'image/png': "
         "new Blob([new Uint8Array(bytes)], {type: 'image/png'})})])",
@@ -114,7 +114,7 @@ def test_a_pasted_picture(open_page, address):
     answered(page, "How many spheres are there?")
 
 
-def test_a_picture_from_the_camera(open_page):
+def test_a_image_from_the_camera(open_page):
     page = open_page()
     page.context.grant_permissions(["camera"])
     page.get_by_label("Remove Image").click()
@@ -196,7 +196,7 @@ def test_the_pointer_reads_channels(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling(open_page, scheme, tmp_path):
     page = open_page(390, 844, scheme)
-    upload(page, PICTURE)
+    upload(page, IMAGE)
     page.locator("#answer .hint").wait_for()
     ask(page, "antidisestablishmentarianism" * 9 + " cube")
     answered(page, "cube")
@@ -259,7 +259,7 @@ def test_text_stands_out_from_its_ground(open_page, scheme):
     assert {name: faint for name in tabs(page) if (faint := page.evaluate(FAINT_TEXTS))} == {}
 
 
-def test_pictures_have_alt_texts_and_controls_have_names(open_page):
+def test_images_have_alt_texts_and_controls_have_names(open_page):
     page = open_page()
     for name in tabs(page):
         assert page.locator("img:not([alt]), img[alt='']").filter(visible=True).count() == 0, name
@@ -293,13 +293,13 @@ def cut_short(path):
     ("make", "complaint"),
     [(text_file, "not a picture"), (bomb, "more than the 64,000,000 pixels"), (cut_short, "damaged or cut short")],
 )
-def test_what_is_no_picture_is_told_at_once(open_page, tmp_path, make, complaint):
+def test_what_is_no_image_is_told_at_once(open_page, tmp_path, make, complaint):
     page = open_page()
     upload(page, make(tmp_path / "odd & <b>name.png"))
-    told = message(page)
-    assert complaint in told
-    assert "odd" in told
-    assert "name.png" in told
+    on_progress = message(page)
+    assert complaint in on_progress
+    assert "odd" in on_progress
+    assert "name.png" in on_progress
     page.locator(UPLOAD).first.wait_for(state="attached")
     ask(page, "How many cubes are there?")
     page.locator("#answer [role=alert]", has_text="there is none").wait_for()
@@ -343,18 +343,18 @@ def test_unknown_words_are_marked_and_html_stays_text(open_page):
 
 def test_visits_do_not_see_each_other(open_page):
     one, other = open_page(), open_page()
-    upload(one, PICTURE)
+    upload(one, IMAGE)
     one.locator("#answer .hint").wait_for()
     for question in ("How many cubes are there?", "How many spheres are there?"):
         ask(one, question)
         answered(one, question)
     assert one.locator("#history li").count() == 2
-    assert PICTURE.name in one.locator("#picture img").get_attribute("src")
+    assert IMAGE.name in one.locator("#picture img").get_attribute("src")
     ask(other, "Is there a cube?")
     answered(other, "Is there a cube?")
     assert other.locator("#history li").count() == 0
     assert "CLEVR_val_000000" in other.locator("#picture img").get_attribute("src")
-    assert PICTURE.name not in other.content().replace("Example", "")
+    assert IMAGE.name not in other.content().replace("Example", "")
 
 
 def test_the_server_reached_out_to_nobody(open_page, log):

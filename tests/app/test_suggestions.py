@@ -1,4 +1,4 @@
-"""Questions that fit a picture, and how wording goes on."""
+"""Questions that fit an image, and how wording goes on."""
 
 import random
 from html.parser import HTMLParser
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.suggestions import (
-    ANY_PICTURE,
+    ANY_IMAGE,
     completion,
     followers,
     one_of_each,
@@ -33,9 +33,9 @@ def test_questions_about_a_scene_have_answers_there(index):
 
 
 @pytest.mark.parametrize("scene", [None, Scene((), {}), Scene(sample_layout(0, "val", 0).scene.objects[:1], {})])
-def test_a_picture_that_is_not_understood_gets_questions_for_any(scene):
+def test_a_image_that_is_not_understood_gets_questions_for_any(scene):
     assert questions_about(scene) == []
-    assert all(question in suggestions_for(scene).replace("&quot;", "") for question in ANY_PICTURE)
+    assert all(question in suggestions_for(scene).replace("&quot;", "") for question in ANY_IMAGE)
 
 
 def test_words_are_followed_by_those_that_follow_them_most():

@@ -17,7 +17,7 @@ def test_median_and_p95_in_milliseconds():
     assert 95 <= latency.p95_ms <= 96
 
 
-def test_a_new_picture_runs_the_stem_and_the_next_question_does_not(tiny_checkpoint, monkeypatch):
+def test_a_new_image_runs_the_stem_and_the_next_question_does_not(tiny_checkpoint, monkeypatch):
     answerer = vqa.load(tiny_checkpoint, "cpu")
     encode, ran = answerer.model.encode_images, []
 
@@ -37,7 +37,7 @@ def test_a_new_picture_runs_the_stem_and_the_next_question_does_not(tiny_checkpo
 def test_the_command(tiny_checkpoint, capsys):
     assert main(["benchmark", "ask", "--checkpoint", str(tiny_checkpoint), "--device", "cpu", "--runs", "3"]) == 0
     table = capsys.readouterr().out
-    assert "new picture" in table
+    assert "new image" in table
     assert "next question" in table
     assert main(["benchmark", "ask", "--checkpoint", str(tiny_checkpoint), "--runs", "3", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -8,8 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.training.test_trainer import MINI
-from vqa.benchmarks.training import repeat_pictures, training_flops
-from vqa.clevr.dataset.loading import open_pictures
+from vqa.benchmarks.training import repeat_images, training_flops
+from vqa.clevr.dataset.loading import open_images
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.cli import main
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
@@ -32,15 +32,15 @@ def test_flops_are_those_of_a_real_step(preset: str) -> None:
     assert training_flops(config, 3, 12, 7) == counter.get_total_flops() > 0
 
 
-def test_a_stem_is_paid_for_once_a_picture() -> None:
+def test_a_stem_is_paid_for_once_a_image() -> None:
     film, ours = (build_config(preset, TINY) for preset in ("film", "film-qcse"))
     assert training_flops(film, 8, 8, 5) == 8 * training_flops(film, 1, 1, 5)
     assert training_flops(ours, 1, 8, 5) < 0.8 * training_flops(ours, 8, 8, 5)
 
 
-def test_repeated_pictures_keep_their_scenes_and_questions(tmp_path: Path) -> None:
-    pack = open_pictures(MINI, (16, 24))
-    repeat_pictures(pack, 100, tmp_path / "more.pack")
+def test_repeated_images_keep_their_scenes_and_questions(tmp_path: Path) -> None:
+    pack = open_images(MINI, (16, 24))
+    repeat_images(pack, 100, tmp_path / "more.pack")
     more = PackedDataset(tmp_path / "more.pack")
     assert len(more) == len(set(more.filenames)) == 100
     for row in (0, 47, 48, 99):

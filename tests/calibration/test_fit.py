@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from vqa.calibration import ood_data as foreign
-from vqa.calibration.fit import fit_temperature, open_slices
+from vqa.calibration.fit import fit_temperature, open_holdout
 from vqa.clevr.dataset.loading import open_data
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.inference.ood import Domain
+from vqa.inference.ood import OODDetector
 from vqa.training.data import TrainingData
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
@@ -58,13 +58,13 @@ def test_it_writes_configuration_figures_and_card_but_no_weights(calibrated, tin
 
 
 def test_vqa_ask_warns_of_what_a_calibrated_model_does_not_know(calibrated, capsys):
-    picture = str(next((shipped("data/clevr-mini") / "images/val").iterdir()))
-    assert main(["ask", picture, "Is the man old?", "--checkpoint", str(calibrated[0]), "--json"]) == 0
+    image = str(next((shipped("data/clevr-mini") / "images/val").iterdir()))
+    assert main(["ask", image, "Is the man old?", "--checkpoint", str(calibrated[0]), "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["in_domain"] is False
     assert "question" in json.loads(out)["unfamiliar"]
     assert "warning: the question looks unlike those" in err
-    assert main(["ask", picture, "whats the colour of the cube", "--checkpoint", str(calibrated[0])]) == 0
+    assert main(["ask", image, "whats the color of the cube", "--checkpoint", str(calibrated[0])]) == 0
     err = capsys.readouterr().err
     assert "read as: what is the color of the cube" in err
     assert "the question looks unlike" not in err
@@ -88,18 +88,18 @@ def test_the_report_alone_writes_nothing(calibrated, tmp_path, capsys):
 
 def test_the_slice_is_that_of_training(calibrated):
     folder, _ = calibrated
-    slices = open_slices(folder, DATA, "val")
+    slices = open_holdout(folder, DATA, "val")
     pack = open_data(DATA, "val")
     pack.images = np.zeros((len(pack), 1, 1, 3), np.uint8)
     data = TrainingData(pack, lambda texts: [[1]] * len(texts), {"yes": 0}, 3, holdout=0.4, seed=3)
     assert slices.held_out.tolist() == data.held_out.tolist()
     assert slices.seen.tolist() == data.rows.tolist()
-    told = []
-    open_slices(folder, DATA, "val", seed=4, warn=told.append)
-    assert told == []
+    on_progress = []
+    open_holdout(folder, DATA, "val", seed=4, warn=on_progress.append)
+    assert on_progress == []
     (folder / "training.json").write_text('{"data": "other train", "seed": 3, "holdout": 0.4}')
-    open_slices(folder, DATA, "val", warn=told.append)
-    assert "other train" in told[0]
+    open_holdout(folder, DATA, "val", warn=on_progress.append)
+    assert "other train" in on_progress[0]
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,18 @@ def test_the_temperature_is_that_of_the_labels(true):
 
 
 def test_foreign_material_is_drawn_by_its_seed():
-    pictures = [load_image(path) for path in sorted((shipped("data/clevr-mini") / "images/val").iterdir())[:6]]
+    images = [load_image(path) for path in sorted((shipped("data/clevr-mini") / "images/val").iterdir())[:6]]
     makers = [
-        lambda seed: foreign.empty_scenes(pictures, 3, seed),
-        lambda seed: foreign.shuffled_tiles(pictures, seed),
+        lambda seed: foreign.empty_scenes(images, 3, seed),
+        lambda seed: foreign.shuffled_tiles(images, seed),
         lambda seed: foreign.drawings(4, seed),
         lambda seed: foreign.noise(3, seed),
         lambda seed: foreign.plain_colors(5, seed),
     ]
     for make in makers:
-        once, again, other = ([picture.tobytes() for picture in make(seed)] for seed in (0, 0, 1))
+        once, again, other = ([image.tobytes() for image in make(seed)] for seed in (0, 0, 1))
         assert once == again != other
-    tiles, whole = np.asarray(foreign.shuffled_tiles(pictures, 0)[0]), np.asarray(pictures[0])
+    tiles, whole = np.asarray(foreign.shuffled_tiles(images, 0)[0]), np.asarray(images[0])
     assert tiles.shape == whole.shape
     assert sorted(tiles.ravel().tolist()) == sorted(whole.ravel().tolist())
 
@@ -147,7 +147,7 @@ def test_photographs_come_from_installed_packages():
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     found = foreign.photographs()
     assert len(found) >= 10
-    assert all(picture.mode == "RGB" for picture in found)
+    assert all(image.mode == "RGB" for image in found)
 
 
 def test_a_model_without_evidence_gets_a_temperature_alone(tiny, tmp_path, capsys):
@@ -163,4 +163,4 @@ def test_a_model_without_evidence_gets_a_temperature_alone(tiny, tmp_path, capsy
     assert settings["domain"] is None
     assert settings["logit_temperature"] != 1
     with pytest.raises(InputError, match=r"config\.domain"):
-        Domain.from_config({})
+        OODDetector.from_config({})

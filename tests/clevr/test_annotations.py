@@ -67,9 +67,9 @@ def test_questions_survive_writing_and_reading(tmp_path_factory, written):
 
 def test_mini_is_what_it_says(tmp_path):
     assert list_splits(MINI) == ["train", "val"]
-    for split, pictures, count in (("train", 48, 480), ("val", 12, 120)):
+    for split, images, count in (("train", 48, 480), ("val", 12, 120)):
         scenes, asked = read_scenes(scenes_path(MINI, split)), read_questions(questions_path(MINI, split))
-        assert (len(scenes), len(asked)) == (pictures, count)
+        assert (len(scenes), len(asked)) == (images, count)
         assert [question.question_index for question in asked] == list(range(count))
         for question in asked:
             scene = scenes[question.image_filename]
@@ -83,7 +83,7 @@ def test_mini_is_what_it_says(tmp_path):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not here")
-def test_mini_pictures_are_validation_pictures_unchanged():
+def test_mini_images_are_validation_images_unchanged():
     source = sorted((SHARED / "clevr-blender/images/val").iterdir())[:480:8]
     train = [path for i, path in enumerate(source) if i % 5 != 4]
     for split, paths in (("train", train), ("val", source[4::5])):
@@ -216,7 +216,7 @@ def test_broken_scenes_are_named(tmp_path, record, says):
     assert f"s.json: {says}" in str(caught.value)
 
 
-def test_two_scenes_for_one_picture_are_refused(tmp_path):
+def test_two_scenes_for_one_image_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"scenes\[1\]\.image_filename: a\.png has a scene already"):
         read_scenes(write(tmp_path / "s.json", {"scenes": [scene_record(), scene_record()]}))
 

@@ -83,7 +83,7 @@ WORDS = st.tuples(*map(st.sampled_from, (SIZES, COLORS, MATERIALS, SHAPES))).map
 
 @given(st.lists(WORDS, min_size=1, max_size=10))
 def test_cogent_conditions_are_those_of_the_paper(words: list[str]) -> None:
-    """Condition A binds cubes to one half of the colours and cylinders to the other; B the other way round."""
+    """Condition A binds cubes to one half of the colors and cylinders to the other; B the other way round."""
     first, second = {"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cyan"}
     cubes = {word.split()[1] for word in words if word.endswith("cube")}
     cylinders = {word.split()[1] for word in words if word.endswith("cylinder")}
@@ -121,7 +121,7 @@ def test_the_quadrants_are_a_partition(count: int, program: Program, objects: in
     assert protocol.train(scene, ask(program)) == (part == "few-shallow")
 
 
-def test_held_out_pairs_are_absent_from_training_in_pictures_and_words() -> None:
+def test_held_out_pairs_are_absent_from_training_in_images_and_words() -> None:
     protocol = attribute_pairs([("red", "cube")])
     clean = scene_of("small red rubber sphere", "large blue metal cube")
     held = scene_of("small red rubber cube", "large blue metal cube", "small gray metal sphere")
@@ -135,7 +135,7 @@ def test_held_out_pairs_are_absent_from_training_in_pictures_and_words() -> None
     assert parts(clean, asks_red) == {"train", "seen"}
     assert parts(clean, asks_cube) == {"unseen"}, "the words are new though no such object is there"
     assert parts(held, asks_red) == {"unseen"}, "the red thing is a red cube"
-    assert parts(held, asks_gray) == set(), "the picture is new but the question is not about it"
+    assert parts(held, asks_gray) == set(), "the image is new but the question is not about it"
 
 
 def test_referents_are_what_the_phrases_end_in() -> None:
@@ -323,7 +323,7 @@ def test_mistakes_in_settings() -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten scenes with a shallow and a deep question each, no pictures but their folder."""
+    """Ten scenes with a shallow and a deep question each, no images but their folder."""
     from vqa.clevr.annotations import write_questions, write_scenes
 
     root = tmp_path_factory.mktemp("small")
@@ -343,7 +343,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_selection_is_a_split_of_its_own_without_copied_pictures(small: Path, tmp_path: Path) -> None:
+def test_a_selection_is_a_split_of_its_own_without_copied_images(small: Path, tmp_path: Path) -> None:
     protocol = SPLITS["size-depth"]
     scenes = read_scenes(scenes_path(small, "val"))
     few = {name for name, scene in scenes.items() if len(scene.objects) < 6}
@@ -403,7 +403,7 @@ def test_the_command(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not out.exists()
 
     assert main([*command, "--part", "few-shallow", "many-shallow", "--out", str(out)]) == 0
-    report = check_dataset(out, pictures=False)
+    report = check_dataset(out, images=False)
     assert [facts.name for facts in report.splits] == ["val-few-shallow", "val-many-shallow"]
     assert report.splits[0].questions + report.splits[1].questions == 10
 

@@ -13,8 +13,8 @@ QUESTION = "What color is the big cube left of the ball?"
 
 
 @pytest.fixture
-def ask(tiny_checkpoint, picture_file, capfd):
-    def run(*arguments, image=picture_file, question=QUESTION, checkpoint=tiny_checkpoint):
+def ask(tiny_checkpoint, image_file, capfd):
+    def run(*arguments, image=image_file, question=QUESTION, checkpoint=tiny_checkpoint):
         code = main(["ask", str(image), question, "--checkpoint", str(checkpoint), "--device", "cpu", *arguments])
         return code, *capfd.readouterr()
 
@@ -70,12 +70,12 @@ def _bomb():
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def test_a_picture_that_cannot_be_read(ask, picture_file, tmp_path):
+def test_a_image_that_cannot_be_read(ask, image_file, tmp_path):
     broken = {
-        "text.png": (b"no picture", "not a picture"),
-        "cut.png": (picture_file.read_bytes()[:9000], "damaged or cut short"),
+        "text.png": (b"no image", "not an image"),
+        "cut.png": (image_file.read_bytes()[:9000], "damaged or cut short"),
         "bomb.png": (_bomb(), "64,000,000"),
-        "empty.png": (b"", "not a picture"),
+        "empty.png": (b"", "not an image"),
     }
     for name, (data, message) in broken.items():
         (tmp_path / name).write_bytes(data)

@@ -28,7 +28,7 @@ SCENES = read_scenes(scenes_path(MINI, "val"))
 
 @pytest.fixture(scope="module")
 def cogent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """clevr-mini, its val also as valA and valB, the latter with another picture's questions left out."""
+    """clevr-mini, its val also as valA and valB, the latter with another image's questions left out."""
     root = tmp_path_factory.mktemp("cogent") / "mini"
     for split in ("val", "valA", "valB"):
         (root / "images").mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def test_what_the_data_lacks_is_said(tmp_path: Path) -> None:
     assert axes["humans"].notes == ["left out, for no --humans is given"]
 
 
-def test_questions_without_programs_families_and_pictures_are_said_to_be_left_out(tmp_path: Path) -> None:
+def test_questions_without_programs_families_and_images_are_said_to_be_left_out(tmp_path: Path) -> None:
     bare = variant(tmp_path / "bare", program=None, template_filename=None, question_family_index=None)
     with pytest.raises(InputError, match=r"no axis has questions to compare .*neither a template nor a program"):
         read_axes(Suite(str(bare)))
@@ -178,7 +178,7 @@ def test_questions_without_programs_families_and_pictures_are_said_to_be_left_ou
         (("--split", "nowhere"), "CLEVR_nowhere_questions.json: no such question file"),
         (("--split", "val", "train"), "--split: --suite takes one"),
         (("--data", "elsewhere"), "--data: --suite takes one"),
-        (("--axes", "colour"), "--axes: 'colour' is none of cogent, size-depth"),
+        (("--axes", "colour"), "--axes: 'color' is none of cogent, size-depth"),
         (("--axes", "humans"), "no --humans is given"),
         (("--humans", "nowhere.json"), "nowhere.json: no such question file"),
         (("--closure", "nowhere.json"), "nowhere.json"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqa.evaluation.metrics import (
-    PictureBootstrap,
+    ImageBootstrap,
     accuracies,
     calibration,
     count_confusion,
@@ -18,18 +18,18 @@ from vqa.evaluation.metrics import (
 )
 
 
-def one_accuracy(correct, pictures, samples=1000, seed=0):
+def one_accuracy(correct, images, samples=1000, seed=0):
     correct = np.array(correct, bool)
-    bootstrap = PictureBootstrap(np.array(pictures), samples, seed)
+    bootstrap = ImageBootstrap(np.array(images), samples, seed)
     return accuracies(correct[:, None], np.ones((len(correct), 1), bool), bootstrap)[0][0]
 
 
 def test_accuracy_of_overlapping_groups_by_hand():
     correct = np.array([[1, 0], [1, 1], [0, 1], [1, 0]], bool)
     groups = np.array([[1, 1], [1, 0], [1, 0], [1, 1]], bool)
-    first, second = accuracies(correct, groups, PictureBootstrap(np.array([7, 7, 9, 9])))
-    assert [(e.value, e.questions, e.pictures) for e in first] == [(0.75, 4, 2), (1.0, 2, 2)]
-    assert [(e.value, e.questions, e.pictures) for e in second] == [(0.5, 4, 2), (0.0, 2, 2)]
+    first, second = accuracies(correct, groups, ImageBootstrap(np.array([7, 7, 9, 9])))
+    assert [(e.value, e.questions, e.images) for e in first] == [(0.75, 4, 2), (1.0, 2, 2)]
+    assert [(e.value, e.questions, e.images) for e in second] == [(0.5, 4, 2), (0.0, 2, 2)]
 
 
 def test_interval_of_independent_questions_is_the_binomial_one():
@@ -41,13 +41,13 @@ def test_interval_of_independent_questions_is_the_binomial_one():
     assert found.high == pytest.approx(found.value + half, abs=0.002)
 
 
-def test_questions_of_one_picture_do_not_narrow_the_interval():
+def test_questions_of_one_image_do_not_narrow_the_interval():
     rng = np.random.default_rng(2)
-    pictures = rng.random(300) < 0.6
-    alone = one_accuracy(pictures, np.arange(300))
-    repeated = one_accuracy(np.repeat(pictures, 10), np.repeat(np.arange(300), 10))
+    images = rng.random(300) < 0.6
+    alone = one_accuracy(images, np.arange(300))
+    repeated = one_accuracy(np.repeat(images, 10), np.repeat(np.arange(300), 10))
     assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high))
-    independent = one_accuracy(np.repeat(pictures, 10), np.arange(3000))
+    independent = one_accuracy(np.repeat(images, 10), np.arange(3000))
     assert independent.high - independent.low < (alone.high - alone.low) / 2.5
 
 
@@ -81,18 +81,18 @@ def test_wilson_interval_of_known_values():
     st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 12)), min_size=1, max_size=80), st.integers(0, 99)
 )
 def test_estimates_are_sound_and_repeatable(rows, seed):
-    correct, group, pictures = (np.array(column) for column in zip(*rows, strict=True))
+    correct, group, images = (np.array(column) for column in zip(*rows, strict=True))
     group[0] = True
     groups = np.stack([np.ones(len(rows), bool), group], 1)
     found = [
-        accuracies(correct[:, None], groups, PictureBootstrap(places, 100, seed))[0]
-        for places in (pictures, pictures, 100 - pictures[:, None].sum(1))
+        accuracies(correct[:, None], groups, ImageBootstrap(places, 100, seed))[0]
+        for places in (images, images, 100 - images[:, None].sum(1))
     ]
     assert found[0] == found[1]
     for e, renamed in zip(found[0], found[2], strict=True):
         assert 0 <= e.low <= e.high <= 1
-        assert (e.value, e.questions, e.pictures) == (renamed.value, renamed.questions, renamed.pictures)
-        if e.pictures == 1 or e.value in (0, 1):
+        assert (e.value, e.questions, e.images) == (renamed.value, renamed.questions, renamed.images)
+        if e.images == 1 or e.value in (0, 1):
             assert e.low <= e.value <= e.high
     assert found[0][0].value == np.mean(correct)
     assert found[0][1].questions == group.sum()
@@ -101,19 +101,19 @@ def test_estimates_are_sound_and_repeatable(rows, seed):
 def test_paired_difference_by_hand_and_by_enumeration():
     first = np.array([1, 1, 1, 0, 1, 1, 0, 1], bool)
     second = np.array([0, 0, 1, 1, 0, 1, 0, 0], bool)
-    pictures = np.array([0, 0, 1, 1, 2, 2, 3, 3])
-    found = paired_difference(first, second, PictureBootstrap(pictures, 500), flips=20_000)
+    images = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    found = paired_difference(first, second, ImageBootstrap(images, 500), flips=20_000)
     assert (found.value, found.only_first, found.only_second, found.questions) == (3 / 8, 4, 1, 8)
-    per_picture = [2, -1, 1, 1]
-    flipped = [abs(sum(s * d for s, d in zip(signs, per_picture, strict=True))) for signs in product((1, -1), repeat=4)]
+    per_image = [2, -1, 1, 1]
+    flipped = [abs(sum(s * d for s, d in zip(signs, per_image, strict=True))) for signs in product((1, -1), repeat=4)]
     assert found.p == pytest.approx(np.mean([total >= 3 for total in flipped]), abs=0.01)
-    reverse = paired_difference(second, first, PictureBootstrap(pictures, 500), flips=20_000)
+    reverse = paired_difference(second, first, ImageBootstrap(images, 500), flips=20_000)
     assert (reverse.value, reverse.low, reverse.high) == pytest.approx((-found.value, -found.high, -found.low))
 
 
 def test_equal_models_do_not_differ():
     right = np.random.default_rng(0).random(200) < 0.5
-    found = paired_difference(right, right, PictureBootstrap(np.arange(200) // 4))
+    found = paired_difference(right, right, ImageBootstrap(np.arange(200) // 4))
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
@@ -121,10 +121,10 @@ def test_pairing_sees_what_separate_intervals_hide():
     rng = np.random.default_rng(4)
     worse = rng.random(600) < 0.6
     better = worse | (rng.random(600) < 0.06)
-    pictures = np.arange(600) // 3
-    low, high = (one_accuracy(right, pictures) for right in (worse, better))
+    images = np.arange(600) // 3
+    low, high = (one_accuracy(right, images) for right in (worse, better))
     assert low.high > high.low
-    found = paired_difference(better, worse, PictureBootstrap(pictures))
+    found = paired_difference(better, worse, ImageBootstrap(images))
     assert found.low > 0
     assert found.p < 0.005
 
@@ -134,7 +134,7 @@ def test_p_is_uniform_where_there_is_no_difference():
     small = 0
     for trial in range(200):
         first, second = rng.random((2, 120)) < 0.5
-        small += paired_difference(first, second, PictureBootstrap(np.arange(120) // 4, 10, trial), flips=400).p <= 0.1
+        small += paired_difference(first, second, ImageBootstrap(np.arange(120) // 4, 10, trial), flips=400).p <= 0.1
     assert 0.04 <= small / 200 <= 0.17
 
 

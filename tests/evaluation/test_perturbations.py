@@ -19,7 +19,7 @@ TEXT = "How many big gray metal things are left of the tiny ball?"
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
 
 
@@ -36,21 +36,21 @@ def picture():
         ("brightness0.8", (48, 32)),
     ],
 )
-def test_pictures_change_and_questions_do_not(picture, name, size):
+def test_images_change_and_questions_do_not(image, name, size):
     perturbation = make_perturbation(name)
-    once = perturbation.picture(picture, "a.png")
+    once = perturbation.image(image, "a.png")
     assert once.mode == "RGB"
     assert once.size == size
-    assert once.tobytes() != picture.tobytes()
-    assert once.tobytes() == make_perturbation(name).picture(picture, "a.png").tobytes()
+    assert once.tobytes() != image.tobytes()
+    assert once.tobytes() == make_perturbation(name).image(image, "a.png").tobytes()
     assert perturbation.question(TEXT, "a.png") == TEXT
 
 
-def test_borders_are_gray_and_squares_keep_the_ratio(picture):
-    framed = np.asarray(make_perturbation("border96").picture(picture, ""))
+def test_borders_are_gray_and_squares_keep_the_ratio(image):
+    framed = np.asarray(make_perturbation("border96").image(image, ""))
     assert (framed[:96] == 128).all()
-    assert (framed[96:-96, 96:-96] == np.asarray(picture)).all()
-    square = np.asarray(make_perturbation("square320").picture(picture, ""))
+    assert (framed[96:-96, 96:-96] == np.asarray(image)).all()
+    square = np.asarray(make_perturbation("square320").image(image, ""))
     assert (square[:53] == 0).all()
     assert (square[60:-60].max((1, 2)) > 0).all()
 
@@ -66,7 +66,7 @@ def test_a_typo_changes_one_word_a_little(seed):
         assert len(set(a) ^ set(b)) <= 2
 
 
-def test_draws_depend_on_seed_picture_and_question_alone():
+def test_draws_depend_on_seed_image_and_question_alone():
     typo = make_perturbation("typo")
     drawn = {typo.question(TEXT, f"{i}.png") for i in range(30)}
     assert len(drawn) > 20
@@ -78,9 +78,9 @@ def test_draws_depend_on_seed_picture_and_question_alone():
 
 @given(st.integers(0, 200))
 def test_synonyms_mean_the_same(seed):
-    told = make_perturbation("synonyms", seed).question(TEXT, "a.png")
-    assert told != TEXT
-    assert equivalent(parse_question(told), parse_question(TEXT))
+    on_progress = make_perturbation("synonyms", seed).question(TEXT, "a.png")
+    assert on_progress != TEXT
+    assert equivalent(parse_question(on_progress), parse_question(TEXT))
 
 
 @pytest.mark.parametrize(

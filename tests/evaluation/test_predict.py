@@ -39,18 +39,18 @@ def test_batches_change_nothing(model, clevr_folder, split, batch_size):
     assert list(found.answers) == answers
 
 
-def test_the_stem_runs_once_for_each_picture(model, clevr_folder, monkeypatch):
-    seen, told = [], []
+def test_the_stem_runs_once_for_each_image(model, clevr_folder, monkeypatch):
+    seen, on_progress = [], []
     network = model[0]
     encode = type(network).encode_images
     monkeypatch.setattr(type(network), "encode_images", lambda self, x: seen.append(len(x)) or encode(self, x))
-    predict(*model, open_data(clevr_folder, "val"), batch_size=2, on_questions=told.append)
+    predict(*model, open_data(clevr_folder, "val"), batch_size=2, on_questions=on_progress.append)
     assert sum(seen) == 4
-    assert sum(told) == 20
-    assert max(told) <= 2
+    assert sum(on_progress) == 20
+    assert max(on_progress) <= 2
 
 
-def test_packed_pictures_give_the_same(model, clevr_folder, tmp_path):
+def test_packed_images_give_the_same(model, clevr_folder, tmp_path):
     size = model[1].image_processor.size
     packed = pack_data(clevr_folder, tmp_path / "val.pack", (size["height"], size["width"]), "val")
     from_folder = predict(*model, open_data(clevr_folder, "val"))
@@ -65,7 +65,7 @@ def test_bf16_is_close_and_only_where_asked(model, clevr_folder):
     assert np.array_equal(predict(*model, data).confidence, exact.confidence)
 
 
-def test_a_broken_picture_is_named(model, clevr_folder, tmp_path):
+def test_a_broken_image_is_named(model, clevr_folder, tmp_path):
     import shutil
 
     root = shutil.copytree(clevr_folder, tmp_path / "copy")

@@ -9,7 +9,7 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.evaluation.breakdowns import read_table
 from vqa.evaluation.metrics import wilson_interval
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.report import Contestant, make_report
+from vqa.evaluation.report import ModelPredictions, make_report
 from vqa.evaluation.report_text import format_report
 
 
@@ -21,7 +21,7 @@ def table(clevr_folder):
 def contestant(name, table, wrong=(), sure=1.0, **more):
     """Right but for the question numbers `wrong`."""
     answers = [{"2": "3"}.get(a, "blue") if i in wrong else a for i, a in enumerate(table.answers)]
-    return Contestant(name, Predictions(answers, np.full(len(answers), sure)), **more)
+    return ModelPredictions(name, Predictions(answers, np.full(len(answers), sure)), **more)
 
 
 def report_on(table, *models, **options):
@@ -85,7 +85,9 @@ def test_what_is_missing_or_strange_is_reported(clevr_folder):
     answers = [None, "shiny", "red", "purple-ish", "no"]
     given = Predictions(answers, np.full(5, np.nan), surplus=3)
     unknown = frozenset({"glorbish"})
-    report = report_on(table, Contestant("odd", given, {"kind": "predictions"}, frozenset({"red", "yes"}), unknown))
+    report = report_on(
+        table, ModelPredictions("odd", given, {"kind": "predictions"}, frozenset({"red", "yes"}), unknown)
+    )
     (entry,) = report["sets"]
     model = entry["models"][0]
     assert entry["unanswered"] == 1

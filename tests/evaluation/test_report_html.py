@@ -13,7 +13,7 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.cli import main
 from vqa.evaluation.breakdowns import BREAKDOWNS, read_table
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.report import Contestant, make_report
+from vqa.evaluation.report import ModelPredictions, make_report
 from vqa.evaluation.report_html import html_report
 
 
@@ -54,7 +54,7 @@ def report(clevr_folder):
     for table in tables:
         answers = table.answers
         models = [
-            Contestant(
+            ModelPredictions(
                 name, Predictions([a if i % n else "3" for i, a in enumerate(answers)], np.full(len(answers), p))
             )
             for name, n, p in (("good <script>alert(1)</script> $x^", 5, 0.75), ('_bad & "worse"', 2, np.nan))

@@ -26,7 +26,7 @@ STORED = sorted([*SHARED.glob("clevr-*/questions/*.json"), *SHARED.glob("clevr-*
         ("Are there the same number of blocks and balls?", "compare integer"),
         ("Is there anything else that has the same color as the cube?", "exist"),
         ("Are any blue spheres visible?", "exist"),
-        ("What's the colour of the ball?", "query attribute"),
+        ("What's the color of the ball?", "query attribute"),
         ("How big is the cube?", "query attribute"),
         ("The cube is made of what material?", "query attribute"),
         ("Do the cube and the ball have the same size?", "compare attribute"),

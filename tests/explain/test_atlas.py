@@ -13,7 +13,7 @@ from vqa.explain.anova import SOURCES
 from vqa.explain.atlas import FILENAME, WEIGHTS, format_atlas, kind_counts, read_atlas, write_atlas
 from vqa.explain.build_atlas import survey
 from vqa.explain.concepts import CONCEPTS
-from vqa.explain.probe_set import gather_material
+from vqa.explain.probe_set import gather_probe_set
 from vqa.inference.checkpoints import weights_sha256
 from vqa.utils.resources import shipped
 
@@ -26,7 +26,7 @@ def checkpoint(tiny_checkpoint, tmp_path_factory):
 @pytest.fixture(scope="module")
 def atlas(answerer, checkpoint, mini):
     about = {"data": "mini", "split": "val", "weights_sha256": weights_sha256(checkpoint)}
-    return survey(answerer.model, answerer.processor, mini, pictures=8, about=about)
+    return survey(answerer.model, answerer.processor, mini, images=8, about=about)
 
 
 def test_an_atlas_knows_every_channel(atlas):
@@ -49,7 +49,7 @@ def test_an_atlas_knows_every_channel(atlas):
     assert "Channels by the kind" in format_atlas(atlas)
 
 
-def test_examples_are_shipped_pictures_and_places_in_them(atlas):
+def test_examples_are_shipped_images_and_places_in_them(atlas):
     examples = [item for block in atlas.blocks for some in block.examples for item in some]
     assert examples
     for item in examples:
@@ -63,11 +63,11 @@ def test_examples_are_shipped_pictures_and_places_in_them(atlas):
 
 def test_means_are_those_of_the_questions_asked(atlas, answerer, mini):
     """The mean weight of a channel, asked question by question through the front door."""
-    material = gather_material(answerer.model, answerer.processor, mini, pictures=8, per_picture=5, seed=0)
+    material = gather_probe_set(answerer.model, answerer.processor, mini, images=8, per_image=5, seed=0)
     rows = {name: mini.image_path(row) for row, name in enumerate(mini.filenames)}
     gates = [
-        answerer.ask(rows[material.filenames[picture]], question.question).weights["block_2"]["channel_weights"]
-        for picture, question in zip(material.pictures, material.questions, strict=True)
+        answerer.ask(rows[material.filenames[image]], question.question).weights["block_2"]["channel_weights"]
+        for image, question in zip(material.images, material.questions, strict=True)
     ]
     np.testing.assert_allclose(np.mean(gates, 0), atlas.blocks[1].weights["channel_weights"].mean, atol=1e-5)
 

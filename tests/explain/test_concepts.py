@@ -82,13 +82,13 @@ def test_regions_have_weights_that_sum_to_one_and_labels_of_their_objects():
 def test_shares_of_variance_say_where_it_comes_from():
     rng = np.random.default_rng(0)
     types = np.repeat([0, 1, 2], 4)
-    of_type, of_question, of_picture = rng.normal(size=(3, 5))[types], rng.normal(size=(12, 5)), rng.normal(size=(7, 5))
+    of_type, of_question, of_image = rng.normal(size=(3, 5))[types], rng.normal(size=(12, 5)), rng.normal(size=(7, 5))
     for values, source in (
         (np.broadcast_to(of_type, (7, 12, 5)), "type"),
-        (np.broadcast_to(of_picture[:, None], (7, 12, 5)), "picture"),
+        (np.broadcast_to(of_image[:, None], (7, 12, 5)), "picture"),
     ):
         assert variance_shares(values, types)[source] == pytest.approx(1)
-    mixed = variance_shares(of_type + of_question + of_picture[:, None], types)
+    mixed = variance_shares(of_type + of_question + of_image[:, None], types)
     assert sum(mixed.values()) == pytest.approx(1)
     assert mixed["both"] == pytest.approx(0, abs=1e-9)
     assert min(mixed["question"], mixed["picture"]) > 0.05

@@ -71,24 +71,24 @@ def test_words_are_as_dark_as_their_weights_and_unknown_ones_are_marked():
 
 @pytest.mark.parametrize("size", [(480, 320), (32, 32), (4000, 2000)])
 def test_places_are_lit_where_the_evidence_is(size):
-    picture = Image.new("RGB", size, (200, 100, 50))
+    image = Image.new("RGB", size, (200, 100, 50))
     spatial = np.zeros((16, 24), np.float32)
-    dark = np.asarray(lit_places(picture, spatial, (0, 0, 1, 1)))
+    dark = np.asarray(lit_places(image, spatial, (0, 0, 1, 1)))
     assert dark.max() < 60
     spatial[12, 6] = 1.0
-    lit = np.asarray(lit_places(picture, spatial, (0, 0, 1, 1)))
+    lit = np.asarray(lit_places(image, spatial, (0, 0, 1, 1)))
     row, column = int(12.5 / 16 * lit.shape[0]), int(6.5 / 24 * lit.shape[1])
     assert np.abs(lit[row, column].astype(int) - (200, 100, 50)).max() < 12
     assert (lit[: max(1, lit.shape[0] // 2)] == dark[: max(1, lit.shape[0] // 2)]).all()
 
 
 @pytest.mark.parametrize("size", [(480, 320), (1, 900), (900, 1), (1, 1), (333, 3000)])
-def test_drawings_are_small_whatever_the_picture(size):
+def test_drawings_are_small_whatever_the_image(size):
     drawn = lit_places(Image.new("RGB", size), np.ones((16, 24), np.float32), (0, 0, 1, 1))
     assert 1 <= min(drawn.size) <= max(drawn.size) == 300
 
 
-def test_the_border_of_a_picture_of_another_ratio_is_left_out():
+def test_the_border_of_a_image_of_another_ratio_is_left_out():
     spatial = np.zeros((16, 24), np.float32)
     spatial[:, 4] = 1.0
     lit = np.asarray(lit_places(Image.new("RGB", (100, 100), "white"), spatial, (1 / 6, 0, 5 / 6, 1))).mean((0, 2))
@@ -96,7 +96,7 @@ def test_the_border_of_a_picture_of_another_ratio_is_left_out():
     assert lit[len(lit) // 4 :].max() < 120
 
 
-def test_a_data_uri_holds_the_picture():
+def test_a_data_uri_holds_the_image():
     uri = data_uri(Image.new("RGB", (30, 20), "red"))
     kind, _, data = uri.partition(",")
     assert kind == "data:image/jpeg;base64"

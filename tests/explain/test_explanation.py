@@ -23,7 +23,7 @@ from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
 NAME = "CLEVR_val_000000.jpg"
-PICTURE = shipped(f"data/clevr-mini/images/val/{NAME}")
+IMAGE = shipped(f"data/clevr-mini/images/val/{NAME}")
 SCENES = shipped("data/clevr-mini/scenes/CLEVR_val_scenes.json")
 QUESTION = "What color is the large cube?"
 
@@ -58,7 +58,7 @@ def test_an_ill_posed_or_long_question_has_none(scene):
 
 def test_the_evidence_of_a_trained_model_lies_on_the_object(scene):
     answerer = load(device="cpu")
-    found = explain(answerer, load_image(PICTURE), "What color is the large cube?", scene)
+    found = explain(answerer, load_image(IMAGE), "What color is the large cube?", scene)
     item = scene.objects[found.referents.answer[0]]
     assert found.answer.answer == item.color
     row, column = np.unravel_index(found.answer_map.argmax(), found.answer_map.shape)
@@ -77,7 +77,7 @@ def test_grad_cam_is_its_formula(answerer):
     from vqa.explain.gradcam import grad_cam
 
     model = answerer.model
-    inputs = {name: x.clone() for name, x in model_inputs(answerer, load_image(PICTURE), QUESTION).items()}
+    inputs = {name: x.clone() for name, x in model_inputs(answerer, load_image(IMAGE), QUESTION).items()}
     kept = []
     hook = model.blocks[-1].register_forward_hook(lambda module, given, out: kept.append(out[0]))
     logits = model(**inputs).logits[0]
@@ -92,7 +92,7 @@ def test_grad_cam_is_its_formula(answerer):
 def test_a_model_without_evidence_or_words_is_explained_too(tiny, tmp_path):
     overrides = [item for item in tiny if not item.startswith("image_size")]
     config = build_config("film-qcse", [*overrides, "image_size=32x48", "evidence=false", "head=max"])
-    found = explain(VisualQuestionAnswerer(build_model(config), build_processor(config)), load_image(PICTURE), QUESTION)
+    found = explain(VisualQuestionAnswerer(build_model(config), build_processor(config)), load_image(IMAGE), QUESTION)
     assert found.answer_map is None
     whole, blocks = evidence_figures(found)
     assert len(whole) == 2
@@ -105,13 +105,13 @@ def test_a_model_without_evidence_or_words_is_explained_too(tiny, tmp_path):
     [
         (QUESTION, False, "objects are not known"),
         ("Why is the cube sad?", True, "not in CLEVR's wording"),
-        ("What color is the sphere?", True, "does not fit this picture"),
+        ("What color is the sphere?", True, "does not fit this image"),
         ("Are there any yellow cylinders?", True, "refers to no object"),
         ("What color is the large cube?", True, ""),
     ],
 )
 def test_why_nothing_is_ringed_is_said(answerer, scene, question, known, note):
-    found = explain(answerer, load_image(PICTURE), question, scene if known else None)
+    found = explain(answerer, load_image(IMAGE), question, scene if known else None)
     assert note in referents_note(found)
     assert bool(note) == bool(referents_note(found))
 
@@ -132,7 +132,7 @@ class Reader(HTMLParser):
 def test_html_stands_alone_and_keeps_text_as_text(answerer, scene):
     question = "<script>alert(1)</script> What color is the large cube?"
     reader = Reader()
-    reader.feed(html_explanation(explain(answerer, load_image(PICTURE), question, scene)))
+    reader.feed(html_explanation(explain(answerer, load_image(IMAGE), question, scene)))
     assert "script" not in reader.tags
     assert question in reader.text
     assert reader.tags.count("img") == 3 + 3
@@ -140,7 +140,7 @@ def test_html_stands_alone_and_keeps_text_as_text(answerer, scene):
 
 
 def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
-    command = ["explain", "ask", str(PICTURE), QUESTION, "--checkpoint", str(tiny_checkpoint), "--device", "cpu"]
+    command = ["explain", "ask", str(IMAGE), QUESTION, "--checkpoint", str(tiny_checkpoint), "--device", "cpu"]
     for kind in ("png", "html", "json"):
         assert main([*command, "--scenes", str(SCENES), "--out", str(tmp_path / f"why.{kind}")]) == 0
     assert Image.open(tmp_path / "why.png").format == "PNG"
@@ -155,13 +155,13 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([PICTURE, QUESTION, "--out", "why.gif"], "must end in .png, .html or .json"),
-        ([SCENES, QUESTION, "--out", "why.png"], "not a picture"),
-        ([PICTURE, "", "--out", "why.png"], "no words"),
-        ([PICTURE, QUESTION, "--out", "why.png", "--scenes", PICTURE], "CLEVR_val_000000.jpg"),
+        ([IMAGE, QUESTION, "--out", "why.gif"], "must end in .png, .html or .json"),
+        ([SCENES, QUESTION, "--out", "why.png"], "not an image"),
+        ([IMAGE, "", "--out", "why.png"], "no words"),
+        ([IMAGE, QUESTION, "--out", "why.png", "--scenes", IMAGE], "CLEVR_val_000000.jpg"),
         (
             [
-                PICTURE,
+                IMAGE,
                 QUESTION,
                 "--out",
                 "why.png",
@@ -182,4 +182,4 @@ def test_mistakes_are_told(tiny_checkpoint, tmp_path, monkeypatch, capsys, argum
 
 def test_a_question_that_cannot_be_asked_is_refused(answerer):
     with pytest.raises(InputError, match="no words"):
-        explain(answerer, load_image(PICTURE), "?!")
+        explain(answerer, load_image(IMAGE), "?!")

@@ -25,7 +25,7 @@ from vqa.explain.faithfulness import (
 from vqa.explain.faithfulness_report import FILENAME, read_faithfulness
 from vqa.explain.paraphrase_stability import measure_paraphrase, rank_correlation, top_overlap
 from vqa.explain.pointing_game import measure_pointing
-from vqa.explain.probe_set import gather_material
+from vqa.explain.probe_set import gather_probe_set
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.utils.resources import shipped
 
@@ -71,7 +71,7 @@ def experiment(tiny, mini):
         model.head.classifier[0].weight.abs_()
         model.head.classifier[-1].weight[11].abs_().mul_(30)
         model.head.classifier[-1].bias[12] = 12.0
-    material = gather_material(model, processor, mini, pictures=6, per_picture=3, seed=0)
+    material = gather_probe_set(model, processor, mini, images=6, per_image=3, seed=0)
     return Experiment(model, processor, material, lambda number: None)
 
 
@@ -113,15 +113,15 @@ def test_the_trained_model_points_at_what_is_meant(mini):
     from vqa.inference.checkpoints import load_checkpoint
 
     model, processor = load_checkpoint(None, "cpu")
-    material = gather_material(model, processor, mini, pictures=6, per_picture=2, seed=0)
-    told = []
-    experiment = Experiment(model, processor, material, told.append)
-    found = measure_pointing(experiment, told.append)
-    assert sum(told) == 2 * len(material.questions)
+    material = gather_probe_set(model, processor, mini, images=6, per_image=2, seed=0)
+    on_progress = []
+    experiment = Experiment(model, processor, material, on_progress.append)
+    found = measure_pointing(experiment, on_progress.append)
+    assert sum(on_progress) == 2 * len(material.questions)
     assert found["answer"]["value"] > 0.7
     assert found["answer"]["chance"] < 0.6
     assert {"block 5", "Grad-CAM"} <= set(found)
-    words = measure_paraphrase(experiment, 0, told.append)
+    words = measure_paraphrase(experiment, 0, on_progress.append)
     assert words["questions"] > 6
     assert words["same_answer"]["value"] > 0.7
     for row in words["blocks"]:

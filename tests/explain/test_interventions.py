@@ -87,20 +87,20 @@ def test_the_model_itself_is_untouched(tiny):
     assert isinstance(intervene(edited, [Scale(3)]), type(model))
 
 
-def test_swapped_film_is_the_other_questions(answerer, picture_file):
-    own, other = (answerer.ask(picture_file, question) for question in QUESTIONS)
-    swapped = ask_with(answerer, picture_file, QUESTIONS[0], film_of(other))
+def test_swapped_film_is_the_other_questions(answerer, image_file):
+    own, other = (answerer.ask(image_file, question) for question in QUESTIONS)
+    swapped = ask_with(answerer, image_file, QUESTIONS[0], film_of(other))
     for k, weights in other.weights.items():
         np.testing.assert_array_equal(swapped.weights[k]["film_gamma"], weights["film_gamma"])
         np.testing.assert_array_equal(swapped.weights[k]["word_weights"], own.weights[k]["word_weights"])
     assert swapped.top_answers != own.top_answers
-    back = ask_with(answerer, picture_file, QUESTIONS[0], film_of(own))
+    back = ask_with(answerer, image_file, QUESTIONS[0], film_of(own))
     np.testing.assert_allclose([p for _, p in back.top_answers], [p for _, p in own.top_answers], rtol=1e-5)
 
 
-def test_a_part_of_film_can_be_kept(answerer, picture_file):
-    own = answerer.ask(picture_file, QUESTIONS[0]).weights["block_1"]
-    edited = ask_with(answerer, picture_file, QUESTIONS[0], [SetFilm(1, [0], gamma=-2.0)]).weights["block_1"]
+def test_a_part_of_film_can_be_kept(answerer, image_file):
+    own = answerer.ask(image_file, QUESTIONS[0]).weights["block_1"]
+    edited = ask_with(answerer, image_file, QUESTIONS[0], [SetFilm(1, [0], gamma=-2.0)]).weights["block_1"]
     assert edited["film_gamma"][0] == -2
     np.testing.assert_array_equal(edited["film_gamma"][1:], own["film_gamma"][1:])
     np.testing.assert_array_equal(edited["film_beta"], own["film_beta"])
@@ -135,7 +135,7 @@ def test_what_the_model_lacks_is_refused(answerer, edit, complaint):
         intervene(answerer.model, [edit])
 
 
-def test_a_model_without_film_has_none_to_swap(tiny, picture_file):
+def test_a_model_without_film_has_none_to_swap(tiny, image_file):
     from vqa.model.presets import build_processor
 
     config = build_config("qcse", tiny)
@@ -143,4 +143,4 @@ def test_a_model_without_film_has_none_to_swap(tiny, picture_file):
     with pytest.raises(InputError, match="has no FiLM"):
         intervene(answerer.model, [SetFilm(1, None, 1.0)])
     with pytest.raises(InputError, match="has none"):
-        film_of(answerer.ask(picture_file, QUESTIONS[0]))
+        film_of(answerer.ask(image_file, QUESTIONS[0]))

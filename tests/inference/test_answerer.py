@@ -13,7 +13,7 @@ from PIL import Image
 import vqa
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
-from vqa.inference.answerer import CACHED_PICTURES
+from vqa.inference.answerer import CACHED_IMAGES
 
 QUESTION = "What color is the big cube left of the ball?"
 
@@ -33,8 +33,8 @@ def test_unknown_names_are_attribute_errors():
         vqa.nonsense  # noqa: B018
 
 
-def test_an_answer_says_what_it_is_made_of(answerer, picture_file):
-    answer = answerer.ask(picture_file, QUESTION)
+def test_an_answer_says_what_it_is_made_of(answerer, image_file):
+    answer = answerer.ask(image_file, QUESTION)
     assert isinstance(answer, vqa.Answer)
     assert answer.answer in ANSWERS
     assert 0 < answer.confidence <= 1
@@ -55,8 +55,8 @@ def test_an_answer_says_what_it_is_made_of(answerer, picture_file):
     assert answer.picture_box == (0, 0, 1, 1)
 
 
-def test_the_json_is_plain_and_complete(answerer, picture_file):
-    answer = answerer.ask(picture_file, QUESTION)
+def test_the_json_is_plain_and_complete(answerer, image_file):
+    answer = answerer.ask(image_file, QUESTION)
     data = json.loads(json.dumps(answer.to_json(), allow_nan=False))
     assert {"answer", "confidence", "top_answers", "unknown_words", "in_domain", "weights"} <= set(data)
     assert data["top_answers"][0] == [answer.answer, pytest.approx(answer.confidence, abs=1e-5)]
@@ -65,60 +65,60 @@ def test_the_json_is_plain_and_complete(answerer, picture_file):
     np.testing.assert_allclose(block["film_gamma"], answer.weights["block_1"]["film_gamma"], atol=1e-5)
 
 
-def test_the_answer_is_the_models(answerer, picture_file):
-    batch = answerer.processor(images=picture_file, text=QUESTION, return_tensors="pt")
+def test_the_answer_is_the_models(answerer, image_file):
+    batch = answerer.processor(images=image_file, text=QUESTION, return_tensors="pt")
     with torch.no_grad():
         output = answerer.model(**batch)
-    answer = answerer.ask(picture_file, QUESTION)
+    answer = answerer.ask(image_file, QUESTION)
     assert ANSWERS[output.logits[0].argmax()] == answer.answer
     assert answer.confidence == pytest.approx(output.logits[0].softmax(0).max().item(), abs=1e-5)
     np.testing.assert_allclose(answer.weights["block_2"]["channel_weights"], output.channel_weights[1][0], atol=1e-5)
 
 
-def test_a_configuration_without_gate_and_evidence_answers_too(tiny, picture_file):
+def test_a_configuration_without_gate_and_evidence_answers_too(tiny, image_file):
     from vqa.model import build_config, build_model, build_processor
 
     config = build_config("film-base", [*tiny, "evidence=false", "head=max"])
-    answer = vqa.VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(picture_file, QUESTION)
+    answer = vqa.VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(image_file, QUESTION)
     assert answer.steps is None
     assert answer.weights["block_1"]["channel_weights"] is None
     assert answer.to_json()["weights"]["block_1"]["spatial_weights"] is None
 
 
-def test_every_form_of_a_picture_gets_the_same_answer(answerer, picture_file):
-    image = Image.open(picture_file)
-    forms = [picture_file, str(picture_file), image, np.asarray(image), picture_file.read_bytes()]
+def test_every_form_of_a_image_gets_the_same_answer(answerer, image_file):
+    image = Image.open(image_file)
+    forms = [image_file, str(image_file), image, np.asarray(image), image_file.read_bytes()]
     answers = [answerer.ask(form, QUESTION).to_json() for form in forms]
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_the_box_says_where_the_picture_lies(answerer):
+def test_the_box_says_where_the_image_lies(answerer):
     assert answerer.ask(Image.new("RGB", (100, 100)), QUESTION).picture_box == (8 / 48, 0, 40 / 48, 1)
 
 
-def test_the_stem_runs_once_a_picture(answerer, picture_file, monkeypatch):
+def test_the_stem_runs_once_a_image(answerer, image_file, monkeypatch):
     calls = []
     encode = answerer.model.encode_images
     monkeypatch.setattr(answerer.model, "encode_images", lambda pixels: calls.append(1) or encode(pixels))
     fresh = vqa.VisualQuestionAnswerer(answerer.model, answerer.processor)
-    answers = {fresh.ask(picture_file, question).to_json()["confidence"] for question in (QUESTION, "How many balls?")}
+    answers = {fresh.ask(image_file, question).to_json()["confidence"] for question in (QUESTION, "How many balls?")}
     assert len(answers) == 2
-    assert fresh.ask(picture_file, QUESTION).to_json() == answerer.ask(picture_file, QUESTION).to_json()
+    assert fresh.ask(image_file, QUESTION).to_json() == answerer.ask(image_file, QUESTION).to_json()
     assert len(calls) <= 2
 
     calls.clear()
-    for gray in range(CACHED_PICTURES + 5):
+    for gray in range(CACHED_IMAGES + 5):
         fresh.ask(Image.new("RGB", (48, 32), (gray * 10,) * 3), QUESTION)
-    assert len(calls) == CACHED_PICTURES + 5
-    assert len(fresh._features) == CACHED_PICTURES
-    fresh.ask(picture_file, QUESTION)
-    assert len(calls) == CACHED_PICTURES + 6
+    assert len(calls) == CACHED_IMAGES + 5
+    assert len(fresh._features) == CACHED_IMAGES
+    fresh.ask(image_file, QUESTION)
+    assert len(calls) == CACHED_IMAGES + 6
 
 
 def test_threads_get_their_own_answers(answerer):
-    pictures = [Image.new("RGB", (48, 32), color) for color in ("red", "green", "blue", "gray")]
+    images = [Image.new("RGB", (48, 32), color) for color in ("red", "green", "blue", "gray")]
     questions = [QUESTION, "How many balls are there?", "Is there a cube?"]
-    jobs = [(picture, question) for picture in pictures for question in questions]
+    jobs = [(image, question) for image in images for question in questions]
     expected = [answerer.ask(*job).to_json() for job in jobs]
     fresh = vqa.VisualQuestionAnswerer(answerer.model, answerer.processor)
     found: dict[int, dict] = {}
@@ -138,28 +138,28 @@ def test_threads_get_their_own_answers(answerer):
 
 
 @pytest.mark.parametrize("question", ["", "???", "Wie bitte", "x" * 10_000, None])
-def test_questions_that_cannot_be_asked(answerer, picture_file, question):
+def test_questions_that_cannot_be_asked(answerer, image_file, question):
     with pytest.raises(InputError, match="question"):
-        answerer.ask(picture_file, question)
+        answerer.ask(image_file, question)
 
 
-def test_unknown_words_are_listed(answerer, picture_file):
-    assert answerer.ask(picture_file, "What color is the Elephant?").unknown_words == ["elephant"]
+def test_unknown_words_are_listed(answerer, image_file):
+    assert answerer.ask(image_file, "What color is the Elephant?").unknown_words == ["elephant"]
 
 
-def test_the_pipeline_answers_alike(answerer, tiny_checkpoint, picture_file):
+def test_the_pipeline_answers_alike(answerer, tiny_checkpoint, image_file):
     from transformers import pipeline
 
     ask = pipeline("clevr-visual-question-answering", model=str(tiny_checkpoint), device="cpu")
-    answer = answerer.ask(picture_file, QUESTION)
-    result = ask(image=picture_file, question=QUESTION, top_k=2)
+    answer = answerer.ask(image_file, QUESTION)
+    result = ask(image=image_file, question=QUESTION, top_k=2)
     assert [item["answer"] for item in result] == [name for name, _ in answer.top_answers[:2]]
     assert result[0]["score"] == pytest.approx(answer.confidence, abs=1e-5)
-    inputs = [{"image": picture_file, "question": text} for text in ("How many balls?", QUESTION, "Is it big?")]
+    inputs = [{"image": image_file, "question": text} for text in ("How many balls?", QUESTION, "Is it big?")]
     batched = ask(inputs, batch_size=3)
     assert [len(item) for item in batched] == [5, 5, 5]
     assert batched[1][0]["score"] == pytest.approx(answer.confidence, abs=1e-5)
     with pytest.raises(InputError):
-        ask(image=picture_file, question="")
+        ask(image=image_file, question="")
     with pytest.raises(ValueError, match="top_k"):
-        ask(image=picture_file, question=QUESTION, top_k=0)
+        ask(image=image_file, question=QUESTION, top_k=0)

@@ -12,7 +12,7 @@ from PIL import Image
 from vqa.errors import InputError
 from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.inference.checkpoints import load_checkpoint
-from vqa.inference.ood import STATISTICS, Domain, question_score
+from vqa.inference.ood import STATISTICS, OODDetector, question_score
 from vqa.model import FilmSEForVisualQuestionAnswering, build_config, build_model, build_processor
 from vqa.model.scene import SceneMaps
 
@@ -33,7 +33,7 @@ def readings(number, objects=5, sure=6.0, slant=1.0, seed=0):
 
 @pytest.fixture(scope="module")
 def domain():
-    return Domain.fit([readings(200, objects, seed=objects) for objects in (3, 5, 8)])
+    return OODDetector.fit([readings(200, objects, seed=objects) for objects in (3, 5, 8)])
 
 
 def test_usual_readings_score_about_one(domain):
@@ -55,7 +55,7 @@ def test_the_ground_is_found(domain):
 
 def test_it_survives_json(domain):
     limited = replace(domain, picture_limit=4.0, question_limit=0.0)
-    again = Domain.from_config(json.loads(json.dumps(limited.to_config())))
+    again = OODDetector.from_config(json.loads(json.dumps(limited.to_config())))
     scene = readings(20, seed=3)
     np.testing.assert_allclose(again.picture_scores(scene), limited.picture_scores(scene), rtol=1e-4)
     assert (again.picture_limit, again.question_limit) == (4.0, 0.0)
@@ -79,14 +79,14 @@ def test_it_survives_json(domain):
 def test_broken_settings_are_refused(domain, change):
     settings = replace(domain, picture_limit=4.0, question_limit=0.0).to_config() | change
     with pytest.raises(InputError, match=r"config\.domain"):
-        Domain.from_config(settings)
+        OODDetector.from_config(settings)
     with pytest.raises(InputError, match=r"config\.domain"):
         build_config("film-qcse", ("image_size=32x48",)).__class__(domain=settings)
 
 
 def test_questions_are_judged_by_grammar_and_words():
     assert question_score(QUESTION, QUESTION.split(), []) == 0
-    assert question_score("whats the colour of the big ball", ["what"], []) == 0
+    assert question_score("whats the color of the big ball", ["what"], []) == 0
     assert question_score("What dog is the cube?", ["what", "dog", "is", "the", "cube"], ["dog"]) == 1.2
 
 
@@ -114,16 +114,16 @@ def test_an_answer_says_what_is_unfamiliar(tiny, tmp_path):
     torch.manual_seed(0)
     config = build_config("film-qcse", tiny)
     model, processor = build_model(config).eval(), build_processor(config)
-    picture = Image.effect_noise((48, 32), 60)
+    image = Image.effect_noise((48, 32), 60)
     with torch.no_grad():
-        scene = model.scene(model.encode_images(processor(images=picture, return_tensors="pt")["pixel_values"]))
-    fitted = Domain.fit([scene])
+        scene = model.scene(model.encode_images(processor(images=image, return_tensors="pt")["pixel_values"]))
+    fitted = OODDetector.fit([scene])
 
     def ask(picture_limit, question):
         model.config.domain = replace(fitted, picture_limit=picture_limit, question_limit=0.0).to_config()
         model.save_pretrained(tmp_path)
         processor.save_pretrained(tmp_path)
-        return VisualQuestionAnswerer(*load_checkpoint(tmp_path, "cpu")).ask(picture, question)
+        return VisualQuestionAnswerer(*load_checkpoint(tmp_path, "cpu")).ask(image, question)
 
     assert (ask(1e6, QUESTION).in_domain, ask(1e6, QUESTION).unfamiliar) == (True, ())
     assert ask(-1.0, QUESTION).unfamiliar == ("picture",)
@@ -131,4 +131,4 @@ def test_an_answer_says_what_is_unfamiliar(tiny, tmp_path):
     assert both.in_domain is False
     assert both.to_json()["unfamiliar"] == ["picture", "question"]
     model.config.domain = None
-    assert VisualQuestionAnswerer(model, processor).ask(picture, QUESTION).in_domain is None
+    assert VisualQuestionAnswerer(model, processor).ask(image, QUESTION).in_domain is None

@@ -1,4 +1,4 @@
-"""The scene that a model sees in a picture."""
+"""The scene that a model sees in an image."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_nothing_is_seen_where_nothing_is():
     )
 
 
-def test_the_shipped_model_sees_most_objects_of_pictures_it_was_not_trained_on():
+def test_the_shipped_model_sees_most_objects_of_images_it_was_not_trained_on():
     answerer, root = vqa.load(device="cpu"), shipped("data/clevr-mini")
     right = wrong = 0
     for name, scene in list(read_scenes(scenes_path(root, "val")).items())[:6]:

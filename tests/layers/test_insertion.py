@@ -17,7 +17,7 @@ def gates(model: nn.Module) -> dict[str, SqueezeExcitation]:
     return {name: module for name, module in model.named_modules() if isinstance(module, SqueezeExcitation)}
 
 
-def picture(batch: int = 2, size: int = 64) -> Tensor:
+def image(batch: int = 2, size: int = 64) -> Tensor:
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
@@ -54,13 +54,13 @@ def test_se_resnets_have_the_published_sizes(depth: int, parameters: float) -> N
 @pytest.mark.parametrize("block", [models.resnet.BasicBlock, models.resnet.Bottleneck])
 def test_open_gates_change_nothing_and_closed_gates_do(block: type, placement: str) -> None:
     plain = small_resnet(block)
-    expected = plain(picture())
+    expected = plain(image())
     gated = add_squeeze_excitation(copy.deepcopy(plain), placement=placement, reduction=8)
     assert len(gates(gated)) == 5
-    assert not gated(picture()).allclose(expected, rtol=1e-3)
+    assert not gated(image()).allclose(expected, rtol=1e-3)
     open_gates(gated)
-    torch.testing.assert_close(gated(picture()), expected)
-    gated.train()(picture()).sum().backward()
+    torch.testing.assert_close(gated(image()), expected)
+    gated.train()(image()).sum().backward()
     assert all(p.grad is not None for p in gated.parameters())
 
 
@@ -70,7 +70,7 @@ def test_each_placement_gates_its_own_branch(placement: str) -> None:
     block = models.resnet.BasicBlock(4, 4).eval()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), block)
-    x = picture(size=6)
+    x = image(size=6)
     y = model[0](x)
 
     def residual(value: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ def test_original_weights_keep_their_names_and_values(placement: str) -> None:
 def test_copies_and_pickles_have_their_own_gates() -> None:
     model = add_squeeze_excitation(small_resnet())
     copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
-    expected = model(picture())
+    expected = model(image())
     open_gates(model)
     for other in copies:
-        torch.testing.assert_close(other(picture()), expected)
-    assert not model(picture()).allclose(expected)
+        torch.testing.assert_close(other(image()), expected)
+    assert not model(image()).allclose(expected)
 
 
 def test_resnext_and_timm_by_default() -> None:
@@ -118,7 +118,7 @@ def test_resnext_and_timm_by_default() -> None:
     theirs = timm.create_model("resnet18", pretrained=False, num_classes=3).eval()
     add_squeeze_excitation(theirs, reduction=4, gate="tanh")
     assert [gate.channels for gate in gates(theirs).values()] == [64, 64, 128, 128, 256, 256, 512, 512]
-    assert theirs(picture()).shape == (2, 3)
+    assert theirs(image()).shape == (2, 3)
 
 
 def test_googlenet_inception_blocks() -> None:
@@ -126,7 +126,7 @@ def test_googlenet_inception_blocks() -> None:
     add_squeeze_excitation(model, after=lambda name, module: type(module).__name__ == "Inception")
     widths = [256, 480, 512, 512, 512, 528, 832, 832, 1024]
     assert [gate.channels for gate in gates(model).values()] == widths
-    model.train()(picture()).sum().backward()
+    model.train()(image()).sum().backward()
     assert all(p.grad.isfinite().all() for gate in gates(model).values() for p in gate.parameters())
 
 
@@ -138,15 +138,15 @@ def test_vgg_by_name_and_whole_stages_of_a_sequential() -> None:
         "features.0.squeeze_excitation": 64,
         "features.4.squeeze_excitation": 128,
     }
-    expected = vgg(picture(size=32))
+    expected = vgg(image(size=32))
     nn.init.constant_(vgg.features.squeeze_excitation.expand.bias, -100)
-    assert not vgg(picture(size=32)).allclose(expected)
+    assert not vgg(image(size=32)).allclose(expected)
 
 
 def test_exported_network_keeps_its_gates() -> None:
     model = add_squeeze_excitation(small_resnet())
-    program = torch.export.export(model, (picture(),))
-    torch.testing.assert_close(program.module()(picture()), model(picture()))
+    program = torch.export.export(model, (image(),))
+    torch.testing.assert_close(program.module()(image()), model(image()))
     assert any("squeeze_excitation" in name for name in program.state_dict)
 
 

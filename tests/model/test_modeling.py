@@ -22,11 +22,11 @@ def _tiny(preset, tiny):
     return FILM_TINY if preset == "film" else tiny
 
 
-def _batch(model, questions=QUESTIONS, pictures=2):
+def _batch(model, questions=QUESTIONS, images=2):
     batch = build_processor(model.config)(text=questions, return_tensors="pt")
     generator = torch.Generator().manual_seed(1)
-    batch["pixel_values"] = torch.randn(pictures, 3, *model.config.image_size, generator=generator)
-    batch["image_index"] = torch.arange(len(questions)) % pictures
+    batch["pixel_values"] = torch.randn(images, 3, *model.config.image_size, generator=generator)
+    batch["image_index"] = torch.arange(len(questions)) % images
     return batch
 
 
@@ -96,13 +96,13 @@ def test_save_and_load_give_the_same_logits(preset, tiny, tmp_path):
 @pytest.mark.parametrize("preset", ["film-qcse", "film"])
 def test_a_question_does_not_depend_on_its_neighbours(preset, encoder, tiny):
     model = _model(preset, (*_tiny(preset, tiny), f"text_encoder={encoder}"))
-    together = _logits(model, _batch(model, pictures=1))
+    together = _logits(model, _batch(model, images=1))
     for i, question in enumerate(QUESTIONS):
-        alone = _logits(model, _batch(model, [question], pictures=1))
+        alone = _logits(model, _batch(model, [question], images=1))
         assert torch.allclose(together[i], alone[0], atol=1e-5)
 
 
-def test_questions_find_their_pictures(tiny):
+def test_questions_find_their_images(tiny):
     model = _model("film-qcse", tiny)
     batch = _batch(model)
     answers = _logits(model, batch)
@@ -265,8 +265,8 @@ def test_a_text_encoder_with_pickled_weights_is_refused(bert, tiny):
 def test_it_exports_whole(overrides, tiny):
     model = _model("film-qcse", (*tiny, *overrides)).eval()
     batch = dict(_batch(model, [QUESTIONS[1], QUESTIONS[0], QUESTIONS[1]]))
-    pictures, questions = torch.export.Dim("pictures", max=64), torch.export.Dim("questions", max=512)
-    shapes = {name: {0: pictures if name == "pixel_values" else questions} for name in batch}
+    images, questions = torch.export.Dim("pictures", max=64), torch.export.Dim("questions", max=512)
+    shapes = {name: {0: images if name == "pixel_values" else questions} for name in batch}
     exported = torch.export.export(model, (), batch, dynamic_shapes=shapes).module()
     batch = {name: value[:2] for name, value in batch.items()}
     with torch.no_grad():

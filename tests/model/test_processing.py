@@ -1,4 +1,4 @@
-"""Pictures and questions become tensors, the same from every form they come in."""
+"""Images and questions become tensors, the same from every form they come in."""
 
 import io
 from pathlib import Path
@@ -26,13 +26,13 @@ def processor():
     return build_processor(build_config())
 
 
-def test_a_picture_is_the_same_in_every_form(processor, picture_file):
-    opened = Image.open(picture_file)
+def test_a_image_is_the_same_in_every_form(processor, image_file):
+    opened = Image.open(image_file)
     pixels = np.asarray(opened.convert("RGB"))
     forms = [
-        picture_file,
-        str(picture_file),
-        picture_file.read_bytes(),
+        image_file,
+        str(image_file),
+        image_file.read_bytes(),
         opened,
         pixels,
         np.asarray(opened),
@@ -48,16 +48,16 @@ def test_a_picture_is_the_same_in_every_form(processor, picture_file):
     assert torch.equal(single[0], values[0])
 
 
-def test_pixels_are_those_of_packed_training_data(processor, picture_file):
-    packed = resize_image(load_image(picture_file), (128, 192))
-    assert (processor.image_processor.to_array(picture_file) == packed).all()
-    values = processor(images=picture_file, return_tensors="np")["pixel_values"]
+def test_pixels_are_those_of_packed_training_data(processor, image_file):
+    packed = resize_image(load_image(image_file), (128, 192))
+    assert (processor.image_processor.to_array(image_file) == packed).all()
+    values = processor(images=image_file, return_tensors="np")["pixel_values"]
     expected = (packed.transpose(2, 0, 1)[None] / 255 - 0.45) / 0.15
     np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
 @given(width=st.integers(1, 900), height=st.integers(1, 900))
-def test_a_picture_of_any_ratio_is_never_squashed(width, height):
+def test_a_image_of_any_ratio_is_never_squashed(width, height):
     images = FilmSEImageProcessor(size={"height": 32, "width": 48})
     left, top, right, bottom = images.content_box(width, height)
     assert 0 <= left < right <= 48
@@ -100,22 +100,22 @@ def test_backdrops_that_fade_are_no_borders():
     assert content_box(Image.fromarray(fading)) == (0, 0, 120, 80)
     lonely = np.zeros((300, 300, 3), np.uint8)
     lonely[140:160, 140:160] = np.random.default_rng(0).integers(0, 256, (20, 20, 3))
-    assert content_box(Image.fromarray(lonely)) == (0, 0, 300, 300), "a speck is no picture in a frame"
+    assert content_box(Image.fromarray(lonely)) == (0, 0, 300, 300), "a speck is no image in a frame"
 
 
-def test_clevr_pictures_have_no_border():
+def test_clevr_images_have_no_border():
     for path in sorted((Path(__file__).parents[2] / "data/clevr-mini/images").rglob("*.jpg")):
-        picture = load_image(path)
+        image = load_image(path)
         for quality in (30, 95):
             buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=quality)
-            assert content_box(load_image(buffer.getvalue())) == (0, 0, *picture.size)
+            image.save(buffer, "JPEG", quality=quality)
+            assert content_box(load_image(buffer.getvalue())) == (0, 0, *image.size)
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        b"no picture",
+        b"no image",
         "/no/such/file.png",
         np.zeros((5, 5, 2)),
         np.zeros((0, 5, 3), np.uint8),
@@ -131,13 +131,13 @@ def test_clevr_pictures_have_no_border():
     ],
     ids=str,
 )
-def test_what_is_no_picture_is_refused(processor, broken):
+def test_what_is_no_image_is_refused(processor, broken):
     with pytest.raises(InputError, match=r"image|file\.png"):
         processor(images=broken)
 
 
-def test_a_picture_that_breaks_while_it_is_decoded_is_refused(processor, picture_file):
-    cut = Image.open(io.BytesIO(picture_file.read_bytes()[:5000]))
+def test_a_image_that_breaks_while_it_is_decoded_is_refused(processor, image_file):
+    cut = Image.open(io.BytesIO(image_file.read_bytes()[:5000]))
     with pytest.raises(InputError, match="damaged or cut short"):
         processor(images=cut)
 
@@ -163,7 +163,7 @@ def test_broken_settings_are_refused(settings):
 
 
 def test_questions_are_numbered_by_words_and_padded_on_the_right(processor):
-    batch = processor(text=["What colour is the ball?", "How many?"], return_tensors="pt")
+    batch = processor(text=["What color is the ball?", "How many?"], return_tensors="pt")
     number = {word: i + 2 for i, word in enumerate(WORDS)}
     assert batch["input_ids"].tolist() == [
         [number[word] for word in ("what", "color", "is", "the", "ball")],
@@ -224,14 +224,14 @@ def test_unknown_words_are_named_once(processor):
     assert processor.check_question("Is the dog a DOG, or a big cat?") == ["dog", "cat"]
 
 
-def test_it_reloads_offline_as_it_was(processor, tmp_path, picture_file):
+def test_it_reloads_offline_as_it_was(processor, tmp_path, image_file):
     processor.save_pretrained(tmp_path)
     again = AutoProcessor.from_pretrained(tmp_path)
     assert isinstance(again, FilmSEProcessor)
     assert isinstance(AutoImageProcessor.from_pretrained(tmp_path), FilmSEImageProcessor)
     assert AutoTokenizer.from_pretrained(tmp_path).get_vocab() == processor.tokenizer.get_vocab()
     texts = [CLEVR_QUESTION, "How many unheard-of cubes?"]
-    first, second = (p(images=picture_file, text=texts, return_tensors="pt") for p in (processor, again))
+    first, second = (p(images=image_file, text=texts, return_tensors="pt") for p in (processor, again))
     assert set(first) == set(second) == {"pixel_values", "input_ids", "attention_mask"}
     assert all(torch.equal(first[name], second[name]) for name in first)
 

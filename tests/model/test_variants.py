@@ -45,20 +45,20 @@ def build(*overrides: str) -> FilmSEForVisualQuestionAnswering:
     return model.eval()
 
 
-def inputs(pictures: int = 2, questions: int = 3, words: int = 5) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(pictures + questions + words)
+def inputs(images: int = 2, questions: int = 3, words: int = 5) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(images + questions + words)
     mask = torch.ones(questions, words, dtype=torch.long)
     mask[0, words - 2 :] = 0
     return {
-        "pixel_values": torch.randn(pictures, 3, 32, 48, generator=generator),
+        "pixel_values": torch.randn(images, 3, 32, 48, generator=generator),
         "input_ids": torch.randint(2, 60, (questions, words), generator=generator),
         "attention_mask": mask,
-        "image_index": torch.arange(questions) % pictures,
+        "image_index": torch.arange(questions) % images,
     }
 
 
 @torch.no_grad()
-def test_from_the_scene_alone_nothing_else_of_the_picture_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_scene_alone_nothing_else_of_the_image_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     for overrides, same in ((VARIANTS["from the scene alone"], True), ((), False)):
         model, given = build(*overrides), inputs()
         features = model.encode_images(given.pop("pixel_values"))
@@ -103,7 +103,7 @@ def test_the_loss_reaches_every_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["se", "cbam", "gate options", "film after relu", "mbconv", "pathways"])
 @torch.no_grad()
-def test_export_with_free_numbers_of_pictures_and_questions(name: str) -> None:
+def test_export_with_free_numbers_of_images_and_questions(name: str) -> None:
     model = build(*VARIANTS[name], "num_blocks=2")
     example, others = inputs(words=3), inputs(3, 7, words=3)
     free = {key: {0: torch.export.Dim.AUTO} for key in example}

@@ -1,4 +1,4 @@
-"""Hidden colours and shapes: what must still show, and what must be left out of the losses."""
+"""Hidden colors and shapes: what must still show, and what must be left out of the losses."""
 
 import math
 from dataclasses import replace
@@ -16,10 +16,10 @@ from vqa.utils.resources import shipped
 
 def squares() -> torch.Tensor:
     """A red and a gray square on a dark ground, (3, 48, 48)."""
-    picture = torch.full((3, 48, 48), 0.2)
-    picture[:, 8:20, 8:20] = torch.tensor([0.7, 0.3, 0.3])[:, None, None]
-    picture[:, 28:40, 28:40] = 0.6
-    return picture
+    image = torch.full((3, 48, 48), 0.2)
+    image[:, 8:20, 8:20] = torch.tensor([0.7, 0.3, 0.3])[:, None, None]
+    image[:, 28:40, 28:40] = 0.6
+    return image
 
 
 def test_other_colors_tell_nothing_of_the_colors_and_keep_the_edges() -> None:
@@ -36,12 +36,12 @@ def test_other_colors_tell_nothing_of_the_colors_and_keep_the_edges() -> None:
 
 def test_blobs_keep_the_colors_and_lose_the_shapes() -> None:
     generator = torch.Generator().manual_seed(0)
-    picture, centres = squares(), torch.tensor([[14 / 48, 14 / 48], [34 / 48, 34 / 48]])
+    image, centres = squares(), torch.tensor([[14 / 48, 14 / 48], [34 / 48, 34 / 48]])
     sizes = []
     for _ in range(20):
-        found = blobs(picture, centres, generator)
-        assert torch.allclose(found[:, 14, 14], picture[:, 14, 14], atol=0.15)  # a small blob mixes with its ground
-        assert torch.allclose(found[:, 34, 34], picture[:, 34, 34], atol=0.15)
+        found = blobs(image, centres, generator)
+        assert torch.allclose(found[:, 14, 14], image[:, 14, 14], atol=0.15)  # a small blob mixes with its ground
+        assert torch.allclose(found[:, 34, 34], image[:, 34, 34], atol=0.15)
         sizes.append(int((found[0] - found[1] > 0.35).sum()))  # of the red one
     assert min(sizes) < 20
     assert max(sizes) > 50
@@ -76,7 +76,7 @@ def about(texts, words):
 @pytest.mark.parametrize(("colors", "shapes"), [(0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
 def test_only_what_shows_is_learned(trainer, batch, colors, shapes) -> None:
     found, texts = batch
-    third = torch.arange(len(found.pictures)) % 3
+    third = torch.arange(len(found.images)) % 3
     colorless, shapeless = (third == 0) & (colors > 0), (third == 1) & (shapes > 0)
     kept = Hiding(colors, shapes, trainer.processor.encode_questions).learnable(found, colorless, shapeless)
     stay = ~(about(texts, {*COLORS, "color"}) & colorless[found.image_index])
@@ -101,7 +101,7 @@ def test_where_nothing_can_be_learned_one_question_stays_and_counts_for_nothing(
     found, _ = batch
     red = trainer.processor.encode_questions(["red"])[0][0]
     colorful = replace(found, input_ids=torch.full_like(found.input_ids, red))
-    everywhere = torch.ones(len(found.pictures), dtype=torch.bool)
+    everywhere = torch.ones(len(found.images), dtype=torch.bool)
     kept = Hiding(1.0, 0.0, trainer.processor.encode_questions).learnable(colorful, everywhere, ~everywhere)
     assert kept.labels.tolist() == [-100]
     assert len(kept.input_ids) == 1
@@ -111,12 +111,12 @@ def test_where_nothing_can_be_learned_one_question_stays_and_counts_for_nothing(
 @pytest.mark.parametrize(("colors", "shapes"), [(0.3, 0.0), (0.0, 0.2)])
 def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch, colors, shapes) -> None:
     found, _ = batch
-    pictures = torch.rand(8, 3, 32, 48)
+    images = torch.rand(8, 3, 32, 48)
     changed = 0
     hiding = Hiding(colors, shapes, trainer.processor.encode_questions)
     for seed in range(60):
-        hidden, _ = hiding(pictures, found, torch.Generator().manual_seed(seed))
-        changed += int((hidden != pictures).flatten(1).any(1).sum())
+        hidden, _ = hiding(images, found, torch.Generator().manual_seed(seed))
+        changed += int((hidden != images).flatten(1).any(1).sum())
     assert abs(changed / 480 - colors - shapes) < 0.06
 
 
@@ -141,7 +141,7 @@ def test_shares_beyond_one_are_refused(tmp_path) -> None:
         TrainingOptions(data="x", output=str(tmp_path), hide_colors=0.7, hide_shapes=0.4)
 
 
-def test_answers_do_not_teach_what_sees_the_picture(trainer, batch) -> None:
+def test_answers_do_not_teach_what_sees_the_image(trainer, batch) -> None:
     found, _ = batch
     model = trainer.model
     output = model(

@@ -1,4 +1,4 @@
-"""Augmentation: seeded, harmless, and honest about where the picture went."""
+"""Augmentation: seeded, harmless, and honest about where the image went."""
 
 import io
 
@@ -12,14 +12,14 @@ from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
 
-def pictures(number: int = 4) -> torch.Tensor:
+def images(number: int = 4) -> torch.Tensor:
     return torch.rand(number, 3, 32, 48, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_same_seed_gives_the_same_pictures() -> None:
-    first, motion = augment(pictures(), torch.Generator().manual_seed(5))
-    again, motion_again = augment(pictures(), torch.Generator().manual_seed(5))
-    other, _ = augment(pictures(), torch.Generator().manual_seed(6))
+def test_the_same_seed_gives_the_same_images() -> None:
+    first, motion = augment(images(), torch.Generator().manual_seed(5))
+    again, motion_again = augment(images(), torch.Generator().manual_seed(5))
+    other, _ = augment(images(), torch.Generator().manual_seed(6))
     assert torch.equal(first, again)
     assert all(map(torch.equal, motion, motion_again))
     assert not torch.equal(first, other)
@@ -28,20 +28,20 @@ def test_the_same_seed_gives_the_same_pictures() -> None:
 
 
 def test_strength_zero_changes_nothing() -> None:
-    given = pictures(64)
+    given = images(64)
     same, motion = augment(given, torch.Generator().manual_seed(5), 0.0)
     torch.testing.assert_close(same, given)
     points = torch.rand(64, 3, 2)
     assert torch.equal(motion(points), points)
 
 
-def test_the_given_pictures_stay_as_they_are() -> None:
-    given = pictures(64)
+def test_the_given_images_stay_as_they_are() -> None:
+    given = images(64)
     augment(given, torch.Generator().manual_seed(5))
-    assert torch.equal(given, pictures(64))
+    assert torch.equal(given, images(64))
 
 
-def test_points_go_where_the_picture_went() -> None:
+def test_points_go_where_the_image_went() -> None:
     number, height, width = 200, 64, 96
     dot = torch.full((number, 3, height, width), 0.2)
     dot[:, :, 20:24, 60:64] = 0.8

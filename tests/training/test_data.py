@@ -1,4 +1,4 @@
-"""Which pictures and questions train a model, on data with less in it than usual, and what is said of it."""
+"""Which images and questions train a model, on data with less in it than usual, and what is said of it."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ from vqa.clevr.question import Question
 from vqa.errors import InputError
 from vqa.training.data import Epoch, TrainingData
 from vqa.training.targets import step_target
-from vqa.training.tensors import Pictures, Questions
+from vqa.training.tensors import Images, Questions
 from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
@@ -48,11 +48,11 @@ def data_of(tmp_path: Path, **changes: object) -> TrainingData:
 
 
 @pytest.mark.parametrize("pictures", [1, 2, 3, 5])
-def test_a_picture_is_left_to_train_on_whatever_is_held_out(tmp_path: Path, pictures: int) -> None:
-    data = variant(tmp_path / "few", lambda question: question if (question.image_index or 0) < pictures else None)
+def test_a_image_is_left_to_train_on_whatever_is_held_out(tmp_path: Path, images: int) -> None:
+    data = variant(tmp_path / "few", lambda question: question if (question.image_index or 0) < images else None)
     found = data_of(tmp_path, data=data, holdout=0.9)
     assert len(found.rows) >= 1
-    assert len(found.rows) + len(found.held_out) == pictures
+    assert len(found.rows) + len(found.held_out) == images
 
 
 def test_questions_without_answers_are_left_out_and_all_of_them_refused(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_answers_that_the_model_lacks_are_counted_and_all_of_them_refused(
 def test_held_out_batches_are_made_one_at_a_time(tmp_path: Path) -> None:
     found = data_of(tmp_path, holdout=0.5)
     batch, types = next(found.held_out_batches(4))
-    assert len(batch.pictures) == 4
+    assert len(batch.images) == 4
     assert len(types) == len(batch.labels)
 
 
@@ -89,7 +89,7 @@ def test_questions_are_not_made_without_scenes(tmp_path: Path) -> None:
         data_of(tmp_path, data=bare, generated=0.5)
 
 
-def test_a_picture_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Path) -> None:
+def test_a_image_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     data = variant(folder, lambda item: item if (item.image_index or 0) < 4 else None, scenes=False)
     scenes = list(read_scenes(scenes_path(MINI, "train")).values())
@@ -121,17 +121,17 @@ def test_the_online_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_pat
     found.close()
 
 
-def test_pictures_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
+def test_images_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
     square = [*TINY, "image_size=48x48", "num_blocks=2"]
     with pytest.raises(InputError, match=r"160 high and 240 wide .* keep_aspect_ratio=false"):
         Trainer(options(tmp_path, overrides=square))
     assert Trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).pack.images.shape[1:3] == (48, 48)
 
 
-def test_pictures_that_fit_the_device_are_uploaded_once_and_the_same(tmp_path: Path) -> None:
+def test_images_that_fit_the_device_are_uploaded_once_and_the_same(tmp_path: Path) -> None:
     data = data_of(tmp_path)
     size = data.pack.images.nbytes
-    read, resident = (Pictures(data.pack, CPU, free=free) for free in (2 * size - 1, 2 * size))
+    read, resident = (Images(data.pack, CPU, free=free) for free in (2 * size - 1, 2 * size))
     assert read.resident is None
     assert resident.resident is not None
     rows = np.array([40, 3, 17])
@@ -143,11 +143,11 @@ def test_pictures_that_fit_the_device_are_uploaded_once_and_the_same(tmp_path: P
 def test_a_pack_that_is_cut_short_meanwhile_is_named(tmp_path: Path) -> None:
     shutil.copy(data_of(tmp_path).pack.path, tmp_path / "some.pack")
     pack = PackedDataset(tmp_path / "some.pack")
-    pictures = Pictures(pack, CPU)
+    images = Images(pack, CPU)
     os.truncate(pack.path, pack.images_offset + 5 * pack.images[0].nbytes + 1)
-    assert len(pictures.at(np.arange(5))) == 5
+    assert len(images.at(np.arange(5))) == 5
     with pytest.raises(InputError, match=r"some\.pack: cut short"):
-        pictures.at(np.array([5]))
+        images.at(np.array([5]))
 
 
 def test_questions_are_joined_padded_and_of_the_smallest_type() -> None:

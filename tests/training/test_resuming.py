@@ -173,7 +173,7 @@ def test_the_card_says_what_taught_the_model(tmp_path: Path, capsys: pytest.Capt
     card = (tmp_path / "README.md").read_text()
     assert "Supervision: answers" in card
     assert "FiLM (" not in card
-    assert "No pictures were held out." in card
+    assert "No images were held out." in card
     assert "chose the checkpoint" not in card
     assert not any("held_out_accuracy" in line for line in log(tmp_path))
     assert "answers instead of programs" in capsys.readouterr().err

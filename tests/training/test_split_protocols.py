@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.test_data import SMALL, data_of, variant
 from tests.training.test_trainer import MINI, options
-from vqa.clevr.dataset.loading import open_pictures
+from vqa.clevr.dataset.loading import open_images
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.language.parser import parse_question
 from vqa.clevr.question import Question
@@ -23,7 +23,7 @@ from vqa.training.trainer import Trainer
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
-    return open_pictures(MINI, (32, 48), cache=tmp_path_factory.mktemp("pack"))
+    return open_images(MINI, (32, 48), cache=tmp_path_factory.mktemp("pack"))
 
 
 def training_data(pack: PackedDataset, protocol: str | None, generated: float = 0.5) -> TrainingData:
@@ -57,7 +57,7 @@ def test_only_the_training_part_is_trained_on(pack: PackedDataset, name: str) ->
     assert set(made_rows) <= set(data.rows.tolist())
     for row, text in zip(made_rows, texts, strict=True):
         assert train(data.pack.scene(row), Question(text, program=parse_question(text))), text
-    assert len(texts) < len(unhindered) or name in ("cogent-a", "attribute-pairs"), "which are about pictures"
+    assert len(texts) < len(unhindered) or name in ("cogent-a", "attribute-pairs"), "which are about images"
 
 
 def test_cogent_a_shows_no_object_of_b(pack: PackedDataset) -> None:

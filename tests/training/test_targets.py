@@ -111,7 +111,7 @@ def test_right_readings_cost_nothing_and_wrong_ones_do(scene: Scene) -> None:
     assert program_losses(output, steps, scenes, torch.tensor([0]))["evidence"].total > 10
 
 
-def test_unknown_pictures_and_programs_count_for_nothing(scene: Scene) -> None:
+def test_unknown_images_and_programs_count_for_nothing(scene: Scene) -> None:
     scenes, steps = _batch(scene, "How many metal things are right of the red cube?")
     scenes.number.fill_(-1)
     steps.known.fill_(False)

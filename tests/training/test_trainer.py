@@ -136,8 +136,8 @@ def test_an_epoch_holds_every_row_once_on_any_number_of_processes(tmp_path: Path
                 batch = epoch.batch(index, 5, 4, rank, world)
                 if (batch.labels >= 0).any():
                     mine = epoch.order[index * 5 : (index + 1) * 5][rank::world]
-                    assert len(batch.pictures) == len(mine)
-                    assert (batch.pictures == torch.from_numpy(data.pack.images[mine]).permute(0, 3, 1, 2)).all()
+                    assert len(batch.images) == len(mine)
+                    assert (batch.images == torch.from_numpy(data.pack.images[mine]).permute(0, 3, 1, 2)).all()
                     seen += mine.tolist()
         assert sorted(seen) == data.rows.tolist(), world
 
@@ -343,7 +343,7 @@ def test_scenes_without_questions_are_trained_on_once_questions_are_made(tmp_pat
     assert len(Trainer(options(tmp_path / "stored", data=str(tmp_path), holdout=0)).data.rows) == 40
     data = Trainer(options(tmp_path / "made", data=str(tmp_path), holdout=0, generated=0.5)).data
     assert data.rows.tolist() == list(range(48))
-    assert len(data.epoch(0).batch(0, 48, 4).pictures) == 48
+    assert len(data.epoch(0).batch(0, 48, 4).images) == 48
     data.close()
 
 

@@ -1,4 +1,4 @@
-"""Pictures from anywhere: upright RGB, or a message."""
+"""Images from anywhere: upright RGB, or a message."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ from vqa.errors import InputError
 from vqa.utils.images import FORMATS, load_image, parse_size, resize_image, to_rgb
 from vqa.utils.resources import shipped
 
-PICTURE = image_path(shipped("data/clevr-mini"), "val", "CLEVR_val_000000.jpg")
+IMAGE = image_path(shipped("data/clevr-mini"), "val", "CLEVR_val_000000.jpg")
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
@@ -36,12 +36,12 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
 
 
-def test_path_bytes_and_file_give_the_same_picture():
-    pictures = [load_image(PICTURE), load_image(str(PICTURE)), load_image(PICTURE.read_bytes())]
-    with PICTURE.open("rb") as file:
-        pictures.append(load_image(file))
-    assert all(picture.mode == "RGB" and picture.size == (240, 160) for picture in pictures)
-    assert len({picture.tobytes() for picture in pictures}) == 1
+def test_path_bytes_and_file_give_the_same_image():
+    images = [load_image(IMAGE), load_image(str(IMAGE)), load_image(IMAGE.read_bytes())]
+    with IMAGE.open("rb") as file:
+        images.append(load_image(file))
+    assert all(image.mode == "RGB" and image.size == (240, 160) for image in images)
+    assert len({image.tobytes() for image in images}) == 1
 
 
 def test_opaque_alpha_changes_nothing():
@@ -92,19 +92,19 @@ def test_missing_folder_and_other_files_are_named(tmp_path):
         load_image(tmp_path)
     with pytest.raises(InputError, match="cannot be opened"):
         load_image("a\0b")
-    (tmp_path / "text.png").write_text("not a picture")
-    with pytest.raises(InputError, match=r"text\.png: not a picture of a known kind"):
+    (tmp_path / "text.png").write_text("not an image")
+    with pytest.raises(InputError, match=r"text\.png: not an image of a known kind"):
         load_image(tmp_path / "text.png")
-    with pytest.raises(InputError, match="not a picture"):
+    with pytest.raises(InputError, match="not an image"):
         load_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_truncated_picture_is_an_error(kind):
+def test_a_truncated_image_is_an_error(kind):
     assert kind in FORMATS
     whole = encoded(Image.fromarray(PIXELS), kind)
     assert load_image(whole).size == (30, 20)
-    with pytest.raises(InputError, match=r"cut short|not a picture"):
+    with pytest.raises(InputError, match=r"cut short|not an image"):
         load_image(whole[: len(whole) // 2])
 
 

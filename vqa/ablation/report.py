@@ -15,7 +15,7 @@ from vqa.ablation.cells import Cell, predictions_path
 from vqa.ablation.variants import Variant
 from vqa.evaluation.breakdowns import QuestionTable, question_keys
 from vqa.evaluation.evaluate import EvaluationSet
-from vqa.evaluation.metrics import LEVEL, Estimate, PictureBootstrap, accuracies, paired_difference
+from vqa.evaluation.metrics import LEVEL, Estimate, ImageBootstrap, accuracies, paired_difference
 from vqa.evaluation.predictions import read_predictions
 from vqa.utils.files import atomic_write
 
@@ -31,8 +31,8 @@ def make_report(
 ) -> dict[str, Any]:
     """The report on the finished cells of an ablation; `table` holds the questions of `test`.
 
-    A variant's accuracy is the mean over its seeds, each cell's that of its checkpoint (best on held-out pictures). The
-    interval comes from drawing pictures, with all seeds' answers to their questions; it does not hold the spread
+    A variant's accuracy is the mean over its seeds, each cell's that of its checkpoint (best on held-out images). The
+    interval comes from drawing images, with all seeds' answers to their questions; it does not hold the spread
     between seeds, which stands beside it. Variants are compared with the first, over the seeds that both have. Raises
     InputError for damaged files.
     """
@@ -49,7 +49,7 @@ def make_report(
         "threshold": THRESHOLD,
         "baseline": variants[0],
         "test": asdict(test) | {"name": test.name, "questions": len(table.answers)},
-        "intervals": {"level": LEVEL, "method": "percentile bootstrap over pictures", "samples": _SAMPLES, "seed": 0},
+        "intervals": {"level": LEVEL, "method": "percentile bootstrap over images", "samples": _SAMPLES, "seed": 0},
         "variants": [
             _variant_entry(group, right, table) | {"difference": _difference(group, base, right, table)}
             for group in groups.values()
@@ -72,7 +72,7 @@ def _variant_entry(group: Sequence[Cell], right: dict[Cell, np.ndarray], table: 
     types = table.breakdowns["type"]
     groups = np.concatenate([np.ones((len(table.answers), 1), bool), types.members], 1)
     answered = np.concatenate([right[cell] for cell in group])[:, None]
-    [estimates] = accuracies(answered, np.tile(groups, (len(group), 1)), _pictures(table, group))
+    [estimates] = accuracies(answered, np.tile(groups, (len(group), 1)), _images(table, group))
     overall, *by_type = (_estimate(item, len(group)) for item in estimates)
     shares = [float(right[cell].mean()) for cell in group]
     return {
@@ -97,12 +97,12 @@ def _variant_entry(group: Sequence[Cell], right: dict[Cell, np.ndarray], table: 
     }
 
 
-def _pictures(table: QuestionTable, group: Sequence[Cell]) -> PictureBootstrap:
-    return PictureBootstrap(np.tile(table.pictures, len(group)), _SAMPLES)
+def _images(table: QuestionTable, group: Sequence[Cell]) -> ImageBootstrap:
+    return ImageBootstrap(np.tile(table.images, len(group)), _SAMPLES)
 
 
 def _estimate(estimate: Estimate, seeds: int) -> dict[str, Any]:
-    return asdict(estimate) | {"questions": estimate.questions // seeds}
+    return estimate.to_json() | {"questions": estimate.questions // seeds}
 
 
 def _difference(
@@ -112,7 +112,7 @@ def _difference(
     if not pairs:
         return None
     first, second = (np.concatenate([right[pair[side]] for pair in pairs]) for side in (0, 1))
-    found = paired_difference(first, second, _pictures(table, [cell for cell, _ in pairs]))
+    found = paired_difference(first, second, _images(table, [cell for cell, _ in pairs]))
     kept = {name: value for name, value in asdict(found).items() if name in ("value", "low", "high", "p")}
     return kept | {"seeds": [cell.seed for cell, _ in pairs]}
 
@@ -212,26 +212,26 @@ def _table(header: list[str], rows: Iterable[list[str]], markdown: bool) -> list
 
 
 def plot_curves(report: dict[str, Any], path: Path) -> None:
-    """Held-out accuracy of every cell over question presentations, a colour for each variant. Raises InputError."""
+    """Held-out accuracy of every cell over question presentations, a color for each variant. Raises InputError."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    colours = pyplot.get_cmap("tab20")
+    colors = pyplot.get_cmap("tab20")
     for i, variant in enumerate(report["variants"]):
         for j, seed in enumerate(variant["seeds"]):
             axis.plot(
                 [point["presentations"] / 1000 for point in seed["curve"]],
                 [100 * point["held_out_accuracy"] for point in seed["curve"]],
-                color=colours(2 * i % 20 + i // 10 % 2),
+                color=colors(2 * i % 20 + i // 10 % 2),
                 lw=1.3,
                 label=None if j else variant["name"],
             )
     axis.axhline(100 * report["threshold"], color="0.6", lw=0.8, ls="--")
     axis.set_xlabel("question presentations, thousands")
-    axis.set_ylabel("accuracy on held-out training pictures, %")
+    axis.set_ylabel("accuracy on held-out training images, %")
     axis.grid(alpha=0.3)
     if report["variants"]:
         axis.legend(fontsize="small")

@@ -1,4 +1,4 @@
-"""How long a model takes to answer one question, from a picture file's bytes to the answer with all its weights."""
+"""How long a model takes to answer one question, from an image file's bytes to the answer with all its weights."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -30,28 +30,28 @@ class Latency:
 
 def measure_asking(
     answerer: VisualQuestionAnswerer,
-    pictures: Sequence[tuple[bytes, Sequence[str]]],
+    images: Sequence[tuple[bytes, Sequence[str]]],
     runs: int = 200,
     on_run: Callable[[], object] = lambda: None,
 ) -> list[Latency]:
-    """Time `runs` calls each of: a question about a new picture (decoding included), and the next one about it.
+    """Time `runs` calls each of: a question about a new image (decoding included), and the next one about it.
 
-    `pictures` are files' bytes, each with questions about it, taken in turn; no picture is remembered from one run to
+    `images` are files' bytes, each with questions about it, taken in turn; no image is remembered from one run to
     the next. The first `WARMUP` runs are not counted.
     """
     first: list[float] = []
     following: list[float] = []
     for run in range(runs + WARMUP):
-        data, questions = pictures[run % len(pictures)]
+        data, questions = images[run % len(images)]
         fresh = VisualQuestionAnswerer(answerer.model, answerer.processor)
         start = time.perf_counter()
-        picture = load_image(data)
-        fresh.ask(picture, questions[run % len(questions)])
+        image = load_image(data)
+        fresh.ask(image, questions[run % len(questions)])
         middle = time.perf_counter()
-        fresh.ask(picture, questions[(run + 1) % len(questions)])
+        fresh.ask(image, questions[(run + 1) % len(questions)])
         end = time.perf_counter()
         if run >= WARMUP:
             first.append(middle - start)
             following.append(end - middle)
             on_run()
-    return [Latency.of("new picture", first), Latency.of("next question", following)]
+    return [Latency.of("new image", first), Latency.of("next question", following)]

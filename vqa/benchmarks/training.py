@@ -7,16 +7,17 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from vqa.clevr.dataset.loading import open_pictures
+from vqa.clevr.dataset.loading import open_images
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
 from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene
@@ -39,7 +40,7 @@ class TrainingSpeed:
     image_size: tuple[int, int]
     """(height, width) in pixels"""
     parameters: int
-    pictures: int
+    images: int
     """of a full step"""
     questions: int
     """of a full step"""
@@ -68,7 +69,7 @@ class TrainingBenchmark:
 
     device: str
     threads: int
-    pictures: int
+    images: int
     """of the data, repeats counted"""
     questions: int
     """of the data, repeats counted"""
@@ -80,9 +81,16 @@ class TrainingBenchmark:
     """bytes of this process at their most, all presets together, pages of mapped files counted"""
     speeds: tuple[TrainingSpeed, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """The measurement as `--json` writes it; its key for the number of images is `pictures`."""
+        record = asdict(self)
+        for part in (record, *record["speeds"]):
+            part["pictures"] = part.pop("images")
+        return record
+
 
 @dataclass
-class _Contestant:
+class _TimedPreset:
     """A preset on its way, and what its steps took."""
 
     trainer: Trainer
@@ -90,7 +98,7 @@ class _Contestant:
     loads: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     shapes: list[tuple[int, int, int]] = field(default_factory=list)
-    """pictures, questions and their padded length"""
+    """images, questions and their padded length"""
 
     def advance(self) -> None:
         """One step."""
@@ -100,7 +108,7 @@ class _Contestant:
         self.trainer.step(batch)
         self.loads.append(loaded - started)
         self.steps.append(_now() - loaded)
-        self.shapes.append((len(batch.pictures), *batch.input_ids.shape))
+        self.shapes.append((len(batch.images), *batch.input_ids.shape))
 
     def warm_up(self) -> None:
         """Steps that do not count."""
@@ -126,7 +134,7 @@ class _Contestant:
             precision=self.trainer.progress.precision,
             image_size=(height, width),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
-            pictures=max(shape[0] for shape in self.shapes),
+            images=max(shape[0] for shape in self.shapes),
             questions=max(shape[1] for shape in self.shapes),
             steps=len(self.steps),
             load_ms=1000 * median(self.loads),
@@ -143,7 +151,7 @@ def benchmark_training(
     overrides: Sequence[str] = (),
     *,
     split: str = "train",
-    pictures: int = 512,
+    images: int = 512,
     steps: int = 200,
     seconds: float = 300.0,
     precision: str = "auto",
@@ -151,8 +159,8 @@ def benchmark_training(
 ) -> TrainingBenchmark:
     """Train each preset for `steps` steps, or `seconds` where they are over sooner, a step of each in turn.
 
-    Each has its own recipe: size of pictures and batches, optimizer, losses; `overrides` change all models. `data` is
-    repeated to so many `pictures`; `on_step` is told the share of the run that is over. Raises InputError as `Trainer`
+    Each has its own recipe: size of images and batches, optimizer, losses; `overrides` change all models. `data` is
+    repeated to so many `images`; `on_step` is told the share of the run that is over. Raises InputError as `Trainer`
     does.
     """
     with TemporaryDirectory(prefix="vqa-benchmark-") as folder:
@@ -160,7 +168,7 @@ def benchmark_training(
         for i, preset in enumerate(presets):
             height, width = build_config(preset, overrides).image_size
             path = Path(folder, f"{i}.pack")
-            repeat_pictures(open_pictures(data, (height, width), split), pictures, path)
+            repeat_images(open_images(data, (height, width), split), images, path)
             started = _now()
             options = TrainingOptions(
                 str(path),
@@ -173,7 +181,7 @@ def benchmark_training(
                 epochs=1_000_000,
             )
             trainer = Trainer(options)
-            contestants.append(_Contestant(trainer, _now() - started))
+            contestants.append(_TimedPreset(trainer, _now() - started))
             contestants[-1].warm_up()
         peak = matrix_peak(contestants[0].trainer.accelerator.device)
         while (share := min(item.share(steps, seconds) for item in contestants)) < 1:
@@ -185,7 +193,7 @@ def benchmark_training(
         return TrainingBenchmark(
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             threads=torch.get_num_threads(),
-            pictures=len(used.pack),
+            images=len(used.pack),
             questions=len(used.stored.labels),
             preparation_seconds=max(item.preparation for item in contestants),
             matrix_peak=peak,
@@ -202,7 +210,7 @@ def format_benchmark(found: TrainingBenchmark) -> str:
     rows = [header, ["---"] * 2 + ["---:"] * (len(header) - 2)]
     for speed in found.speeds:
         height, width = speed.image_size
-        row = [speed.preset, speed.precision, f"{height}x{width}", f"{speed.questions} of {speed.pictures}"]
+        row = [speed.preset, speed.precision, f"{height}x{width}", f"{speed.questions} of {speed.images}"]
         row += [f"{speed.steps}", f"{speed.step_ms:.0f}", f"{speed.questions_per_second:.1f}"]
         row += [f"{speed.questions_per_second / first.questions_per_second:.1f}", f"{speed.gflops_per_question:.2f}"]
         row += [f"{speed.share_of_peak:.0%}", f"{speed.load_ms:.2f}", f"{speed.loading_speed:.0f}"]
@@ -210,15 +218,15 @@ def format_benchmark(found: TrainingBenchmark) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     about = (
-        f"{found.device}, {found.threads} threads; {found.pictures:,} pictures and {found.questions:,} questions, "
+        f"{found.device}, {found.threads} threads; {found.images:,} images and {found.questions:,} questions, "
         f"ready after {found.preparation_seconds:.1f} s; bfloat16 matrix peak {found.matrix_peak / 1e9:,.0f} GFLOP/s; "
         f"peak memory of the process {found.peak_memory / 2**30:.2f} GiB"
     )
     return "\n".join([*lines, "", about])
 
 
-def repeat_pictures(pack: PackedDataset, number: int, path: Path) -> None:
-    """Write a pack of `number` pictures: those of `pack` again and again, with their scenes and questions."""
+def repeat_images(pack: PackedDataset, number: int, path: Path) -> None:
+    """Write a pack of `number` images: those of `pack` again and again, with their scenes and questions."""
     assert pack.images is not None
     images = pack.images
     known: list[tuple[Scene | None, list[Question]]] = [
@@ -251,11 +259,11 @@ def matrix_peak(device: torch.device, seconds: float = 1.0) -> float:
     return best
 
 
-def training_flops(config: FilmSEConfig, pictures: int, questions: int, length: int) -> int:
+def training_flops(config: FilmSEConfig, images: int, questions: int, length: int) -> int:
     """FLOPs of forward and backward for questions padded to `length` words.
 
     2 for each multiply-add of a convolution or matrix product, nothing for the rest. Counted on a small batch, for
-    they grow in proportion to the pictures and to the questions.
+    they grow in proportion to the images and to the questions.
     """
     model = FilmSEForVisualQuestionAnswering(config)
 
@@ -270,7 +278,7 @@ def training_flops(config: FilmSEConfig, pictures: int, questions: int, length: 
 
     two, four = count(2), count(4)
     per_question = (four - two) // 2
-    return pictures * (two // 2 - per_question) + questions * per_question
+    return images * (two // 2 - per_question) + questions * per_question
 
 
 def peak_memory() -> int:

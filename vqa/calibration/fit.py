@@ -1,7 +1,7 @@
 """Calibrating a checkpoint: confidences that keep their word, and a sense of what it does not know.
 
-The temperature (Guo et al. 2017, section 4.2) and the limits of the domain come from the pictures that training held
-out, what training pictures are like from those it saw. Both are kept in the checkpoint's config.json; its weights stay
+The temperature (Guo et al. 2017, section 4.2) and the limits of the domain come from the images that training held
+out, what training images are like from those it saw. Both are kept in the checkpoint's config.json; its weights stay
 as they are.
 """
 
@@ -16,13 +16,13 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqa.calibration.measure import answer, picture_of, picture_scores, read_scenes
+from vqa.calibration.measure import answer, image_of, picture_scores, read_scenes
 from vqa.clevr.dataset.loading import open_data
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
 from vqa.evaluation.evaluate import Loaded, Running
 from vqa.inference.checkpoints import checkpoint_folder
-from vqa.inference.ood import Domain
+from vqa.inference.ood import OODDetector
 from vqa.training.data import held_out_rows
 from vqa.training.model_card import read_record
 from vqa.utils.files import atomic_write
@@ -30,7 +30,7 @@ from vqa.utils.markdown import replace_section
 
 FILE = "calibration.json"
 FALSE_ALARMS = 0.01
-"""Share of held-out pictures, and of held-out questions, that may lie outside the domain."""
+"""Share of held-out images, and of held-out questions, that may lie outside the domain."""
 
 _HOLDOUT = 0.05
 _SEEN = 1000
@@ -38,15 +38,15 @@ _TEMPERATURES = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
-class Slices:
-    """A training set, and which of its rows (pictures with answered questions) training held out and which it saw."""
+class HoldoutSplit:
+    """A training set, and which of its rows (images with answered questions) training held out and which it saw."""
 
     data: PackedDataset
     held_out: np.ndarray
     seen: np.ndarray
 
 
-def open_slices(
+def open_holdout(
     source: str | os.PathLike | None,
     data: str,
     split: str = "train",
@@ -55,7 +55,7 @@ def open_slices(
     holdout: float | None = None,
     seed: int | None = None,
     warn: Callable[[str], object] = lambda message: None,
-) -> Slices:
+) -> HoldoutSplit:
     """The training set of a checkpoint, divided as in training; share and seed are in the checkpoint's record.
 
     Raises InputError where nothing was held out; `warn` is told where the data is not what the record names.
@@ -73,15 +73,15 @@ def open_slices(
         raise InputError(
             f"--holdout {share!r:.20} --seed {number!r:.20}: a share above 0, up to 0.9, and a seed from 0"
         )
-    rows = np.repeat(np.arange(len(pack)), np.diff(pack.picture_start))
+    rows = np.repeat(np.arange(len(pack)), np.diff(pack.image_start))
     asked = np.unique(rows[pack.answers >= 0])
     held = held_out_rows(asked, share, number) if len(asked) else asked
     if not len(held):
-        raise InputError(f"{data}: no picture is held out of {len(asked)}; give more data or a larger --holdout")
-    return Slices(pack, held, np.setdiff1d(asked, held))
+        raise InputError(f"{data}: no image is held out of {len(asked)}; give more data or a larger --holdout")
+    return HoldoutSplit(pack, held, np.setdiff1d(asked, held))
 
 
-def fit(model: Loaded, slices: Slices, running: Running) -> dict[str, Any]:
+def fit(model: Loaded, slices: HoldoutSplit, running: Running) -> dict[str, Any]:
     """Fit temperature and domain, and set them in the model's configuration. Returns what the report says of it."""
     network = model[0]
     answered = answer(model, slices.data, running, slices.held_out)
@@ -93,9 +93,9 @@ def fit(model: Loaded, slices: Slices, running: Running) -> dict[str, Any]:
     if network.scene is not None:
         rng = np.random.default_rng(0)
         seen = slices.seen if len(slices.seen) <= _SEEN else np.sort(rng.choice(slices.seen, _SEEN, replace=False))
-        pictures = [picture_of(slices.data, row) for row in seen]
-        domain = Domain.fit(list(read_scenes(model, pictures, "training pictures")))
-        held = picture_scores(model, domain, [picture_of(slices.data, row) for row in slices.held_out])
+        images = [image_of(slices.data, row) for row in seen]
+        domain = OODDetector.fit(list(read_scenes(model, images, "training images")))
+        held = picture_scores(model, domain, [image_of(slices.data, row) for row in slices.held_out])
         domain = replace(
             domain, picture_limit=_limit(held), question_limit=_limit(answered.question_scores[known.numpy()])
         )

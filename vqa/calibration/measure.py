@@ -17,22 +17,22 @@ from vqa.errors import InputError
 from vqa.evaluation.evaluate import EvaluationSet, Loaded, Running
 from vqa.evaluation.metrics import calibration, wilson_interval
 from vqa.evaluation.predict import answer_questions
-from vqa.inference.ood import Domain, question_score
-from vqa.model.processing import ImageLike, to_picture
+from vqa.inference.ood import OODDetector, question_score
+from vqa.model.processing import ImageLike, to_image
 from vqa.model.scene import SceneMaps
 
-_FOREIGN_PICTURES = 100
+_FOREIGN_IMAGES = 100
 _AT_ONCE = 32
 
 
 @dataclass
 class Answered:
     """A model's Q answers to questions: logits (Q, answers) before any temperature, labels (Q,), -1 for a right answer
-    that it lacks, and for every question its picture (Q,) and `question_score` (Q,)."""
+    that it lacks, and for every question its image (Q,) and `question_score` (Q,)."""
 
     logits: Tensor
     labels: Tensor
-    pictures: np.ndarray
+    images: np.ndarray
     question_scores: np.ndarray
 
     def confidence(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +49,7 @@ def measure(
     The report's shares have Wilson's intervals of 95 %. Raises InputError as `open_data` and `answer_questions` do.
     """
     config = model[0].config
-    domain = None if config.domain is None else Domain.from_config(config.domain)
+    domain = None if config.domain is None else OODDetector.from_config(config.domain)
     report: dict[str, Any] = {"temperature": config.logit_temperature}
     report["sets"] = [_measure_set(model, domain, "held out in training", *held, running)]
     for item in sets:
@@ -57,8 +57,8 @@ def measure(
         report["sets"].append(_measure_set(model, domain, item.name, data, None, running))
     if domain is not None:
         data, rows = held
-        pictures = [to_picture(picture_of(data, row)) for row in rows[:_FOREIGN_PICTURES]]
-        report["foreign"] = _measure_foreign(model, domain, pictures, seed)
+        images = [to_image(image_of(data, row)) for row in rows[:_FOREIGN_IMAGES]]
+        report["foreign"] = _measure_foreign(model, domain, images, seed)
     return report
 
 
@@ -66,7 +66,7 @@ def answer(model: Loaded, data: PackedDataset, running: Running, rows: np.ndarra
     """All answered questions about some rows, by default all. Raises InputError where there are none."""
     network, processor = model
     labels = {name: i for i, name in enumerate(network.config.answers)}
-    owners = np.repeat(np.arange(len(data)), np.diff(data.picture_start))
+    owners = np.repeat(np.arange(len(data)), np.diff(data.image_start))
     parts = []
     chosen = data.answers if rows is None else data.answers[np.isin(owners, rows)]
     if not (chosen >= 0).any():
@@ -95,31 +95,33 @@ def score_question(model: Loaded, text: str) -> float:
 
 
 @torch.inference_mode()
-def read_scenes(model: Loaded, pictures: Sequence[ImageLike], title: str) -> Iterator[SceneMaps]:
-    """A model's readings of pictures, in batches, on the CPU."""
+def read_scenes(model: Loaded, images: Sequence[ImageLike], title: str) -> Iterator[SceneMaps]:
+    """A model's readings of images, in batches, on the CPU."""
     network, processor = model
-    images = processor.image_processor
-    for start in tqdm(range(0, len(pictures), _AT_ONCE), desc=title, disable=None):
-        pixels = np.stack([images.to_array(picture) for picture in pictures[start : start + _AT_ONCE]])
-        features = network.encode_images(images.normalize_pixels(torch.from_numpy(pixels).to(network.device)))
+    prepare = processor.image_processor
+    for start in tqdm(range(0, len(images), _AT_ONCE), desc=title, disable=None):
+        pixels = np.stack([prepare.to_array(image) for image in images[start : start + _AT_ONCE]])
+        features = network.encode_images(prepare.normalize_pixels(torch.from_numpy(pixels).to(network.device)))
         assert network.scene is not None
         scene = network.scene(features)
         yield SceneMaps(scene.objectness.cpu(), scene.attributes.cpu(), scene.position.cpu())
 
 
-def picture_scores(model: Loaded, domain: Domain, pictures: Sequence[ImageLike], title: str = "pictures") -> np.ndarray:
-    """`Domain.picture_scores` of pictures, (N,)."""
-    found = [domain.picture_scores(scene) for scene in read_scenes(model, pictures, title)]
+def picture_scores(
+    model: Loaded, domain: OODDetector, images: Sequence[ImageLike], title: str = "pictures"
+) -> np.ndarray:
+    """`OODDetector.picture_scores` of images, (N,)."""
+    found = [domain.picture_scores(scene) for scene in read_scenes(model, images, title)]
     return np.concatenate(found) if found else np.zeros(0)
 
 
-def picture_of(data: PackedDataset, row: int) -> ImageLike:
-    """The picture of a row, decoded or as a path."""
+def image_of(data: PackedDataset, row: int) -> ImageLike:
+    """The image of a row, decoded or as a path."""
     return data.image_path(int(row)) if data.images is None else data.images[int(row)]
 
 
 def _measure_set(
-    model: Loaded, domain: Domain | None, name: str, data: PackedDataset, rows: np.ndarray | None, running: Running
+    model: Loaded, domain: OODDetector | None, name: str, data: PackedDataset, rows: np.ndarray | None, running: Running
 ) -> dict[str, Any]:
     answered = answer(model, data, running, rows)
     confidence, right = answered.confidence(model[0].config.logit_temperature)
@@ -133,23 +135,25 @@ def _measure_set(
         "calibration_error_at_1": plain and plain.error,
     }
     if domain is not None:
-        pictures = np.unique(answered.pictures)
-        scores = picture_scores(model, domain, [picture_of(data, row) for row in pictures], name)
-        strange_pictures = scores > domain.picture_limit
+        images = np.unique(answered.images)
+        scores = picture_scores(model, domain, [image_of(data, row) for row in images], name)
+        strange_images = scores > domain.picture_limit
         strange_questions = answered.question_scores > domain.question_limit
-        outside = strange_questions | strange_pictures[np.searchsorted(pictures, answered.pictures)]
+        outside = strange_questions | strange_images[np.searchsorted(images, answered.images)]
         found |= {
-            "outside": {"pictures": _share(strange_pictures), "questions": _share(strange_questions)},
+            "outside": {"pictures": _share(strange_images), "questions": _share(strange_questions)},
             "right": {"inside": _share(right[~outside]), "outside": _share(right[outside])},
         }
     return found
 
 
-def _measure_foreign(model: Loaded, domain: Domain, pictures: Sequence[Image.Image], seed: int) -> list[dict[str, Any]]:
+def _measure_foreign(
+    model: Loaded, domain: OODDetector, images: Sequence[Image.Image], seed: int
+) -> list[dict[str, Any]]:
     sets = {
         "photographs": foreign.photographs(),
-        "empty scenes": foreign.empty_scenes(pictures, 20, seed),
-        "shuffled tiles": foreign.shuffled_tiles(pictures, seed),
+        "empty scenes": foreign.empty_scenes(images, 20, seed),
+        "shuffled tiles": foreign.shuffled_tiles(images, seed),
         "drawings": foreign.drawings(50, seed),
         "noise": foreign.noise(50, seed),
         "plain colors": foreign.plain_colors(20, seed),

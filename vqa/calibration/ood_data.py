@@ -1,6 +1,6 @@
-"""Pictures and questions that a model of CLEVR does not know, to measure how many of them it notices.
+"""Images and questions that a model of CLEVR does not know, to measure how many of them it notices.
 
-All are made from a seed, from CLEVR pictures, or lie in packages that are installed; nothing is fetched.
+All are made from a seed, from CLEVR images, or lie in packages that are installed; nothing is fetched.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ What time is it?
 How many people are there?
 What is the dog doing?
 Why is the sky blue?
-Who painted this picture?
+Who painted this image?
 Where was this photo taken?
 What brand is the car?
 Is the woman wearing a hat?
@@ -84,21 +84,21 @@ def photographs() -> list[Image.Image]:
     return found
 
 
-def empty_scenes(pictures: Sequence[Image.Image], number: int, seed: int) -> list[Image.Image]:
-    """CLEVR's ground without objects: medians, pixel by pixel, of a random half of the pictures each."""
-    stack = np.stack([np.asarray(picture.resize(_SIZE)) for picture in pictures])
+def empty_scenes(images: Sequence[Image.Image], number: int, seed: int) -> list[Image.Image]:
+    """CLEVR's ground without objects: medians, pixel by pixel, of a random half of the images each."""
+    stack = np.stack([np.asarray(image.resize(_SIZE)) for image in images])
     rng = np.random.default_rng((seed, 1))
     some = [rng.choice(len(stack), max(1, len(stack) // 2), replace=False) for _ in range(number)]
     return [Image.fromarray(np.median(stack[chosen], 0).astype(np.uint8)) for chosen in some]
 
 
-def shuffled_tiles(pictures: Sequence[Image.Image], seed: int) -> list[Image.Image]:
-    """Each picture cut into 4 x 4 tiles, and these put together in another order."""
+def shuffled_tiles(images: Sequence[Image.Image], seed: int) -> list[Image.Image]:
+    """Each image cut into 4 x 4 tiles, and these put together in another order."""
     rng = np.random.default_rng((seed, 2))
     rows, columns = _TILES
     shuffled = []
-    for picture in pictures:
-        pixels = np.asarray(picture)
+    for image in images:
+        pixels = np.asarray(image)
         height, width = pixels.shape[0] // rows, pixels.shape[1] // columns
         tiles = pixels[: rows * height, : columns * width].reshape(rows, height, columns, width, 3).swapaxes(1, 2)
         order = rng.permutation(rows * columns)
@@ -114,8 +114,8 @@ def drawings(number: int, seed: int) -> list[Image.Image]:
     made = []
     for i in range(number):
         paper = (255, 255, 255) if i % 2 else tuple(int(v) for v in rng.integers(100, 256, 3))
-        picture = Image.new("RGB", _SIZE, paper)
-        pen = ImageDraw.Draw(picture)
+        image = Image.new("RGB", _SIZE, paper)
+        pen = ImageDraw.Draw(image)
         for _ in range(int(rng.integers(3, 11))):
             x, y, size = (int(v) for v in rng.integers((0, 0, 20), (width - 60, height - 60, 120)))
             color = tuple(int(v) for v in rng.integers(0, 256, 3))
@@ -128,7 +128,7 @@ def drawings(number: int, seed: int) -> list[Image.Image]:
                     pen.polygon([(x, y + size), (x + size, y + size), (x + size // 2, y)], color, (0, 0, 0))
                 case _:
                     pen.line((x, y, x + size, y + size), color, 4)
-        made.append(picture)
+        made.append(image)
     return made
 
 
@@ -145,7 +145,7 @@ def noise(number: int, seed: int) -> list[Image.Image]:
 
 
 def plain_colors(number: int, seed: int) -> list[Image.Image]:
-    """Pictures of one color each, CLEVR's gray among them."""
+    """Images of one color each, CLEVR's gray among them."""
     rng = np.random.default_rng((seed, 5))
     colors = [(128, 128, 128), (255, 255, 255), (0, 0, 0), *map(tuple, rng.integers(0, 256, (number, 3)).tolist())]
     return [Image.new("RGB", _SIZE, color) for color in colors[:number]]

@@ -21,7 +21,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if fitted := report.get("fitted"):
         likelihood = fitted["likelihood"]
         said += (
-            f", fitted on {fitted['questions']:,} questions about the {fitted['pictures']:,} pictures held out in "
+            f", fitted on {fitted['questions']:,} questions about the {fitted['pictures']:,} images held out in "
             f"training; negative log-likelihood {likelihood['before']:.4f} before, {likelihood['after']:.4f} after"
         )
     yield f"{said}."
@@ -35,7 +35,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield "\nThis model has no `domain`: what it does not know goes unnoticed."
         return
     yield ""
-    yield "| taken for foreign, % | pictures | questions | right among the others | right among these |"
+    yield "| taken for foreign, % | images | questions | right among the others | right among these |"
     yield "|---|---|---|---|---|"
     for entry in report["sets"]:
         outside, right = entry["outside"], entry["right"]

@@ -1,6 +1,6 @@
-"""CLEVR v1.0's folder layout: where its files lie, and how its questions, scenes and pictures are read and written.
+"""CLEVR v1.0's folder layout: where its files lie, and how its questions, scenes and images are read and written.
 
-    ROOT/images/SPLIT/*.png                      pictures
+    ROOT/images/SPLIT/*.png                      images
     ROOT/questions/CLEVR_SPLIT_questions.json    {"info": {...}, "questions": [...]}
     ROOT/scenes/CLEVR_SPLIT_scenes.json          {"info": {...}, "scenes": [...]}
 
@@ -103,7 +103,7 @@ def iter_scenes(path: str | os.PathLike) -> Iterator[Scene]:
 
 
 def read_scenes(path: str | os.PathLike) -> dict[str, Scene]:
-    """image_filename -> scene, in the file's order. Raises InputError, also where two scenes name one picture."""
+    """image_filename -> scene, in the file's order. Raises InputError, also where two scenes name one image."""
     scenes: dict[str, Scene] = {}
     for i, scene in enumerate(iter_scenes(path)):
         if scene.image_filename in scenes:

@@ -109,7 +109,7 @@ def program_from_json(record: Any, where: str = "program") -> Program:
             kinds.append(yields)
             steps.append(_step(function, tuple(inputs), values[0] if values else None))
         except (AttributeError, TypeError, KeyError, ValueError):
-            raise InputError(_step_fault(item, kinds, f"{where}[{i}]")) from None
+            raise InputError(_step_issue(item, kinds, f"{where}[{i}]")) from None
     if kinds[-1] in ("set", "object"):
         raise InputError(f"{where}: ends in {steps[-1].function}, which is no answer; count, query or compare it")
     return tuple(steps)
@@ -121,7 +121,7 @@ def _step(function: str, inputs: tuple[int, ...], value: str | None) -> Step:
     return Step(function, inputs, value)
 
 
-def _step_fault(item: Any, kinds: Sequence[str], here: str) -> str:
+def _step_issue(item: Any, kinds: Sequence[str], here: str) -> str:
     i = len(kinds)
     if not isinstance(item, Mapping):
         return f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}"

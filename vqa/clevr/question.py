@@ -14,7 +14,7 @@ _LARGEST_INDEX = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one picture; what a file leaves out is None (test questions have no answer, for example)."""
+    """One question about one image; what a file leaves out is None (test questions have no answer, for example)."""
 
     question: str
     answer: str | None = None

@@ -40,7 +40,7 @@ Relationships = Mapping[str, Sequence[Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The objects of one picture; `relationships[relation][i]` lists, ascending, those that are `relation` of i."""
+    """The objects of one image; `relationships[relation][i]` lists, ascending, those that are `relation` of i."""
 
     objects: tuple[SceneObject, ...]
     relationships: Relationships

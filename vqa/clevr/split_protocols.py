@@ -1,8 +1,8 @@
 """Splits that test generalisation to new compositions, each a selection over (scene, question) rows.
 
 A protocol has a part to train on and parts to test on. A part is a function of one row, so that any dataset with
-scenes and programs can be filtered as it is read and no picture is copied. The training part is for a training split's
-rows, the test parts for those of a split with other pictures: some repeat the training condition, to measure the gap.
+scenes and programs can be filtered as it is read and no image is copied. The training part is for a training split's
+rows, the test parts for those of a split with other images: some repeat the training condition, to measure the gap.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ Part = Callable[[Scene | None, Question], bool]
 class SplitProtocol:
     """What to train on and what to test on, decided row by row.
 
-    `train_pictures` says whether training may show a picture at all: of another, no question is in `train`.
+    `train_images` says whether training may show an image at all: of another, no question is in `train`.
     """
 
     name: str
@@ -33,7 +33,7 @@ class SplitProtocol:
     source: str
     train: Part
     tests: Mapping[str, Part]
-    train_pictures: Callable[[Scene], bool] = field(default=lambda scene: True)
+    train_images: Callable[[Scene], bool] = field(default=lambda scene: True)
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -48,10 +48,10 @@ class SplitProtocol:
 
 
 def cogent() -> SplitProtocol:
-    """CoGenT: train on condition A, test on A and B. A picture of spheres alone keeps both conditions.
+    """CoGenT: train on condition A, test on A and B. An image of spheres alone keeps both conditions.
 
-    Source: Johnson et al. 2017, section 4.7. The published files were rendered under their conditions; here pictures
-    that happen to keep one are selected, which also works on CLEVR itself (about one picture in ten keeps A).
+    Source: Johnson et al. 2017, section 4.7. The published files were rendered under their conditions; here images
+    that happen to keep one are selected, which also works on CLEVR itself (about one image in ten keeps A).
     """
 
     def keeps(condition: str) -> Part:
@@ -73,7 +73,7 @@ def cogent_conditions(scene: Scene) -> frozenset[str]:
 
 
 def cogent_offenders(scene: Scene, condition: str) -> list[int]:
-    """The objects whose colour their shape may not have under `cogent-a` or `cogent-b`."""
+    """The objects whose color their shape may not have under `cogent-a` or `cogent-b`."""
     allowed = COGENT_COLORS[condition]
     return [i for i, item in enumerate(scene.objects) if item.color not in allowed[item.shape]]
 
@@ -126,15 +126,15 @@ Pair = tuple[str, str]
 """Two values of two attributes, as in ("red", "cube")."""
 
 HELD_OUT_PAIRS: tuple[Pair, ...] = (("red", "cube"), ("yellow", "cylinder"), ("cyan", "sphere"))
-"""One colour for each shape: 44 % of CLEVR's pictures have none of them, and all six values are seen elsewhere."""
+"""One color for each shape: 44 % of CLEVR's images have none of them, and all six values are seen elsewhere."""
 
 
 def attribute_pairs(pairs: Sequence[Pair] = HELD_OUT_PAIRS) -> SplitProtocol:
-    """Hold out objects with given pairs of attribute values from training, in pictures and in words.
+    """Hold out objects with given pairs of attribute values from training, in images and in words.
 
-    train, seen: no object of the picture has a held-out pair, and the question names none.
+    train, seen: no object of the image has a held-out pair, and the question names none.
     unseen: the question names a held-out pair, or an object with one is among those it is about (`referents`).
-    Questions about other objects of such pictures belong nowhere.
+    Questions about other objects of such images belong nowhere.
 
     Source: the held-out pairs of CLEVR-HOPE (Berlot-Attwell et al. 2024), on CLEVR's own questions.
     """
@@ -162,7 +162,7 @@ def attribute_pairs(pairs: Sequence[Pair] = HELD_OUT_PAIRS) -> SplitProtocol:
     words = ", ".join(f"{a} {b}" for a, b in pairs)
     return SplitProtocol(
         "attribute-pairs",
-        f"train: no {words} in picture or question; test: seen (the same), unseen (about such objects)",
+        f"train: no {words} in image or question; test: seen (the same), unseen (about such objects)",
         "after Berlot-Attwell et al. 2024, Attribute Diversity Determines the Systematicity Gap in VQA (CLEVR-HOPE)",
         seen,
         {"seen": seen, "unseen": unseen},

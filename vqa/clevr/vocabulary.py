@@ -12,7 +12,7 @@ COGENT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
     "cogent-a": {"cube": _COGENT_HALVES[0], "cylinder": _COGENT_HALVES[1], "sphere": COLORS},
     "cogent-b": {"cube": _COGENT_HALVES[1], "cylinder": _COGENT_HALVES[0], "sphere": COLORS},
 }
-"""CoGenT condition -> shape -> the colours it may have (Johnson et al. 2017, section 4.7)."""
+"""CoGenT condition -> shape -> the colors it may have (Johnson et al. 2017, section 4.7)."""
 
 RELATIONS = ("left", "right", "behind", "front")
 MAX_OBJECTS = 10

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from vqa.errors import InputError
 
 _DESCRIPTION = """\
-Ask questions about CLEVR pictures, and see the channels that answer.
+Ask questions about CLEVR images, and see the channels that answer.
 
 using a model
-  ask          answer one question about one picture
+  ask          answer one question about one image
   app          the same in a web page
 
 training and measuring

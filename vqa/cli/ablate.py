@@ -51,7 +51,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     run.add_argument("--test-data", metavar="DIR", help="where the test questions are (default: --data)")
     run.add_argument("--test-split", default="val", metavar="SPLIT", help="split to compare on (default: val)")
-    run.add_argument("--test-questions", metavar="FILE", help="another question file over its pictures")
+    run.add_argument("--test-questions", metavar="FILE", help="another question file over its images")
     add_data(parser)
     add_learning(parser)
     parser.set_defaults(run=_ablate)

@@ -8,7 +8,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "app",
         help="ask questions in a web page",
-        description="Serve a page that answers questions about pictures and shows what each block of the model used.",
+        description="Serve a page that answers questions about images and shows what each block of the model used.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")

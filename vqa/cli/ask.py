@@ -15,10 +15,10 @@ def register(commands: argparse._SubParsersAction) -> None:
 def _register_ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "ask",
-        help="answer one question about one picture",
-        description="Answer one question about one picture, and say which channels, words and places it used.",
+        help="answer one question about one image",
+        description="Answer one question about one image, and say which channels, words and places it used.",
     )
-    parser.add_argument("image", metavar="IMAGE", help="picture file")
+    parser.add_argument("image", metavar="IMAGE", help="image file")
     parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
     parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
@@ -32,14 +32,14 @@ def _ask(args: argparse.Namespace) -> None:
 
     from vqa.utils.images import load_image
 
-    picture = load_image(args.image)
+    image = load_image(args.image)
 
     from transformers.utils import logging
 
     from vqa import load
 
     logging.disable_progress_bar()
-    answer = load(args.checkpoint, args.device).ask(picture, args.question)
+    answer = load(args.checkpoint, args.device).ask(image, args.question)
     for text in _remarks(answer):
         print(f"vqa: {text}", file=sys.stderr)
     print(json.dumps(answer.to_json()) if args.json else _answer_text(answer))

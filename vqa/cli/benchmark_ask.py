@@ -7,9 +7,9 @@ def register(actions: argparse._SubParsersAction) -> None:
     """Add `benchmark ask`."""
     parser = actions.add_parser(
         "ask",
-        help="milliseconds from a picture and a question to the answer",
-        description="Time single questions, as the page asks them: about a new picture, with decoding it, and the next "
-        "one about the same picture, whose features are still there. Median and 95th percentile.",
+        help="milliseconds from an image and a question to the answer",
+        description="Time single questions, as the page asks them: about a new image, with decoding it, and the next "
+        "one about the same image, whose features are still there. Median and 95th percentile.",
     )
     parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
     parser.add_argument("--data", metavar="DIR", help="CLEVR folder to ask about (default: the shipped clevr-mini)")
@@ -42,10 +42,10 @@ def _ask(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     logging.disable_progress_bar()
-    pictures = _pictures(args.data, args.split)
+    images = _images(args.data, args.split)
     answerer = load(args.checkpoint, args.device)
-    with tqdm(total=args.runs, desc="ask", unit=" pictures", disable=None) as bar:
-        latencies = measure_asking(answerer, pictures, args.runs, bar.update)
+    with tqdm(total=args.runs, desc="ask", unit=" images", disable=None) as bar:
+        latencies = measure_asking(answerer, images, args.runs, bar.update)
     threads, device = torch.get_num_threads(), str(answerer.device)
     if args.json:
         print(json.dumps({"device": device, "threads": threads, "latencies": [asdict(one) for one in latencies]}))
@@ -56,8 +56,8 @@ def _ask(args: argparse.Namespace) -> None:
         print(f"{one.call:<16}{one.median_ms:>8.1f}{one.p95_ms:>8.1f}")
 
 
-def _pictures(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
-    """Up to 200 pictures of a split, as files' bytes, with the questions about each."""
+def _images(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
+    """Up to 200 images of a split, as files' bytes, with the questions about each."""
     from pathlib import Path
 
     from vqa.clevr.annotations import image_path, iter_questions, questions_path
@@ -71,11 +71,11 @@ def _pictures(data: str | None, split: str) -> list[tuple[bytes, list[str]]]:
         if name not in asked and len(asked) == 200:
             break
         asked.setdefault(name, []).append(question.question)
-    pictures = []
+    images = []
     for name, questions in asked.items():
         path = image_path(root, split, name)
         try:
-            pictures.append((path.read_bytes(), questions))
+            images.append((path.read_bytes(), questions))
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return pictures
+    return images

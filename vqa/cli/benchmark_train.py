@@ -10,7 +10,7 @@ def register(actions: argparse._SubParsersAction) -> None:
         help="questions a second that presets are trained with",
         description="Train presets, each in its own recipe, a step of each in turn, and say how many questions a "
         "second each learns from, what share of the machine's bfloat16 matrix peak that is, what loading takes, and "
-        "how much memory the process held. The data is repeated to --pictures pictures.",
+        "how much memory the process held. The data is repeated to --pictures images.",
     )
     parser.add_argument(
         "--presets",
@@ -35,11 +35,12 @@ def register(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--data", metavar="DIR", help="CLEVR folder (default: the shipped clevr-mini)")
     parser.add_argument("--split", default="train", metavar="NAME", help="of it (default: train)")
     parser.add_argument(
+        "--images",
         "--pictures",
         type=int,
         default=512,
         metavar="N",
-        help="pictures of the data, by repeating it; 70000 is CLEVR's train split (default: 512)",
+        help="images of the data, by repeating it; 70000 is CLEVR's train split (default: 512)",
     )
     parser.add_argument(
         "--mixed-precision",
@@ -54,7 +55,6 @@ def register(actions: argparse._SubParsersAction) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     import json
-    from dataclasses import asdict
     from pathlib import Path
 
     import torch
@@ -68,7 +68,7 @@ def _train(args: argparse.Namespace) -> None:
     for flag, value, least, most in (
         ("--steps", args.steps, 1, 1_000_000),
         ("--max-seconds", args.max_seconds, 0.001, 1e6),
-        ("--pictures", args.pictures, 1, 1_000_000),
+        ("--images", args.images, 1, 1_000_000),
         ("--threads", 1 if args.threads is None else args.threads, 1, 1024),
     ):
         if not least <= value <= most:
@@ -86,7 +86,7 @@ def _train(args: argparse.Namespace) -> None:
             args.presets or ["film", "film-qcse"],
             args.overrides,
             split=args.split,
-            pictures=args.pictures,
+            images=args.images,
             steps=args.steps,
             seconds=args.max_seconds,
             precision=args.mixed_precision,
@@ -94,5 +94,5 @@ def _train(args: argparse.Namespace) -> None:
         )
     if args.json:
         with atomic_write(Path(args.json)) as file:
-            file.write(json.dumps(asdict(found), indent=1).encode() + b"\n")
+            file.write(json.dumps(found.to_json(), indent=1).encode() + b"\n")
     print(format_benchmark(found))

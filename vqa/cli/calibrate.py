@@ -8,9 +8,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     """Add `calibrate`."""
     parser = commands.add_parser(
         "calibrate",
-        help="fit a checkpoint's confidences and its sense of foreign pictures and questions",
-        description="Fit the temperature of a checkpoint's confidences, and what its training pictures and questions "
-        "are like, on the data it was trained on: the limits on the pictures that training held out. Both are written "
+        help="fit a checkpoint's confidences and its sense of foreign images and questions",
+        description="Fit the temperature of a checkpoint's confidences, and what its training images and questions "
+        "are like, on the data it was trained on: the limits on the images that training held out. Both are written "
         "to the checkpoint's config.json, the figures to calibration.json and its README.md; its weights stay.",
     )
     parser.add_argument("--data", metavar="DIR", required=True, help="what the checkpoint was trained on")
@@ -42,7 +42,7 @@ def _calibrate(args: argparse.Namespace) -> None:
 
     from transformers.utils import logging
 
-    from vqa.calibration.fit import fit, open_slices, save
+    from vqa.calibration.fit import fit, open_holdout, save
     from vqa.calibration.measure import measure
     from vqa.calibration.report import card_section, format_calibration
     from vqa.errors import InputError
@@ -56,7 +56,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     if args.json:
         check_writable(args.json)
     sets = make_sets(args.on, args.on_split, args.on_questions) if args.on else []
-    slices = open_slices(
+    slices = open_holdout(
         args.checkpoint,
         args.data,
         args.split,

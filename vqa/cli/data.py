@@ -23,12 +23,12 @@ def register(commands: argparse._SubParsersAction) -> None:
 def _register_make(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "make",
-        help="make a whole dataset: scenes, pictures, questions",
+        help="make a whole dataset: scenes, images, questions",
         description="Sample scenes, render them with Blender and ask about them: a CLEVR-like dataset from nothing.",
     )
     _add_scene_options(parser)
     _add_render_options(parser)
-    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions a picture (default: 10)")
+    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions an image (default: 10)")
     parser.set_defaults(run=_make)
 
 
@@ -48,7 +48,7 @@ def _make(args: argparse.Namespace) -> None:
         workers=args.workers,
         blender=args.blender,
     )
-    print(f"{args.out}: {args.split}: {args.num} pictures, {questions} questions")
+    print(f"{args.out}: {args.split}: {args.num} images, {questions} questions")
 
 
 def _register_render(actions: argparse._SubParsersAction) -> None:
@@ -64,7 +64,7 @@ def _register_render(actions: argparse._SubParsersAction) -> None:
         "--shard",
         default="1/1",
         metavar="K/N",
-        help="render only every N-th picture from the K-th (several machines); a last run without it writes the scenes",
+        help="render only every N-th image from the K-th (several machines); a last run without it writes the scenes",
     )
     parser.set_defaults(run=_render)
 
@@ -88,17 +88,17 @@ def _render(args: argparse.Namespace) -> None:
         blender=args.blender,
         shard=(int(shard[1]), int(shard[2])),
     )
-    print(f"{args.out}: {args.split}: {made} pictures rendered")
+    print(f"{args.out}: {args.split}: {made} images rendered")
 
 
 def _add_scene_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--num", type=int, required=True, metavar="N", help="pictures 0 to N - 1")
+    parser.add_argument("--num", type=int, required=True, metavar="N", help="images 0 to N - 1")
     parser.add_argument("--split", default="train", help="default: train")
     parser.add_argument(
         "--condition",
         choices=["none", "cogent-a", "cogent-b"],
         default="none",
-        help="colours that cubes and cylinders may have (default: none, all)",
+        help="colors that cubes and cylinders may have (default: none, all)",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
 
@@ -149,7 +149,7 @@ def _register_questions(actions: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help="only these: a template file (one_hop), a family in it (one_hop:3), closure (default: CLEVR's 90)",
     )
-    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions a picture (default: 10)")
+    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions an image (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same file (default: 0)")
     parser.set_defaults(run=_questions)
 
@@ -161,10 +161,10 @@ def _questions(args: argparse.Namespace) -> None:
     from vqa.clevr.question_generation.generate_questions import make_question_file
 
     templates = load_templates(args.templates, args.families)
-    bar = tqdm(desc="questions", unit=" pictures")
+    bar = tqdm(desc="questions", unit=" images")
     with bar:
         written = make_question_file(args.scenes, args.out, templates, args.per_image, args.seed, on_scene=bar.update)
-    print(f"{args.out}: {written} questions on {bar.n} pictures from {len(templates)} families")
+    print(f"{args.out}: {written} questions on {bar.n} images from {len(templates)} families")
 
 
 def _register_parse(actions: argparse._SubParsersAction) -> None:
@@ -227,14 +227,14 @@ def _download(args: argparse.Namespace) -> None:
 def _register_pack(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "pack",
-        help="put one split's pictures, questions and scenes in one memory-mapped file",
+        help="put one split's images, questions and scenes in one memory-mapped file",
         description="Pack one split for fast training on machines that have neither gradio nor datasets.",
     )
     parser.add_argument("data", metavar="DIR", help="CLEVR folder, exported folder or hub name")
     parser.add_argument("--out", required=True, metavar="FILE", help="file to write; `vqa train --data FILE` reads it")
     parser.add_argument("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
     parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
     parser.set_defaults(run=_pack)
 
 
@@ -250,7 +250,7 @@ def _register_export(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "export",
         help="write parquet with a dataset card, for datasets.load_dataset and the hub",
-        description="Write a folder of parquet files, pictures inside, with a dataset card; `--data` reads it back.",
+        description="Write a folder of parquet files, images inside, with a dataset card; `--data` reads it back.",
     )
     parser.add_argument("data", metavar="DIR", help="CLEVR folder")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
@@ -262,14 +262,14 @@ def _register_export(actions: argparse._SubParsersAction) -> None:
 def _export(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset.loading import export_data
 
-    for split, pictures in export_data(args.data, args.out, args.split, title=args.title).items():
-        print(f"{args.out}: {split}: {pictures} pictures")
+    for split, images in export_data(args.data, args.out, args.split, title=args.title).items():
+        print(f"{args.out}: {split}: {images} images")
 
 
 def _register_check(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "check",
-        help="verify a dataset: pictures, scenes, relations, conditions, every answer",
+        help="verify a dataset: images, scenes, relations, conditions, every answer",
         description="Verify a dataset in CLEVR's layout. Exit status: 0 no faults (there may be notes), 1 faults.",
     )
     parser.add_argument("data", metavar="DIR", help="folder with images/, scenes/ and questions/")
@@ -282,8 +282,8 @@ def _register_check(actions: argparse._SubParsersAction) -> None:
         choices=["none", "cogent-a", "cogent-b"],
         help="what all scenes must keep (default: what the scene file says, or a name such as trainA or valB)",
     )
-    parser.add_argument("--no-pictures", action="store_true", help="leave the picture files alone")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that open pictures (default: CPU cores)")
+    parser.add_argument("--no-images", "--no-pictures", action="store_true", help="leave the image files alone")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that open images (default: CPU cores)")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="faults of a kind to list (default: 20)")
     parser.set_defaults(run=_check)
 
@@ -297,7 +297,7 @@ def _check(args: argparse.Namespace) -> int:
         splits=args.split,
         condition=args.condition,
         questions=args.questions,
-        pictures=not args.no_pictures,
+        images=not args.no_images,
         workers=args.workers,
         limit=args.limit,
     )
@@ -310,7 +310,7 @@ def _register_split(actions: argparse._SubParsersAction) -> None:
         "split",
         help="select rows for a test of compositional generalisation",
         description="Count the parts of a split protocol, and with --out write them as splits of a CLEVR folder whose "
-        "pictures are links. Training splits give the part `train`, others the test parts.",
+        "images are links. Training splits give the part `train`, others the test parts.",
     )
     parser.add_argument("data", metavar="DIR", help="folder in CLEVR's layout")
     parser.add_argument(
@@ -318,7 +318,7 @@ def _register_split(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="only these (default: all)")
     parser.add_argument("--part", nargs="+", action="extend", metavar="NAME", help="only these parts")
-    parser.add_argument("--questions", metavar="FILE", help="another question file about the pictures of one --split")
+    parser.add_argument("--questions", metavar="FILE", help="another question file about the images of one --split")
     parser.add_argument("--out", metavar="DIR", help="CLEVR folder that receives the parts as SPLIT-PART")
     parser.add_argument("--objects", type=int, metavar="N", help="size-depth: scenes are small below N (default: 6)")
     parser.add_argument("--depth", type=int, metavar="N", help="size-depth: programs are shallow below N (default: 4)")
@@ -344,7 +344,7 @@ def _split(args: argparse.Namespace) -> None:
     if args.questions and len(splits) > 1:
         raise InputError(f"--questions is about one split: choose with --split one of {', '.join(splits)}")
     print(f"{protocol.name}: {protocol.description}\nsource: {protocol.source}\n")
-    print(f"{'split':24}{'pictures':>10}{'questions':>11}{'of all':>8}")
+    print(f"{'split':24}{'images':>10}{'questions':>11}{'of all':>8}")
     for split in splits:
         for chosen in select_rows(args.data, protocol, split, args.part, args.questions):
             share = len(chosen.rows) / chosen.total
@@ -356,8 +356,8 @@ def _split(args: argparse.Namespace) -> None:
 def _register_merge(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "merge",
-        help="make one split of several, to train on more pictures",
-        description="Write several splits as one of a CLEVR folder; its pictures are links, its numbers new.",
+        help="make one split of several, to train on more images",
+        description="Write several splits as one of a CLEVR folder; its images are links, its numbers new.",
     )
     parser.add_argument(
         "sources",

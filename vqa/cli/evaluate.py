@@ -26,7 +26,7 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="such as val, valA or valB")
     parser.add_argument(
-        "--questions", nargs="+", action="extend", metavar="FILE", help="another question file over the same pictures"
+        "--questions", nargs="+", action="extend", metavar="FILE", help="another question file over the same images"
     )
     parser.add_argument(
         "--checkpoint",
@@ -55,7 +55,7 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="NAME",
-        help="score perturbed pictures and questions too, and by how much that lowers accuracy: jpeg30, border96, "
+        help="score perturbed images and questions too, and by how much that lowers accuracy: jpeg30, border96, "
         "square320, screenshot1.25, width240, blur1, noise5, brightness0.8, typo, synonyms, casual; with other numbers "
         "for other amounts",
     )
@@ -78,7 +78,7 @@ def _register_predict(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder or packed file")
     parser.add_argument("--split", metavar="NAME", help="such as val or test")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
     parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
     parser.add_argument("--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl")
     _add_running(parser)
@@ -201,7 +201,7 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
         "--suite",
         choices=["compositional"],
         help="instead: how models generalise to new compositions. Of one --data and --split (default: val): CoGenT "
-        "(valA and valB, or the split's pictures of either condition), scene size x program depth, held-out attribute "
+        "(valA and valB, or the split's images of either condition), scene size x program depth, held-out attribute "
         "pairs and question families, CLOSURE and CLEVR-Humans; one gap for each",
     )
     suite.add_argument(
@@ -209,9 +209,9 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="DIR|FILE",
-        help="CLOSURE's question files over the split's pictures (default: such questions made on its scenes)",
+        help="CLOSURE's question files over the split's images (default: such questions made on its scenes)",
     )
-    suite.add_argument("--humans", metavar="FILE", help="CLEVR-Humans' questions over the split's pictures")
+    suite.add_argument("--humans", metavar="FILE", help="CLEVR-Humans' questions over the split's images")
     suite.add_argument(
         "--axes",
         nargs="+",

@@ -20,7 +20,7 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder with scenes and programs")
-    parser.add_argument("--split", default="val", metavar="NAME", help="held-out pictures (default: val)")
+    parser.add_argument("--split", default="val", metavar="NAME", help="held-out images (default: val)")
     _add_model(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
 
@@ -34,14 +34,14 @@ def _register_ask(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser(
         "ask",
         help="draw what is behind one answer",
-        description="Answer one question about one picture and draw why: the places and words that each block used, "
-        "its channels' weights, the evidence of the answer, Grad-CAM for comparison, and, where the picture's scene is "
+        description="Answer one question about one image and draw why: the places and words that each block used, "
+        "its channels' weights, the evidence of the answer, Grad-CAM for comparison, and, where the image's scene is "
         "known, the objects that the question refers to.",
     )
-    parser.add_argument("image", metavar="IMAGE", help="picture file")
+    parser.add_argument("image", metavar="IMAGE", help="image file")
     parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
     parser.add_argument("--out", metavar="FILE", required=True, help="to write; a .png, a .html page, or .json numbers")
-    parser.add_argument("--scenes", metavar="FILE", help="CLEVR scene file with this picture, by its file name")
+    parser.add_argument("--scenes", metavar="FILE", help="CLEVR scene file with this image, by its file name")
     _add_model(parser)
     parser.set_defaults(run=_ask)
 
@@ -59,13 +59,13 @@ def _ask(args: argparse.Namespace) -> None:
     if kind not in (".png", ".html", ".json"):
         raise InputError(f"--out {args.out}: must end in .png, .html or .json")
     check_writable(args.out)
-    picture = load_image(args.image)
+    image = load_image(args.image)
     scene = None
     if args.scenes:
         name = Path(args.image).name
         scene = read_scenes(args.scenes).get(name)
         if scene is None:
-            raise InputError(f"{args.scenes}: has no scene of {name!r}; leave --scenes out, or give this picture's")
+            raise InputError(f"{args.scenes}: has no scene of {name!r}; leave --scenes out, or give this image's")
 
     import orjson
 
@@ -74,7 +74,7 @@ def _ask(args: argparse.Namespace) -> None:
     from vqa.explain.explanation_png import png_explanation
     from vqa.inference.answerer import VisualQuestionAnswerer
 
-    explanation = explain(VisualQuestionAnswerer(*_load(args)), picture, args.question, scene)
+    explanation = explain(VisualQuestionAnswerer(*_load(args)), image, args.question, scene)
     with atomic_write(args.out) as file:
         if kind == ".png":
             file.write(png_explanation(explanation))
@@ -89,13 +89,13 @@ def _register_atlas(kinds: argparse._SubParsersAction) -> None:
     parser = kinds.add_parser(
         "atlas",
         help="chart the concept that each channel tracks",
-        description="Find for every channel of every block the concept whose objects its map picks out (colour, shape, "
+        description="Find for every channel of every block the concept whose objects its map picks out (color, shape, "
         "size, material, place, what is asked for), beside a baseline with permuted labels; how its weights move with "
-        "the type of question; and how much of their variance question and picture explain, block by block. Written "
+        "the type of question; and how much of their variance question and image explain, block by block. Written "
         "beside the weights, for the page.",
     )
     _add_set(parser)
-    parser.add_argument("--pictures", type=int, default=400, metavar="N", help="to look at (default: 400)")
+    parser.add_argument("--images", "--pictures", type=int, default=400, metavar="N", help="to look at (default: 400)")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: atlas.json in the checkpoint's folder)")
     parser.add_argument(
         "--beside",
@@ -115,8 +115,8 @@ def _atlas(args: argparse.Namespace) -> None:
     from vqa.explain.build_atlas import survey
     from vqa.inference.checkpoints import checkpoint_folder, weights_sha256
 
-    if not 10 <= args.pictures <= 100_000:
-        raise InputError(f"--pictures: must be 10 to 100,000, got {args.pictures}")
+    if not 10 <= args.images <= 100_000:
+        raise InputError(f"--images: must be 10 to 100,000, got {args.images}")
     _check_seed(args.seed)
     folder = checkpoint_folder(args.checkpoint)
     out = args.out or folder / FILENAME
@@ -129,9 +129,7 @@ def _atlas(args: argparse.Namespace) -> None:
         "weights_sha256": weights_sha256(folder),
     }
     model, processor = _load(args)
-    atlas = survey(
-        model, processor, data, pictures=args.pictures, seed=args.seed, about=about, progress=_progress_bars()
-    )
+    atlas = survey(model, processor, data, images=args.images, seed=args.seed, about=about, progress=_progress_bars())
     write_atlas(atlas, out)
     print(format_atlas(atlas))
     if other:

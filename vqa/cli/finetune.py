@@ -20,7 +20,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--checkpoint", required=True, metavar="FOLDER|HUB_ID", help="model to begin with")
     parser.add_argument("--data", required=True, metavar="DIR", help="CLEVR folder, exported folder or hub name")
     parser.add_argument("--split", default="trainB", help="split to train on (default: trainB)")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over its pictures")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over its images")
     parser.add_argument(
         "--samples", type=int, default=30_000, metavar="N", help="questions presented, in all (default: 30000)"
     )
@@ -31,7 +31,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         help="share of them made anew each epoch from the scenes (default: 0)",
     )
     parser.add_argument(
-        "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
+        "--augment", type=float, metavar="X", help="strength of image augmentation, 0 to 1 (default: 1)"
     )
     parser.add_argument(
         "--evaluate-on",

@@ -35,7 +35,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     )
     run.add_argument("--resume", action="store_true", help="go on with the run in --output")
     run.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the pictures (default: 10, or until another end)"
+        "--epochs", type=int, metavar="N", help="passes over the images (default: 10, or until another end)"
     )
     run.add_argument(
         "--max-minutes", type=float, metavar="M", help="end after M minutes of steps; the schedule fits them"
@@ -77,12 +77,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, metavar="DIR", help="CLEVR folder, packed file, exported folder or hub name"
     )
     data.add_argument("--split", default="train", help="CLEVR_SPLIT_questions.json (default: train)")
-    data.add_argument("--questions", metavar="FILE", help="another question file over the same pictures")
+    data.add_argument("--questions", metavar="FILE", help="another question file over the same images")
     data.add_argument(
         "--split-protocol",
         choices=["cogent-a", "size-depth", "attribute-pairs", "families"],
-        help="train on this protocol's training part only, questions and pictures, those made anew too; `vqa evaluate "
-        "--suite compositional` tests the rest. cogent-a selects pictures that keep condition A, as of CLEVR's own "
+        help="train on this protocol's training part only, questions and images, those made anew too; `vqa evaluate "
+        "--suite compositional` tests the rest. cogent-a selects images that keep condition A, as of CLEVR's own "
         "train split; the published data for it is --split trainA, without this option (default: everything)",
     )
     data.add_argument(
@@ -90,7 +90,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.05,
         metavar="X",
-        help="share of the pictures that chooses the best checkpoint (default: 0.05)",
+        help="share of the images that chooses the best checkpoint (default: 0.05)",
     )
     data.add_argument(
         "--generated",
@@ -107,7 +107,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="share of the new questions that combine relations as CLEVR's never do (default: 0)",
     )
     data.add_argument(
-        "--encoders", metavar="CHECKPOINT", help="begin with this model's picture and text encoders, the trunk anew"
+        "--encoders", metavar="CHECKPOINT", help="begin with this model's image and text encoders, the trunk anew"
     )
     data.add_argument(
         "--pretrain-epochs",
@@ -122,7 +122,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="X",
-        help="share of the pictures shown in other colors, asking nothing about them; the dense head then learns "
+        help="share of the images shown in other colors, asking nothing about them; the dense head then learns "
         "shapes there alone, so that none hangs on a color (default: 0)",
     )
     data.add_argument(
@@ -132,9 +132,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="share whose objects are shown as blobs of their color, asking about no other attribute (default: 0)",
     )
-    data.add_argument(
-        "--augment", type=float, metavar="X", help="strength of picture augmentation, 0 to 1 (default: 1)"
-    )
+    data.add_argument("--augment", type=float, metavar="X", help="strength of image augmentation, 0 to 1 (default: 1)")
 
 
 def add_learning(
@@ -188,7 +186,7 @@ def add_learning(
         "--questions-per-image",
         type=int,
         metavar="N",
-        help="questions about each picture of a batch (default: 8)",
+        help="questions about each image of a batch (default: 8)",
     )
     learning.add_argument(
         "--mixed-precision",

@@ -48,14 +48,14 @@ class Breakdown:
 class QuestionTable:
     """The Q questions of a set that have an answer.
 
-    Attributes: `data`, the set; `numbers` (Q,) of the questions in it; `pictures` (Q,), their rows; `answers` (Q);
+    Attributes: `data`, the set; `numbers` (Q,) of the questions in it; `images` (Q,), their rows; `answers` (Q);
     `breakdowns`, each of `BREAKDOWNS`; `programs`, how many have a program of their own ("stored"), one read from
     CLEVR's wording ("parsed"), or none; `unanswered`, questions left out.
     """
 
     data: PackedDataset
     numbers: np.ndarray
-    pictures: np.ndarray
+    images: np.ndarray
     answers: list[str]
     breakdowns: dict[str, Breakdown]
     programs: dict[str, int]
@@ -64,7 +64,7 @@ class QuestionTable:
 
 def read_table(data: PackedDataset) -> QuestionTable:
     """Read a set's questions. Raises InputError where none has an answer."""
-    rows = np.repeat(np.arange(len(data)), np.diff(data.picture_start))
+    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
     numbers = np.flatnonzero(data.answers >= 0)
     if not len(numbers):
         raise InputError(

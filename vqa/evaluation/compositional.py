@@ -10,7 +10,7 @@ The report is plain JSON, see `vqa.evaluation.report_text.FORMAT`.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -27,13 +27,13 @@ from vqa.clevr.split_protocols import CLOSURE_FORMS, SPLITS, closure_form
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable
 from vqa.evaluation.evaluate import EvaluationSet, Running, answer_tables, distinct_names, open_table
-from vqa.evaluation.metrics import LEVEL, PictureBootstrap, accuracies, contrast
-from vqa.evaluation.report import Contestant, remarks, rounded
+from vqa.evaluation.metrics import LEVEL, ImageBootstrap, accuracies, contrast
+from vqa.evaluation.report import ModelPredictions, remarks, rounded
 from vqa.evaluation.report_text import FORMAT, notes
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder
 
 AXES = {
-    "cogent": "CoGenT: colours of shapes",
+    "cogent": "CoGenT: colors of shapes",
     "size-depth": "objects x program depth",
     "attribute-pairs": "pairs of attributes",
     "families": "question families",
@@ -42,10 +42,10 @@ AXES = {
 }
 """Axis -> its title."""
 
-_SEED, _PICTURES = 0, 3600
+_SEED, _IMAGES = 0, 3600
 """Of CLOSURE questions that are made here: 3,600 of each form are in the published files."""
 
-_HUMANS = "train: CLEVR's questions; test: the same, questions that people wrote about such pictures"
+_HUMANS = "train: CLEVR's questions; test: the same, questions that people wrote about such images"
 
 Opener = Callable[[str, str | None], QuestionTable]
 """A split and a question file (None: the split's own) -> its questions."""
@@ -53,7 +53,7 @@ Opener = Callable[[str, str | None], QuestionTable]
 
 @dataclass(frozen=True)
 class Suite:
-    """What to test on: a split of CLEVR-like data, and files of questions about its pictures.
+    """What to test on: a split of CLEVR-like data, and files of questions about its images.
 
     `closure` names files of CLOSURE's forms, or folders of them; without any, questions are made on the split's scenes.
     `humans` is a file of CLEVR-Humans, `axes` are some of `AXES`, all where there are none.
@@ -118,7 +118,7 @@ def evaluate_suite(
         "command": command,
         "intervals": {
             "level": LEVEL,
-            "method": "percentile bootstrap over pictures",
+            "method": "percentile bootstrap over images",
             "samples": samples,
             "seed": seed,
         },
@@ -166,7 +166,7 @@ def read_axes(suite: Suite) -> list[Axis]:
 
 
 def _cogent(suite: Suite, open_set: Opener) -> Axis:
-    """The published splits where they are, else the pictures of the split that keep a condition."""
+    """The published splits where they are, else the images of the split that keep a condition."""
     if not {"valA", "valB"} <= {*list_splits(suite.data)}:
         return _protocol("cogent", suite.split, open_set(suite.split, None))
     return Axis("cogent", [_whole(split, split, open_set(split, None)) for split in ("valA", "valB")])
@@ -178,9 +178,9 @@ def _protocol(name: str, split: str, table: QuestionTable) -> Axis:
     members = np.zeros((len(table.numbers), len(tests)), bool)
     undecided, reason = 0, ""
     row, scene = -1, None
-    for i, (number, picture) in enumerate(zip(table.numbers.tolist(), table.pictures.tolist(), strict=True)):
-        if picture != row:
-            row, scene = picture, table.data.scene(picture)
+    for i, (number, image) in enumerate(zip(table.numbers.tolist(), table.images.tolist(), strict=True)):
+        if image != row:
+            row, scene = image, table.data.scene(image)
         question = table.data.question(number)
         try:
             members[i] = [belongs(scene, question) for belongs in tests.values()]
@@ -203,7 +203,7 @@ def _closure(suite: Suite, open_set: Opener) -> Axis:
     elif Path(suite.data).is_file():
         return Axis("closure", notes=["left out, for a packed file has its own questions only; give the folder"])
     else:
-        scenes = islice(filter(None, map(own.data.scene, range(len(own.data)))), _PICTURES)
+        scenes = islice(filter(None, map(own.data.scene, range(len(own.data)))), _IMAGES)
         made = generate_questions(scenes, load_templates(families=["closure"]), len(CLOSURE_FORMS), _SEED)
         found = _formed((("", question) for question in made), said)
         name = f"made on {suite.split} with seed {_SEED}"
@@ -257,20 +257,20 @@ def _whole(label: str, set_name: str, table: QuestionTable) -> AxisPart:
     return AxisPart(label, set_name, table, np.ones(len(table.numbers), bool))
 
 
-def _score(axis: Axis, given: dict[int, list[Contestant]], samples: int, seed: int) -> dict[str, Any]:
+def _score(axis: Axis, given: dict[int, list[ModelPredictions]], samples: int, seed: int) -> dict[str, Any]:
     """The report's entry of an axis."""
     ids: dict[tuple[str, str], int] = {}
-    correct, pictures = [], []
+    correct, images = [], []
     for part in axis.parts:
         table = part.table
         answers = np.array(table.answers, object)
         right = [np.array(model.predictions.answers, object) == answers for model in given[id(table)]]
         correct.append(np.stack(right, 1)[part.chosen])
         rows = [ids.setdefault((table.data.split, name), len(ids)) for name in table.data.filenames]
-        pictures.append(np.array(rows)[table.pictures[part.chosen]])
-    sizes = [len(rows) for rows in pictures]
+        images.append(np.array(rows)[table.images[part.chosen]])
+    sizes = [len(rows) for rows in images]
     groups = np.repeat(np.eye(len(sizes), dtype=bool), sizes, axis=0)
-    bootstrap = PictureBootstrap(np.concatenate(pictures), samples, seed)
+    bootstrap = ImageBootstrap(np.concatenate(images), samples, seed)
     models = accuracies(np.concatenate(correct), groups, bootstrap)
     unseen = len(sizes) - 1
     weights = {"unseen": [0.0] + [1 / unseen] * unseen, "gap": [1.0] + [-1 / unseen] * unseen}
@@ -279,7 +279,7 @@ def _score(axis: Axis, given: dict[int, list[Contestant]], samples: int, seed: i
         "title": AXES[axis.name],
         "about": SPLITS[axis.name].description if axis.name in SPLITS else _HUMANS,
         "parts": [
-            {"label": part.label, "set": part.set_name, "models": [asdict(estimates[i]) for estimates in models]}
+            {"label": part.label, "set": part.set_name, "models": [estimates[i].to_json() for estimates in models]}
             for i, part in enumerate(axis.parts)
         ],
         **{

@@ -15,11 +15,11 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable, count_words, question_keys, read_table
-from vqa.evaluation.metrics import PictureBootstrap, paired_difference
+from vqa.evaluation.metrics import ImageBootstrap, paired_difference
 from vqa.evaluation.perturbations import Perturbation, make_perturbation
 from vqa.evaluation.predict import predict
 from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
-from vqa.evaluation.report import Contestant, make_report
+from vqa.evaluation.report import ModelPredictions, make_report
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint, weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
@@ -108,7 +108,7 @@ def evaluate(
     sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
     names = distinct_names([*sources, *predictions])
     from_files = [
-        Contestant(name, _read(path, tables[0]), {"kind": "predictions", "source": path})
+        ModelPredictions(name, _read(path, tables[0]), {"kind": "predictions", "source": path})
         for path, name in zip(predictions, names[len(sources) :], strict=True)
     ]
     titled = [(item.name, table) for item, table in zip(sets, tables, strict=True)]
@@ -142,14 +142,14 @@ def answer_tables(
     names: Sequence[str],
     running: Running,
     perturbations: Sequence[Perturbation | None] | None = None,
-) -> list[list[Contestant]]:
+) -> list[list[ModelPredictions]]:
     """For every table (with its name) the answers of every checkpoint (None: ours; `names` are theirs).
 
-    `perturbations`, one for each table, are what its pictures and questions go through first. All models are loaded
+    `perturbations`, one for each table, are what its images and questions go through first. All models are loaded
     before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
     """
     loaded = [load_checkpoint(source, running.device) for source in checkpoints]
-    found: list[list[Contestant]] = [[] for _ in tables]
+    found: list[list[ModelPredictions]] = [[] for _ in tables]
     for source, name, model in zip(checkpoints, names, loaded, strict=True):
         origin = {
             "kind": "checkpoint",
@@ -162,7 +162,7 @@ def answer_tables(
             given = run_model(model, table.data, running, f"{name} on {title}", change).of(table.numbers)
             reworded = change is not None and change.kind.of_questions
             unknown = None if reworded else unknown_words(model, table.data)
-            models.append(Contestant(name, given, origin, vocabulary, unknown))
+            models.append(ModelPredictions(name, given, origin, vocabulary, unknown))
     return found
 
 
@@ -225,10 +225,10 @@ def distinct_names(sources: Sequence[str]) -> list[str]:
 
 
 def _changes(
-    table: QuestionTable, before: Sequence[Contestant], after: Sequence[Contestant], samples: int, seed: int
+    table: QuestionTable, before: Sequence[ModelPredictions], after: Sequence[ModelPredictions], samples: int, seed: int
 ) -> list[dict[str, Any]]:
     """For each model how its accuracy changed, paired by question."""
-    bootstrap = PictureBootstrap(table.pictures, samples, seed)
+    bootstrap = ImageBootstrap(table.images, samples, seed)
     answers = np.array(table.answers, object)
     first, second = ([np.array(m.predictions.answers, object) == answers for m in some] for some in (after, before))
     pairs = zip(after, first, second, strict=True)

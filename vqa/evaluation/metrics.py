@@ -1,30 +1,35 @@
 """Accuracy with intervals, paired comparison, calibration and confusion of counts.
 
-Questions about one picture are not independent, so the picture is what is drawn: intervals come from the percentile
-bootstrap over pictures (Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters), p-values from
-flipping the sign of a picture's difference (Fisher's randomisation test). The same seed gives the same figures.
+Questions about one image are not independent, so the image is what is drawn: intervals come from the percentile
+bootstrap over images (Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters), p-values from
+flipping the sign of an image's difference (Fisher's randomisation test). The same seed gives the same figures.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 LEVEL = 0.95
 _Z = 1.959963984540054  # the normal quantile at (1 + LEVEL) / 2
-_FEWEST_PICTURES = 10
+_FEWEST_IMAGES = 10
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share of questions in 0..1 with its 95 % interval, and how many questions and pictures it comes from."""
+    """A share of questions in 0..1 with its 95 % interval, and how many questions and images it comes from."""
 
     value: float
     low: float
     high: float
     questions: int
-    pictures: int
+    images: int
+
+    def to_json(self) -> dict[str, float]:
+        """The estimate as reports hold it; their key for the number of images is `pictures`."""
+        record = asdict(self)
+        return record | {"pictures": record.pop("images")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,81 +75,81 @@ class CountConfusion:
     mean_error: float | None
 
 
-class PictureBootstrap:
-    """Sums over resampled pictures: every column that is asked about sees the same resamples.
+class ImageBootstrap:
+    """Sums over resampled images: every column that is asked about sees the same resamples.
 
     Args:
-        pictures: (Q,) the picture of every question, any whole numbers.
+        images: (Q,) the image of every question, any whole numbers.
         samples: how many resamples.
         seed: of the resampling.
     """
 
-    def __init__(self, pictures: np.ndarray, samples: int = 1000, seed: int = 0) -> None:
-        self.rows = np.unique(pictures, return_inverse=True)[1] if len(pictures) else np.zeros(0, np.int64)
+    def __init__(self, images: np.ndarray, samples: int = 1000, seed: int = 0) -> None:
+        self.rows = np.unique(images, return_inverse=True)[1] if len(images) else np.zeros(0, np.int64)
         self.size = int(self.rows.max(initial=-1)) + 1
         self.samples, self.seed = samples, seed
 
-    def of(self, chosen: np.ndarray) -> "PictureBootstrap":
-        """The same for some of the questions, (Q,) truths, and their pictures."""
-        return PictureBootstrap(self.rows[chosen], self.samples, self.seed)
+    def of(self, chosen: np.ndarray) -> "ImageBootstrap":
+        """The same for some of the questions, (Q,) truths, and their images."""
+        return ImageBootstrap(self.rows[chosen], self.samples, self.seed)
 
-    def per_picture(self, columns: np.ndarray) -> np.ndarray:
-        """(Q, K) values of questions -> (N, K) their sums over each picture's questions."""
+    def per_image(self, columns: np.ndarray) -> np.ndarray:
+        """(Q, K) values of questions -> (N, K) their sums over each image's questions."""
         return np.stack([np.bincount(self.rows, column, self.size) for column in columns.T], 1)
 
-    def sums(self, per_picture: np.ndarray) -> np.ndarray:
-        """(N, K) values of pictures -> (samples, K) their sums over N pictures drawn with replacement."""
+    def sums(self, per_image: np.ndarray) -> np.ndarray:
+        """(N, K) values of images -> (samples, K) their sums over N images drawn with replacement."""
         generator = np.random.default_rng(self.seed)
-        out = np.empty((self.samples, per_picture.shape[1]))
+        out = np.empty((self.samples, per_image.shape[1]))
         step = max(1, _CHUNK // max(1, self.size))
         for start in range(0, self.samples, step):
             drawn = [
                 np.bincount(generator.integers(0, self.size, self.size), minlength=self.size)
                 for _ in range(min(step, self.samples - start))
             ]
-            out[start : start + step] = np.stack(drawn).astype(np.float64) @ per_picture
+            out[start : start + step] = np.stack(drawn).astype(np.float64) @ per_image
         return out
 
 
-def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: PictureBootstrap) -> list[list[Estimate]]:
+def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: ImageBootstrap) -> list[list[Estimate]]:
     """The accuracy of each of M models in each of G groups of questions.
 
     Args:
         correct: (Q, M) truths.
         groups: (Q, G) truths; groups may overlap, but none is empty.
 
-    Where resampling cannot show the spread, the interval is Wilson's (1927) with a picture as one trial: groups of
-    fewer than ten pictures, and those with all answers right or all wrong.
+    Where resampling cannot show the spread, the interval is Wilson's (1927) with an image as one trial: groups of
+    fewer than ten images, and those with all answers right or all wrong.
     """
-    totals = bootstrap.per_picture(groups)
+    totals = bootstrap.per_image(groups)
     drawn_totals = bootstrap.sums(totals)
-    pictures, questions = (totals > 0).sum(0).tolist(), totals.sum(0).astype(int).tolist()
+    images, questions = (totals > 0).sum(0).tolist(), totals.sum(0).astype(int).tolist()
     table = []
     for column in correct.T:
-        right = bootstrap.per_picture(groups & column[:, None])
+        right = bootstrap.per_image(groups & column[:, None])
         values = (right.sum(0) / questions).tolist()
         bounds = np.stack(_percentiles(bootstrap.sums(right), drawn_totals), 1).tolist()
         for g, value in enumerate(values):
-            if pictures[g] < _FEWEST_PICTURES or value in (0, 1):
-                bounds[g] = wilson_interval(value, pictures[g])
-        columns = zip(values, bounds, questions, pictures, strict=True)
+            if images[g] < _FEWEST_IMAGES or value in (0, 1):
+                bounds[g] = wilson_interval(value, images[g])
+        columns = zip(values, bounds, questions, images, strict=True)
         table.append([Estimate(value, low, high, asked, shown) for value, (low, high), asked, shown in columns])
     return table
 
 
 def paired_difference(
-    first: np.ndarray, second: np.ndarray, bootstrap: PictureBootstrap, flips: int = 10_000
+    first: np.ndarray, second: np.ndarray, bootstrap: ImageBootstrap, flips: int = 10_000
 ) -> Difference:
     """Compare two models by their truths (Q,) on the same questions, Q > 0.
 
-    p is the share of `flips` random exchanges of the two models' answers, picture by picture, that differ as much.
+    p is the share of `flips` random exchanges of the two models' answers, image by image, that differ as much.
     """
     difference = first.astype(np.int64) - second
-    per_picture = bootstrap.per_picture(np.stack([difference, np.ones_like(difference)], 1))
-    drawn = bootstrap.sums(per_picture)
+    per_image = bootstrap.per_image(np.stack([difference, np.ones_like(difference)], 1))
+    drawn = bootstrap.sums(per_image)
     low, high = _percentiles(drawn[:, :1], drawn[:, 1:])
     generator = np.random.default_rng(bootstrap.seed)
-    moved = per_picture[per_picture[:, 0] != 0, 0].astype(np.float32)
+    moved = per_image[per_image[:, 0] != 0, 0].astype(np.float32)
     extreme, step = 0, max(1, _CHUNK // max(1, len(moved)))
     for start in range(0, flips, step):
         kept = generator.integers(0, 2, (min(step, flips - start), len(moved)), dtype=np.int8)
@@ -174,7 +179,7 @@ def contrast(estimates: Sequence[Estimate], weights: Sequence[float]) -> tuple[f
     """A weighted sum of accuracies, such as a difference or a mean, with its 95 % interval: (value, low, high).
 
     The interval is put together from those of the parts (Zou and Donner 2008, section 2), which need not be symmetric;
-    it takes them as independent, and so is a little wide where they are about the same pictures.
+    it takes them as independent, and so is a little wide where they are about the same images.
     """
     value = sum(weight * item.value for weight, item in zip(weights, estimates, strict=True))
     below = above = 0.0
@@ -212,7 +217,7 @@ def count_confusion(true: np.ndarray, answered: np.ndarray, largest: int = 10) -
 
 
 def _percentiles(right: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The middle 95 % of the ratios of (samples, K) sums; a resample that misses a column's pictures does not count."""
+    """The middle 95 % of the ratios of (samples, K) sums; a resample that misses a column's images does not count."""
     ratios = np.divide(right, totals, out=np.full(right.shape, np.nan), where=totals > 0)
     ratios[:, np.isnan(ratios).all(0)] = 0
     low, high = np.nanpercentile(ratios, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)

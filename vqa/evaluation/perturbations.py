@@ -1,7 +1,7 @@
-"""What pictures and questions go through on their way to a model: compression, borders, screenshots, typing errors.
+"""What images and questions go through on their way to a model: compression, borders, screenshots, typing errors.
 
 A perturbation's name is that of its kind and an amount, such as "jpeg30" or "screenshot1.25"; a kind alone has the
-amount that `KINDS` says. The same seed, picture and question give the same result, whatever else a set holds.
+amount that `KINDS` says. The same seed, image and question give the same result, whatever else a set holds.
 """
 
 import hashlib
@@ -44,12 +44,12 @@ class Perturbation:
     kind: Kind
     amount: float
 
-    def picture(self, picture: Image.Image, key: str) -> Image.Image:
-        """An RGB picture after the perturbation; `key` names it, such as by its file name."""
-        return picture if self.kind.of_questions else self.kind.change(picture, self.amount, self._random(key))
+    def image(self, image: Image.Image, key: str) -> Image.Image:
+        """An RGB image after the perturbation; `key` names it, such as by its file name."""
+        return image if self.kind.of_questions else self.kind.change(image, self.amount, self._random(key))
 
     def question(self, text: str, key: str) -> str:
-        """A question after the perturbation; `key` names its picture."""
+        """A question after the perturbation; `key` names its image."""
         return self.kind.change(text, self.amount, self._random(key, text)) if self.kind.of_questions else text
 
     def _random(self, *key: str) -> random.Random:
@@ -71,42 +71,42 @@ def make_perturbation(name: str, seed: int = 0) -> Perturbation:
     return Perturbation(name, seed, kind, amount)
 
 
-def _jpeg(picture: Image.Image, quality: float, rng: random.Random) -> Image.Image:
+def _jpeg(image: Image.Image, quality: float, rng: random.Random) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=round(quality))
+    image.save(buffer, "JPEG", quality=round(quality))
     return Image.open(buffer).convert("RGB")
 
 
-def _border(picture: Image.Image, width: float, rng: random.Random) -> Image.Image:
-    return ImageOps.expand(picture, round(width), _GRAY)
+def _border(image: Image.Image, width: float, rng: random.Random) -> Image.Image:
+    return ImageOps.expand(image, round(width), _GRAY)
 
 
-def _square(picture: Image.Image, side: float, rng: random.Random) -> Image.Image:
-    return ImageOps.pad(picture, (round(side), round(side)), Image.Resampling.BICUBIC, color=(0, 0, 0))
+def _square(image: Image.Image, side: float, rng: random.Random) -> Image.Image:
+    return ImageOps.pad(image, (round(side), round(side)), Image.Resampling.BICUBIC, color=(0, 0, 0))
 
 
-def _screenshot(picture: Image.Image, scale: float, rng: random.Random) -> Image.Image:
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BILINEAR)
+def _screenshot(image: Image.Image, scale: float, rng: random.Random) -> Image.Image:
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _width(picture: Image.Image, width: float, rng: random.Random) -> Image.Image:
-    size = (round(width), max(1, round(picture.height * width / picture.width)))
-    return picture.resize(size, Image.Resampling.BICUBIC)
+def _width(image: Image.Image, width: float, rng: random.Random) -> Image.Image:
+    size = (round(width), max(1, round(image.height * width / image.width)))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _blur(picture: Image.Image, radius: float, rng: random.Random) -> Image.Image:
-    return picture.filter(ImageFilter.GaussianBlur(radius))
+def _blur(image: Image.Image, radius: float, rng: random.Random) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
 
 
-def _noise(picture: Image.Image, deviation: float, rng: random.Random) -> Image.Image:
-    pixels = np.asarray(picture, float)
+def _noise(image: Image.Image, deviation: float, rng: random.Random) -> Image.Image:
+    pixels = np.asarray(image, float)
     noise = np.random.default_rng(rng.getrandbits(64)).normal(0, deviation, pixels.shape)
     return Image.fromarray(np.clip(np.round(pixels + noise), 0, 255).astype(np.uint8))
 
 
-def _brightness(picture: Image.Image, factor: float, rng: random.Random) -> Image.Image:
-    return ImageEnhance.Brightness(picture).enhance(factor)
+def _brightness(image: Image.Image, factor: float, rng: random.Random) -> Image.Image:
+    return ImageEnhance.Brightness(image).enhance(factor)
 
 
 def _typo(text: str, number: float, rng: random.Random) -> str:
@@ -172,6 +172,6 @@ KINDS = {
     "brightness": Kind(_brightness, 0.8, 0.05, 5, "brightness times that factor"),
     "typo": Kind(_typo, 1, 1, 20, "typing errors in that many words of a question", True),
     "synonyms": Kind(_synonyms, 1, 0.01, 1, "that share of the words exchanged for CLEVR's synonyms of them", True),
-    "casual": Kind(_casual, 1, 1, 1, 'typed as in a message: "whats the colour of the big ball"', True),
+    "casual": Kind(_casual, 1, 1, 1, 'typed as in a message: "whats the color of the big ball"', True),
 }
 """Kind -> what it does."""

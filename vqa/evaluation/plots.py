@@ -13,14 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from vqa.evaluation.breakdowns import BREAKDOWNS
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Told apart by colour-blind readers too (Okabe and Ito 2008)."""
+"""Told apart by color-blind readers too (Okabe and Ito 2008)."""
 
 _WIDTH, _ROW, _EDGE = 260, 9, 6
 _FEW = 10
 
 
 def color(place: int) -> str:
-    """The colour of the model in this place."""
+    """The color of the model in this place."""
     return _COLORS[place % len(_COLORS)]
 
 

@@ -1,4 +1,4 @@
-"""Running a model over a whole set: the stem once for each picture, the trunk once for each question."""
+"""Running a model over a whole set: the stem once for each image, the trunk once for each question."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from vqa.errors import InputError
 from vqa.evaluation.perturbations import Perturbation
 from vqa.evaluation.predictions import Predictions
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
-from vqa.model.processing import FilmSEProcessor, ImageLike, to_picture
+from vqa.model.processing import FilmSEProcessor, ImageLike, to_image
 
 _QUESTIONS_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
@@ -58,13 +58,13 @@ def answer_questions(
 
     Args:
         model: is put in evaluation mode; it answers on its device.
-        rows: the pictures that are asked about; by default all.
-        perturbation: what pictures and questions go through first.
+        rows: the images that are asked about; by default all.
+        perturbation: what images and questions go through first.
         batch_size: questions that pass the trunk at once; by default what suits the device.
         bf16: compute in bfloat16 where autocast does.
-        workers: threads that open pictures.
+        workers: threads that open images.
 
-    Raises InputError for a picture that cannot be read, a model whose outputs are not finite, and a full GPU.
+    Raises InputError for an image that cannot be read, a model whose outputs are not finite, and a full GPU.
     """
     model.eval()
     size = batch_size or _QUESTIONS_AT_ONCE.get(model.device.type, 256)
@@ -77,7 +77,7 @@ def answer_questions(
 
 @dataclass
 class _Chunk:
-    """Some pictures (N, H, W, 3), and of their questions the number in the set, the picture (0 to N - 1) and tokens."""
+    """Some images (N, H, W, 3), and of their questions the number in the set, the image (0 to N - 1) and tokens."""
 
     pixels: Tensor
     numbers: np.ndarray
@@ -87,7 +87,7 @@ class _Chunk:
 
 def _rows(data: PackedDataset, questions: int, rows: np.ndarray | None) -> Iterator[np.ndarray]:
     """Those `rows` (by default all) that have questions, in chunks of about so many questions."""
-    asked = np.diff(data.picture_start)
+    asked = np.diff(data.image_start)
     rows = np.flatnonzero(asked) if rows is None else rows[asked[rows] > 0]
     if len(rows):
         turns = np.flatnonzero(np.diff((np.cumsum(asked[rows]) - 1) // questions)) + 1
@@ -98,14 +98,14 @@ def _load(
     processor: FilmSEProcessor, data: PackedDataset, rows: np.ndarray, perturbation: Perturbation | None
 ) -> _Chunk:
     numbers = [np.array(data.question_numbers(row)) for row in rows.tolist()]
-    pictures: list[ImageLike] = [data.image_path(row) if data.images is None else data.images[row] for row in rows]
+    images: list[ImageLike] = [data.image_path(row) if data.images is None else data.images[row] for row in rows]
     texts = [[orjson.loads(data.question_json(number))["question"] for number in some] for some in numbers]
     if perturbation is not None:
         names = [data.filenames[row] for row in rows]
-        pictures = [perturbation.picture(to_picture(p), name) for p, name in zip(pictures, names, strict=True)]
+        images = [perturbation.image(to_image(p), name) for p, name in zip(images, names, strict=True)]
         texts = [[perturbation.question(text, n) for text in some] for some, n in zip(texts, names, strict=True)]
     return _Chunk(
-        torch.from_numpy(np.stack([processor.image_processor.to_array(picture) for picture in pictures])),
+        torch.from_numpy(np.stack([processor.image_processor.to_array(image) for image in images])),
         np.concatenate(numbers),
         np.repeat(np.arange(len(rows)), [len(some) for some in numbers]),
         processor.encode_questions([text for some in texts for text in some]),

@@ -36,7 +36,7 @@ class Predictions:
 
 def write_predictions(file: IO[bytes], data: PackedDataset, keys: np.ndarray, predictions: Predictions) -> None:
     """Write the answers to all questions of a set in the order of its question file."""
-    rows = np.repeat(np.arange(len(data)), np.diff(data.picture_start))
+    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
     for number in np.argsort(data.positions):
         record = {
             "question_index": int(keys[number]),
@@ -51,10 +51,10 @@ def read_predictions(path: str | os.PathLike, data: PackedDataset, keys: np.ndar
     """Read a file of answers to the questions of a set, which `keys` (Q,) name.
 
     Questions without an entry get None. Raises InputError naming the line: not JSON, a field missing or of a wrong
-    type, a question answered twice or about another picture; and where no entry is about a question of the set.
+    type, a question answered twice or about another image; and where no entry is about a question of the set.
     """
     places = {int(key): number for number, key in enumerate(keys)}
-    rows = np.repeat(np.arange(len(data)), np.diff(data.picture_start))
+    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
     answers: list[str | None] = [None] * len(keys)
     confidence = np.full(len(keys), np.nan)
     seen: dict[int, int] = {}
@@ -78,10 +78,10 @@ def read_predictions(path: str | os.PathLike, data: PackedDataset, keys: np.ndar
         if number is None:
             surplus += 1
             continue
-        picture = record.get("image_filename", data.filenames[rows[number]])
-        if picture != data.filenames[rows[number]]:
+        image = record.get("image_filename", data.filenames[rows[number]])
+        if image != data.filenames[rows[number]]:
             raise InputError(
-                f"{where}.image_filename: question {key} is about {data.filenames[rows[number]]}, not {picture!r:.80}; "
+                f"{where}.image_filename: question {key} is about {data.filenames[rows[number]]}, not {image!r:.80}; "
                 "the file belongs to another split or question file"
             )
         answers[number] = answer.strip().lower()

@@ -18,7 +18,7 @@ from vqa.evaluation.breakdowns import QuestionTable, count_words
 from vqa.evaluation.metrics import (
     LEVEL,
     Estimate,
-    PictureBootstrap,
+    ImageBootstrap,
     accuracies,
     calibration,
     count_confusion,
@@ -32,7 +32,7 @@ _COUNTS = {answer: int(answer) for answer in ANSWERS if answer.isdigit()}
 
 
 @dataclass
-class Contestant:
+class ModelPredictions:
     """A model's answers to the Q questions of one set.
 
     `origin` is copied to the report. `vocabulary` are the answers that the model can give, `unknown` the set's words
@@ -47,7 +47,7 @@ class Contestant:
 
 
 def make_report(
-    sets: Sequence[tuple[dict[str, Any], QuestionTable, Sequence[Contestant]]],
+    sets: Sequence[tuple[dict[str, Any], QuestionTable, Sequence[ModelPredictions]]],
     *,
     command: str | None = None,
     samples: int = 1000,
@@ -57,7 +57,7 @@ def make_report(
 
     The same answers and seed give the same report.
     """
-    intervals = {"level": LEVEL, "method": "percentile bootstrap over pictures", "samples": samples, "seed": seed}
+    intervals = {"level": LEVEL, "method": "percentile bootstrap over images", "samples": samples, "seed": seed}
     report = {
         "format": FORMAT,
         "version": version("film-se-vqa"),
@@ -68,9 +68,11 @@ def make_report(
     return rounded(report)
 
 
-def score_set(table: QuestionTable, models: Sequence[Contestant], samples: int = 1000, seed: int = 0) -> dict[str, Any]:
+def score_set(
+    table: QuestionTable, models: Sequence[ModelPredictions], samples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
     """The report's entry of one set; a question without a prediction counts as wrong."""
-    bootstrap = PictureBootstrap(table.pictures, samples, seed)
+    bootstrap = ImageBootstrap(table.images, samples, seed)
     answers = np.array(table.answers, object)
     correct = np.stack([np.array(model.predictions.answers, object) == answers for model in models], 1)
     everything = np.ones((len(answers), 1), bool)
@@ -104,7 +106,7 @@ def score_set(table: QuestionTable, models: Sequence[Contestant], samples: int =
     }
 
 
-def remarks(table: QuestionTable, models: Sequence[Contestant]) -> dict[str, Any]:
+def remarks(table: QuestionTable, models: Sequence[ModelPredictions]) -> dict[str, Any]:
     """What a set's questions and answers, and those of the models, have that is out of the ordinary, counted."""
     return {
         "unanswered": table.unanswered,
@@ -115,7 +117,7 @@ def remarks(table: QuestionTable, models: Sequence[Contestant]) -> dict[str, Any
     }
 
 
-def _model_remarks(table: QuestionTable, model: Contestant) -> dict[str, Any]:
+def _model_remarks(table: QuestionTable, model: ModelPredictions) -> dict[str, Any]:
     given, can, unknown = model.predictions.answers, model.vocabulary, model.unknown
     return {
         "name": model.name,
@@ -128,7 +130,7 @@ def _model_remarks(table: QuestionTable, model: Contestant) -> dict[str, Any]:
 
 
 def _model_entry(
-    table: QuestionTable, model: Contestant, correct: np.ndarray, estimates: Sequence[Estimate]
+    table: QuestionTable, model: ModelPredictions, correct: np.ndarray, estimates: Sequence[Estimate]
 ) -> dict[str, Any]:
     given, confidence = model.predictions.answers, model.predictions.confidence
     rest = iter(estimates[1:])
@@ -140,9 +142,9 @@ def _model_entry(
     sure = ~np.isnan(confidence)
     trust = calibration(confidence[sure], correct[sure])
     return {
-        "overall": asdict(estimates[0]),
+        "overall": estimates[0].to_json(),
         "breakdowns": {
-            key: [{"label": label, **asdict(next(rest))} for label in part.labels]
+            key: [{"label": label, **next(rest).to_json()} for label in part.labels]
             for key, part in table.breakdowns.items()
         },
         "calibration": None if trust is None else asdict(trust),

@@ -59,7 +59,7 @@ def page(title: str, report: Mapping[str, Any], parts: Iterable[str]) -> str:
 def _set(entry: Mapping[str, Any]) -> Iterator[str]:
     models = entry["models"]
     yield f"<h2>{text(entry['name'])}</h2>"
-    yield f'<p class="soft">{entry["pictures"]:,} pictures, {entry["questions"]:,} questions</p>'
+    yield f'<p class="soft">{entry["pictures"]:,} images, {entry["questions"]:,} questions</p>'
     yield "".join(f'<p class="notes">{text(note)}.</p>' for note in notes(entry))
     by_type = [model["breakdowns"]["type"] for model in models]
     overall = [[{"label": "all", **model["overall"]}] for model in models]
@@ -146,7 +146,7 @@ def _confusion(model: Mapping[str, Any]) -> str:
 
 
 def figure(source: str, title: str, said: str = "") -> str:
-    """A picture, by its URL, with a caption."""
+    """An image, by its URL, with a caption."""
     caption = f"<b>{text(title)}</b>{': ' + text(said) if said else ''}"
     return f'<figure><img src="{source}" alt="{text(title)}"><figcaption>{caption}</figcaption></figure>'
 

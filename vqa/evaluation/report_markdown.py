@@ -91,11 +91,11 @@ def write_card(checkpoint: Path) -> Path:
         raise NoReportsError(f"{checkpoint}/results: no reports; make them with `vqa evaluate --json`")
     card, weights = checkpoint / "README.md", checkpoint / "model.safetensors"
     try:
-        told, text = hashlib.sha256(weights.read_bytes()).hexdigest(), card.read_text()
+        on_progress, text = hashlib.sha256(weights.read_bytes()).hexdigest(), card.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{checkpoint}: no weights with a model card ({error}); `vqa train` writes both") from error
     for path in sorted((checkpoint / "results").glob("*.json")):
-        if told not in path.read_text():
+        if on_progress not in path.read_text():
             raise InputError(f"{path}: not about the weights beside it; make it again with `vqa evaluate --json`")
     with atomic_write(card) as file:
         file.write(replace_section(text, "\n\n".join(["## Results", *tables])).encode())

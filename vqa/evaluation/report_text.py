@@ -43,7 +43,7 @@ def coverage(entry: Mapping[str, Any], key: str) -> str:
 def notes(entry: Mapping[str, Any]) -> Iterator[str]:
     """Everything about a set's questions and answers that is out of the ordinary, a sentence each."""
     if entry.get("left_out"):
-        yield f"{_questions(entry['left_out'])} about pictures that are not there left out"
+        yield f"{_questions(entry['left_out'])} about images that are not there left out"
     if entry["unanswered"]:
         yield f"{_questions(entry['unanswered'])} without an answer left out"
     if entry["unknown_words"]["questions"]:
@@ -75,7 +75,7 @@ def comparison_text(item: Mapping[str, Any]) -> str:
 
 def _set_lines(entry: Mapping[str, Any], by: Sequence[str]) -> Iterator[str]:
     models = entry["models"]
-    yield f"{entry['name']}: {entry['pictures']:,} pictures, {entry['questions']:,} questions"
+    yield f"{entry['name']}: {entry['pictures']:,} images, {entry['questions']:,} questions"
     yield header("", models)
     yield row("all", [model["overall"] for model in models])
     for key in by:

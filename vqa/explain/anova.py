@@ -1,13 +1,13 @@
-"""How much of a gate's variance comes from the kind of question, the question itself, and the picture.
+"""How much of a gate's variance comes from the kind of question, the question itself, and the image.
 
 A balanced two-way analysis of variance without replication (Fisher 1925): every one of Q questions is asked about every
-one of P pictures, so that the sums of squares add up, and their shares are eta squared. Questions are nested in types.
+one of P images, so that the sums of squares add up, and their shares are eta squared. Questions are nested in types.
 """
 
 import numpy as np
 
 SOURCES = ("type", "question", "picture", "both")
-"""Type of the question; the question within its type; the picture; picture and question together (their
+"""Type of the question; the question within its type; the image; image and question together (their
 interaction)."""
 
 
@@ -17,16 +17,16 @@ def variance_shares(values: np.ndarray, types: np.ndarray) -> dict[str, float]:
     The shares of `SOURCES` add up to 1, or are all 0 where nothing varies.
     """
     values = values.astype(np.float64)
-    pictures = values.shape[0]
+    images = values.shape[0]
     mean = values.mean((0, 1))
-    by_question, by_picture = values.mean(0) - mean, values.mean(1) - mean
+    by_question, by_image = values.mean(0) - mean, values.mean(1) - mean
     kinds, places = np.unique(types, return_inverse=True)
     by_type = np.stack([by_question[places == i].mean(0) for i in range(len(kinds))])[places]
     total = float(((values - mean) ** 2).sum())
     squares = {
-        "type": float((by_type**2).sum()) * pictures,
-        "question": float(((by_question - by_type) ** 2).sum()) * pictures,
-        "picture": float((by_picture**2).sum()) * values.shape[1],
+        "type": float((by_type**2).sum()) * images,
+        "question": float(((by_question - by_type) ** 2).sum()) * images,
+        "picture": float((by_image**2).sum()) * values.shape[1],
     }
     squares["both"] = max(0.0, total - sum(squares.values()))
     return {name: squares[name] / total if total > 1e-12 * values.size else 0.0 for name in SOURCES}

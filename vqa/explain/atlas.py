@@ -34,8 +34,8 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True)
-class ExamplePicture:
-    """A shipped picture that makes a channel loud under one of its questions, and where in the picture: x and y as
+class ExampleImage:
+    """A shipped image that makes a channel loud under one of its questions, and where in the image: x and y as
     fractions, and the channel's value there."""
 
     split: str
@@ -51,7 +51,7 @@ class WeightStatistics:
     """One kind of weight of a block's C channels over many questions.
 
     `mean` and `deviation` (standard deviation), (C,); `by_type` (question types, C), means; `shares`, how much of the
-    variance on crossed pictures and questions each of `SOURCES` explains, summed over channels; `spread`, the square
+    variance on crossed images and questions each of `SOURCES` explains, summed over channels; `spread`, the square
     root of the mean variance there.
     """
 
@@ -67,9 +67,9 @@ class BlockAtlas:
     """One block's C channels.
 
     `areas` (C, concepts) under the ROC curve; `baseline` (C,), the 99th percentile of the best area with permuted
-    labels; `active` (C,), the share of questions under which the channel is not silent all over the picture;
+    labels; `active` (C,), the share of questions under which the channel is not silent all over the image;
     `activation` (C,), the mean of its map; `weights`, for each kind that the model has; `examples`, for each
-    channel the pictures that make it loudest, loudest first.
+    channel the images that make it loudest, loudest first.
     """
 
     areas: np.ndarray
@@ -77,7 +77,7 @@ class BlockAtlas:
     active: np.ndarray
     activation: np.ndarray
     weights: dict[str, WeightStatistics]
-    examples: list[list[ExamplePicture]]
+    examples: list[list[ExampleImage]]
 
     @property
     def best(self) -> np.ndarray:
@@ -99,8 +99,8 @@ class BlockAtlas:
 class Atlas:
     """The atlas of one checkpoint.
 
-    `source` says what it was computed on: data, split, pictures, questions, objects, permutations, seed, crossed
-    (pictures and questions of the analysis of variance), and weights_sha256, the checkpoint's.
+    `source` says what it was computed on: data, split, images, questions, objects, permutations, seed, crossed
+    (images and questions of the analysis of variance), and weights_sha256, the checkpoint's.
     """
 
     source: dict[str, Any]
@@ -190,11 +190,11 @@ def _block(record: dict[str, Any], width: int) -> BlockAtlas:
     )
 
 
-def _example(item: dict[str, Any]) -> ExamplePicture:
+def _example(item: dict[str, Any]) -> ExampleImage:
     texts = [item[name] for name in ("split", "filename", "question")]
     if not all(isinstance(text, str) and len(text) < 1000 for text in texts):
-        raise ValueError("examples name something else than pictures")
-    return ExamplePicture(*texts, *(float(item[name]) for name in ("x", "y", "value")))
+        raise ValueError("examples name something else than images")
+    return ExampleImage(*texts, *(float(item[name]) for name in ("x", "y", "value")))
 
 
 def _array(value: Any, *shape: int) -> np.ndarray:
@@ -222,7 +222,7 @@ def format_atlas(atlas: Atlas) -> str:
     """Block by block: how many channels track which kind of concept, and what moves their weights."""
     source = atlas.source
     lines = [
-        f"{source['pictures']} pictures, {source['questions']} questions, {source['objects']} objects",
+        f"{source['pictures']} images, {source['questions']} questions, {source['objects']} objects",
         "",
         "Channels by the kind of concept they track; median ROC area of those that track one, and by chance; "
         "share of questions under which a channel is not silent",
@@ -236,13 +236,13 @@ def format_atlas(atlas: Atlas) -> str:
         cells = [str(counts.get(kind, 0)) for kind in kinds]
         median = f"{np.median(areas):.3f}" if len(areas) else "-"
         lines.append(_row(str(k), [*cells, median, f"{np.median(block.baseline):.3f}", f"{block.active.mean():.0%}"]))
-    pictures, questions = source["crossed"]
+    images, questions = source["crossed"]
     for kind, name in NAMES.items():
         if kind in atlas.blocks[0].weights:
             lines += [
                 "",
                 f"{name}: its spread (standard deviation), and the share of its variance, in %, "
-                f"that each source explains ({questions} questions x {pictures} pictures)",
+                f"that each source explains ({questions} questions x {images} images)",
                 _row("block", ["mean", "spread", *SOURCES]),
             ]
             for k, block in enumerate(atlas.blocks, 1):

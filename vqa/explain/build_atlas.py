@@ -16,20 +16,20 @@ from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import variance_shares
-from vqa.explain.atlas import Atlas, BlockAtlas, ExamplePicture, WeightStatistics, weight_kinds
+from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage, WeightStatistics, weight_kinds
 from vqa.explain.concepts import Regions, Units, concept_areas, find_regions
 from vqa.explain.interventions import Watch
 from vqa.explain.object_regions import find_referents, grid_points
-from vqa.explain.probe_set import Material, gather_material
+from vqa.explain.probe_set import ProbeSet, gather_probe_set
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor
 from vqa.utils.resources import shipped
 
-PICTURES, PER_PICTURE = 400, 5
+IMAGES, PER_IMAGE = 400, 5
 
 
-CROSSED_PICTURES, CROSSED_OF_TYPE = 40, 8
+CROSSED_IMAGES, CROSSED_OF_TYPE = 40, 8
 
 PERMUTATIONS = 200
 PERCENTILE = 99
@@ -50,33 +50,33 @@ def survey(
     processor: FilmSEProcessor,
     data: PackedDataset,
     *,
-    pictures: int = PICTURES,
+    images: int = IMAGES,
     seed: int = 0,
     about: dict[str, Any] | None = None,
     progress: Progress = _silent,
 ) -> Atlas:
-    """The atlas of a model on held-out pictures.
+    """The atlas of a model on held-out images.
 
     Args:
         data: a split with scenes and programs.
-        pictures: how many to look at, each under up to five questions, one of each type where there are.
+        images: how many to look at, each under up to five questions, one of each type where there are.
         about: what the atlas's `source` shall say besides.
 
     Raises InputError for data without scenes or programs.
     """
-    told = progress("pictures", min(pictures, len(data)))
-    material = gather_material(
-        model, processor, data, pictures=pictures, per_picture=PER_PICTURE, seed=seed, on_picture=told
+    on_progress = progress("pictures", min(images, len(data)))
+    material = gather_probe_set(
+        model, processor, data, images=images, per_image=PER_IMAGE, seed=seed, on_image=on_progress
     )
     rows, columns = material.features.shape[2:]
     regions = find_regions(material.scenes, material.boxes, rows, columns)
-    told = progress("questions", len(material.questions))
-    seen = _look(model, processor, material, regions, told)
+    on_progress = progress("questions", len(material.questions))
+    seen = _look(model, processor, material, regions, on_progress)
     crossing = _crossing(material, seed)
-    told = progress("questions about other pictures", len(crossing.questions))
-    crossed = _weights(model, processor, crossing, told)
+    on_progress = progress("questions about other images", len(crossing.questions))
+    crossed = _weights(model, processor, crossing, on_progress)
     examples = _examples(model, processor, seed, progress)
-    told = progress("permutations", model.config.num_blocks)
+    on_progress = progress("permutations", model.config.num_blocks)
     blocks = []
     for k in range(model.config.num_blocks):
         areas, by_chance = concept_areas(seen.units(k), regions, permutations=PERMUTATIONS, seed=seed)
@@ -86,13 +86,13 @@ def survey(
             for kind, values in seen.weights.items()
         }
         blocks.append(BlockAtlas(areas, baseline, seen.active[k].mean(0), seen.activation[k], weights, examples[k]))
-        told(1)
+        on_progress(1)
     source = {
         "pictures": len(material.scenes),
         "questions": len(material.questions),
         "objects": len(regions.labels),
         "permutations": PERMUTATIONS,
-        "crossed": [len(np.unique(crossing.pictures)), len(crossing.questions) // len(np.unique(crossing.pictures))],
+        "crossed": [len(np.unique(crossing.images)), len(crossing.questions) // len(np.unique(crossing.images))],
         "seed": seed,
         **(about or {}),
     }
@@ -122,9 +122,9 @@ class _Seen:
 def _look(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: Material,
+    material: ProbeSet,
     regions: Regions,
-    told: Callable[[int], object],
+    on_progress: Callable[[int], object],
 ) -> _Seen:
     blocks, total = model.config.num_blocks, len(material.questions)
     watch = Watch(model)
@@ -142,17 +142,17 @@ def _look(
                 activation[k] += flat[k].mean(1).sum(0) / total
                 active[k, numbers] = np.ptp(flat[k], 1) > _SILENCE
             for i, number in enumerate(numbers.tolist()):
-                picture = int(material.pictures[number])
-                mine, mask = regions.objects[picture], regions.masks[picture]
+                image = int(material.images[number])
+                mine, mask = regions.objects[image], regions.masks[image]
                 for k in range(blocks):
                     values = mask @ flat[k][i]
                     objects[k].append(values[: len(mine)])
                     decoys[k].append(values[len(mine) :])
-                owner.append(np.arange(regions.first[picture], regions.first[picture + 1]))
+                owner.append(np.arange(regions.first[image], regions.first[image + 1]))
                 asked.append(_asked(material, number, mine, blocks))
                 own_question.append(np.full(len(mine), number))
                 decoy_question.append(np.full(len(mask) - len(mine), number))
-            told(len(numbers))
+            on_progress(len(numbers))
     return _Seen(
         [np.concatenate(values) for values in objects],
         [np.concatenate(values) for values in decoys],
@@ -165,11 +165,11 @@ def _look(
     )
 
 
-def _asked(material: Material, number: int, objects: np.ndarray, blocks: int) -> np.ndarray:
+def _asked(material: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> np.ndarray:
     """Whether each block's step is about each of these objects: 1, 0, or -1 without a step; (blocks, M)."""
     question = material.questions[number]
     assert question.program is not None
-    found = find_referents(question.program, material.scenes[material.pictures[number]], blocks)
+    found = find_referents(question.program, material.scenes[material.images[number]], blocks)
     out = np.full((blocks, len(objects)), -1)
     for k, chosen in enumerate(found.blocks if found else ()):
         if chosen is not None:
@@ -177,27 +177,27 @@ def _asked(material: Material, number: int, objects: np.ndarray, blocks: int) ->
     return out
 
 
-def _crossing(material: Material, seed: int) -> Material:
-    """Equally many questions of each type about the same pictures."""
+def _crossing(material: ProbeSet, seed: int) -> ProbeSet:
+    """Equally many questions of each type about the same images."""
     rng = np.random.default_rng((seed, 1))
     types = material.types
     of_type = [rng.permutation(np.flatnonzero(types == i)) for i in range(len(QUESTION_TYPES))]
     each = min(CROSSED_OF_TYPE, *(len(numbers) for numbers in of_type if len(numbers)), CROSSED_OF_TYPE)
     questions = np.concatenate([numbers[:each] for numbers in of_type])
-    return material.crossed(rng.permutation(len(material.scenes))[:CROSSED_PICTURES], questions)
+    return material.crossed(rng.permutation(len(material.scenes))[:CROSSED_IMAGES], questions)
 
 
 def _weights(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: Material,
-    told: Callable[[int], object],
+    material: ProbeSet,
+    on_progress: Callable[[int], object],
 ) -> dict[str, np.ndarray]:
     weights = _room(model, len(material.questions))
     with torch.inference_mode():
         for numbers, inputs in material.batches(processor):
             _keep_weights(model(**inputs), numbers, weights)
-            told(len(numbers))
+            on_progress(len(numbers))
     return weights
 
 
@@ -212,10 +212,10 @@ def _keep_weights(output: FilmSEOutput, numbers: np.ndarray, weights: dict[str, 
         values[:, numbers] = torch.stack(getattr(output, kind)).float().cpu().numpy()
 
 
-def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, crossing: Material) -> WeightStatistics:
+def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, crossing: ProbeSet) -> WeightStatistics:
     """Of one kind in one block: values (Q, C) and on the crossed questions (P * Q', C)."""
-    pictures = len(np.unique(crossing.pictures))
-    table = crossed.reshape(pictures, -1, crossed.shape[1])
+    images = len(np.unique(crossing.images))
+    table = crossed.reshape(images, -1, crossed.shape[1])
     mean = values.mean(0)
     by_type = [values[types == i].mean(0) if (types == i).any() else mean for i in range(len(QUESTION_TYPES))]
     return WeightStatistics(
@@ -229,19 +229,19 @@ def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, cros
 
 def _examples(
     model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, seed: int, progress: Progress
-) -> list[list[list[ExamplePicture]]]:
-    """For each block and channel the shipped pictures that make it loudest; none where they are not installed."""
+) -> list[list[list[ExampleImage]]]:
+    """For each block and channel the shipped images that make it loudest; none where they are not installed."""
     blocks, width = range(model.config.num_blocks), range(model.config.width)
     peaks: list[np.ndarray] = []
-    places: list[tuple[str, Material, int, np.ndarray]] = []
+    places: list[tuple[str, ProbeSet, int, np.ndarray]] = []
     for split in _EXAMPLE_SPLITS:
         try:
             data = open_data(shipped("data/clevr-mini"), split)
         except InputError:
             continue
-        material = gather_material(model, processor, data, pictures=len(data), per_picture=PER_PICTURE, seed=seed)
-        told = progress(f"example pictures, {split}", len(material.questions))
-        for number, highest, cells in _peaks(model, processor, material, told):
+        material = gather_probe_set(model, processor, data, images=len(data), per_image=PER_IMAGE, seed=seed)
+        on_progress = progress(f"example images, {split}", len(material.questions))
+        for number, highest, cells in _peaks(model, processor, material, on_progress):
             peaks.append(highest)
             places.append((split, material, number, cells))
     if not places:
@@ -250,20 +250,20 @@ def _examples(
     loudest = np.argsort(-values, axis=0, kind="stable")
     x, y = grid_points(*places[0][1].features.shape[2:])
 
-    def best(k: int, c: int) -> list[ExamplePicture]:
-        found: dict[str, ExamplePicture] = {}
+    def best(k: int, c: int) -> list[ExampleImage]:
+        found: dict[str, ExampleImage] = {}
         for i in loudest[:, k, c].tolist():
             split, material, number, cells = places[i]
-            picture = int(material.pictures[number])
-            name = material.filenames[picture]
+            image = int(material.images[number])
+            name = material.filenames[image]
             if values[i, k, c] <= 0 or len(found) == EXAMPLES:
                 break
             if name not in found:
-                left, top, right, bottom = material.boxes[picture]
+                left, top, right, bottom = material.boxes[image]
                 at = np.unravel_index(cells[k, c], x.shape)
                 fractions = (float(x[at]) - left) / (right - left), (float(y[at]) - top) / (bottom - top)
                 question = material.questions[number].question
-                found[name] = ExamplePicture(split, name, question, *fractions, float(values[i, k, c]))
+                found[name] = ExampleImage(split, name, question, *fractions, float(values[i, k, c]))
         return list(found.values())
 
     return [[best(k, c) for c in width] for k in blocks]
@@ -272,8 +272,8 @@ def _examples(
 def _peaks(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: Material,
-    told: Callable[[int], object],
+    material: ProbeSet,
+    on_progress: Callable[[int], object],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """For each question its number, the highest value of every channel (blocks, C), and the cell that has it."""
     watch = Watch(model)
@@ -283,4 +283,4 @@ def _peaks(
             highest = torch.stack([y.flatten(2).max(2).values for y in watch.maps], 1).float().cpu().numpy()
             cells = torch.stack([y.flatten(2).argmax(2) for y in watch.maps], 1).cpu().numpy()
             yield from zip(numbers.tolist(), highest, cells, strict=True)
-            told(len(numbers))
+            on_progress(len(numbers))

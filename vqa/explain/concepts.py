@@ -4,7 +4,7 @@ The idea of asking each unit for the concept whose regions it picks out is that 
 with few objects a ROC area is steadier than their intersection over union, and needs no threshold.
 
 A unit is one object under one question; a channel's value for it is the mean of the channel's map over the object's
-disc. Questions under which a channel is silent all over the picture say nothing about what it picks out, and are left
+disc. Questions under which a channel is silent all over the image say nothing about what it picks out, and are left
 out for that channel. A concept's area is the probability that a unit with it has a higher value than a unit without,
 ties counting half (Mann and Whitney 1947). A channel's best area is compared with the best ones after objects exchange
 their labels, which allows for the choice among concepts.
@@ -22,7 +22,7 @@ from vqa.explain.object_regions import Box, coverage, discs_of, overlap
 ASKED_FOR, OBJECT = "asked for", "object"
 POSITIONS = ("left half", "right half", "back half", "front half")
 CONCEPTS = (*(value for values in ATTRIBUTES.values() for value in values), *POSITIONS, ASKED_FOR, OBJECT)
-"""What a channel may track: attribute values, the halves of the picture (back is its upper half), the objects that the
+"""What a channel may track: attribute values, the halves of the image (back is its upper half), the objects that the
 block's step of the question is about, and any object rather than the empty ground."""
 
 KINDS = {value: name for name, values in ATTRIBUTES.items() for value in values} | {
@@ -38,10 +38,10 @@ _SEEN = 0.05
 
 @dataclass
 class Regions:
-    """The objects of P pictures, and decoys: discs of other pictures' objects where this picture has none.
+    """The objects of P images, and decoys: discs of other images' objects where this image has none.
 
-    Attributes: `masks`, for each picture (M + D, h*w), each row's weights sum to 1; `objects`, for each picture the
-    scene's numbers of the M objects in sight; `first` (P + 1,) where each picture's objects begin among all N; `labels`
+    Attributes: `masks`, for each image (M + D, h*w), each row's weights sum to 1; `objects`, for each image the
+    scene's numbers of the M objects in sight; `first` (P + 1,) where each image's objects begin among all N; `labels`
     (N, concepts of an object) truths.
     """
 
@@ -52,7 +52,7 @@ class Regions:
 
 
 def find_regions(scenes: Sequence[Scene], boxes: Sequence[Box], rows: int, columns: int) -> Regions:
-    """The regions of the pictures' objects, and as decoys those of the next picture's that touch no object."""
+    """The regions of the images' objects, and as decoys those of the next image's that touch no object."""
     masks, objects, labels = [], [], []
     discs = [discs_of(scene) for scene in scenes]
     for i, (scene, mine) in enumerate(zip(scenes, discs, strict=True)):

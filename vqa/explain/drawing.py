@@ -1,4 +1,4 @@
-"""Drawings of an answer's weights: channel strips as SVG, places lit in the picture, words shaded. HTML as text."""
+"""Drawings of an answer's weights: channel strips as SVG, places lit in the image, words shaded. HTML as text."""
 
 import base64
 import html
@@ -18,7 +18,7 @@ _FAINT = 0.04
 
 @dataclass(frozen=True)
 class Scale:
-    """How a kind of channel weight is coloured: blank at `centre`, full from `reach` below and above it on."""
+    """How a kind of channel weight is colored: blank at `centre`, full from `reach` below and above it on."""
 
     centre: float
     reach: float
@@ -32,7 +32,7 @@ class Scale:
         return cls(centre, next(n * power for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if n * power >= reach * 0.999))
 
     def strength(self, value: float) -> float:
-        """Signed strength of colour, -1 to 1."""
+        """Signed strength of color, -1 to 1."""
         return max(-1.0, min(1.0, (value - self.centre) / self.reach))
 
 
@@ -42,7 +42,7 @@ def escape(text: str) -> str:
 
 
 def strip(values: np.ndarray, scale: Scale) -> str:
-    """Channel weights (C,) as a row of C coloured cells."""
+    """Channel weights (C,) as a row of C colored cells."""
     cells = []
     for channel, value in enumerate(values.tolist()):
         strength = scale.strength(value)
@@ -56,7 +56,7 @@ def strip(values: np.ndarray, scale: Scale) -> str:
 
 
 def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[str] = ()) -> str:
-    """Words, each as dark as its weight; unknown ones are underlined. Colour goes with the square root of the weight,
+    """Words, each as dark as its weight; unknown ones are underlined. Color goes with the square root of the weight,
     so that a word with a tenth of it can still be seen."""
     strange = set(unknown)
     spans = []
@@ -69,29 +69,29 @@ def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[st
     return f'<p class="words" role="img" aria-label="Words read most: {escape(spoken)}">{" ".join(spans)}</p>'
 
 
-def lit_places(picture: Image.Image, spatial: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
-    """The picture, dark but for a disc around each cell of `spatial` (h, w), as bright as the cell's probability.
+def lit_places(image: Image.Image, spatial: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
+    """The image, dark but for a disc around each cell of `spatial` (h, w), as bright as the cell's probability.
 
-    `box` is where the picture lies in the grid: left, top, right, bottom as fractions.
+    `box` is where the image lies in the grid: left, top, right, bottom as fractions.
     """
-    x, y = _cells(picture, spatial.shape, box)
+    x, y = _cells(image, spatial.shape, box)
     light = np.zeros((len(y), len(x)))
     for row, column in np.argwhere(spatial > _FAINT):
         distance = ((x - column) ** 2 + ((y - row) ** 2)[:, None]) / _SPREAD**2
         light = np.maximum(light, spatial[row, column] * np.exp(-(distance**2) / 2))
-    return _lit(picture, light)
+    return _lit(image, light)
 
 
-def lit_smoothly(picture: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
-    """The picture, as bright as `heat` (h, w), 0 to 1, between whose cells the light goes over smoothly."""
-    x, y = _cells(picture, heat.shape, box)
+def lit_smoothly(image: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
+    """The image, as bright as `heat` (h, w), 0 to 1, between whose cells the light goes over smoothly."""
+    x, y = _cells(image, heat.shape, box)
     rows, columns = heat.shape
     x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
     left, top = np.minimum(x.astype(int), max(columns - 2, 0)), np.minimum(y.astype(int), max(rows - 2, 0))
     right, bottom = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
     across = heat[:, left] * (1 - (x - left)) + heat[:, right] * (x - left)
     light = across[top] * (1 - (y - top))[:, None] + across[bottom] * (y - top)[:, None]
-    return _lit(picture, np.clip(light, 0, 1))
+    return _lit(image, np.clip(light, 0, 1))
 
 
 def ring_objects(image: Image.Image, discs: np.ndarray, chosen: Iterable[int]) -> Image.Image:
@@ -107,10 +107,10 @@ def ring_objects(image: Image.Image, discs: np.ndarray, chosen: Iterable[int]) -
 
 
 def _cells(
-    picture: Image.Image, shape: tuple[int, ...], box: tuple[float, float, float, float]
+    image: Image.Image, shape: tuple[int, ...], box: tuple[float, float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The columns and rows, as fractions of cells, of the pixels of a small version of the picture."""
-    width, height = _small_size(picture)
+    """The columns and rows, as fractions of cells, of the pixels of a small version of the image."""
+    width, height = _small_size(image)
     rows, columns = shape
     left, top, right, bottom = box
     x = (left + (np.arange(width) + 0.5) / width * (right - left)) * columns - 0.5
@@ -118,24 +118,24 @@ def _cells(
     return x, y
 
 
-def _small_size(picture: Image.Image) -> tuple[int, int]:
-    scale = _LONGER_SIDE / max(picture.size)
-    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+def _small_size(image: Image.Image) -> tuple[int, int]:
+    scale = _LONGER_SIDE / max(image.size)
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
 
-def small(picture: Image.Image) -> Image.Image:
-    """The picture at the size of the other drawings."""
-    return picture.resize(_small_size(picture), Image.Resampling.BILINEAR)
+def small(image: Image.Image) -> Image.Image:
+    """The image at the size of the other drawings."""
+    return image.resize(_small_size(image), Image.Resampling.BILINEAR)
 
 
-def _lit(picture: Image.Image, light: np.ndarray) -> Image.Image:
-    pixels = np.asarray(small(picture), dtype=float)
+def _lit(image: Image.Image, light: np.ndarray) -> Image.Image:
+    pixels = np.asarray(small(image), dtype=float)
     gray = pixels.mean(2, keepdims=True) * _DIMMED
     return Image.fromarray((gray + (pixels - gray) * light[..., None]).round().astype(np.uint8))
 
 
 def data_uri(image: Image.Image) -> str:
-    """A small picture as a data URI, so that no file of a visitor's has to be served."""
+    """A small image as a data URI, so that no file of a visitor's has to be served."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -23,19 +23,19 @@ class Explanation:
     """An answer with its evidence.
 
     Args:
-        question, picture: what was asked about what; the picture upright and in RGB.
+        question, image: what was asked about what; the image upright and in RGB.
         answer: with all weights, among them each block's spatial evidence.
         answer_map: (h, w), the evidence that the answer is read from: the last block's map, and as far as the head
             reads an earlier one, that; None for a model without evidence.
         grad_cam: (h, w), 0 to 1; see `vqa.explain.gradcam`.
         program: the question's, None where it is not in CLEVR's language.
-        scene: the picture's, where it is known.
+        scene: the image's, where it is known.
         referents: the objects that the question refers to; None without program or scene, or where it has no answer
             on the scene.
     """
 
     question: str
-    picture: Image.Image
+    image: Image.Image
     answer: Answer
     answer_map: np.ndarray | None
     grad_cam: np.ndarray
@@ -44,7 +44,7 @@ class Explanation:
     referents: Referents | None
 
     def to_json(self) -> dict[str, Any]:
-        """All but the picture as plain lists, numbers and strings."""
+        """All but the image as plain lists, numbers and strings."""
         found = self.referents
         return {
             "question": self.question,
@@ -58,20 +58,20 @@ class Explanation:
 
 
 def explain(
-    answerer: VisualQuestionAnswerer, picture: Image.Image, question: str, scene: Scene | None = None
+    answerer: VisualQuestionAnswerer, image: Image.Image, question: str, scene: Scene | None = None
 ) -> Explanation:
     """Ask, and gather the evidence of the answer.
 
     Args:
-        picture: as `vqa.utils.images.load_image` gives it.
-        scene: the picture's, to find the objects that the question refers to.
+        image: as `vqa.utils.images.load_image` gives it.
+        scene: the image's, to find the objects that the question refers to.
 
     Raises InputError as `answerer.ask` does.
     """
-    answer = answerer.ask(picture, question)
+    answer = answerer.ask(image, question)
     model = answerer.model
     with torch.no_grad():
-        inputs = model_inputs(answerer, picture, question)
+        inputs = model_inputs(answerer, image, question)
         evidence = answer_map(model(**inputs))
     heat = grad_cam(model, inputs.pop("image_features"), inputs, model.config.answers.index(answer.answer))
     try:
@@ -79,13 +79,13 @@ def explain(
     except InputError:
         program = None
     found = find_referents(program, scene, model.config.num_blocks) if program and scene else None
-    return Explanation(question, picture, answer, evidence, heat, program, scene, found)
+    return Explanation(question, image, answer, evidence, heat, program, scene, found)
 
 
-def model_inputs(answerer: VisualQuestionAnswerer, picture: Image.Image, question: str) -> dict[str, Tensor]:
-    """What the model reads of one picture and question: image_features, input_ids and attention_mask."""
+def model_inputs(answerer: VisualQuestionAnswerer, image: Image.Image, question: str) -> dict[str, Tensor]:
+    """What the model reads of one image and question: image_features, input_ids and attention_mask."""
     images, device = answerer.processor.image_processor, answerer.device
-    pixels = torch.from_numpy(images.to_array(picture))[None].to(device)
+    pixels = torch.from_numpy(images.to_array(image))[None].to(device)
     tokens = answerer.processor(text=question, return_tensors="pt").to(device)
     return {"image_features": answerer.model.encode_images(images.normalize_pixels(pixels)), **tokens}
 

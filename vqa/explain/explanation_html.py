@@ -42,11 +42,11 @@ figure { margin: 0; } figure img { width: 100%; display: block; border-radius: 8
 
 
 def evidence_figures(explanation: Explanation) -> tuple[list[str], list[str]]:
-    """HTML figures of the answer (the picture, its evidence, Grad-CAM), and of each block's evidence, where it has any.
+    """HTML figures of the answer (the image, its evidence, Grad-CAM), and of each block's evidence, where it has any.
 
     Objects that the question refers to have rings where scene and program are known.
     """
-    answer, picture, found = explanation.answer, explanation.picture, explanation.referents
+    answer, image, found = explanation.answer, explanation.image, explanation.referents
     box = answer.picture_box
     discs = discs_of(explanation.scene) if explanation.scene else np.zeros((0, 4))
 
@@ -55,13 +55,13 @@ def evidence_figures(explanation: Explanation) -> tuple[list[str], list[str]]:
 
     asked = found.answer if found else None
     about = "the objects that the answer is read from are ringed" if asked else referents_note(explanation)
-    whole = [_figure(ringed(small(picture), asked), "The picture", about)]
+    whole = [_figure(ringed(small(image), asked), "The image", about)]
     if explanation.answer_map is not None:
-        lit = lit_places(picture, explanation.answer_map, box)
+        lit = lit_places(image, explanation.answer_map, box)
         whole.append(
             _figure(ringed(lit, asked), "Evidence of the answer", "what the model itself marked and then read")
         )
-    heat = lit_smoothly(picture, explanation.grad_cam, box)
+    heat = lit_smoothly(image, explanation.grad_cam, box)
     note = (
         "which places push towards this answer, by gradients" if explanation.grad_cam.any() else "nothing speaks for it"
     )
@@ -73,7 +73,7 @@ def evidence_figures(explanation: Explanation) -> tuple[list[str], list[str]]:
             step = answer.steps[k] if answer.steps else None
             text = step_in_words(step, k + 1) if step else ""
             chosen = found.blocks[k] if found else None
-            image = ringed(lit_places(picture, spatial, box), chosen)
+            image = ringed(lit_places(image, spatial, box), chosen)
             blocks.append(
                 _figure(image, f"Block {k + 1}", text, "unused" if step and step["operation"] == "none" else "")
             )
@@ -87,8 +87,8 @@ def referents_note(explanation: Explanation) -> str:
     if explanation.program is None:
         return "not in CLEVR's wording, so nothing says which objects are meant"
     if explanation.scene is None:
-        return "this picture's objects are not known, so none is ringed"
-    return "the question does not fit this picture: it means exactly one object where there is none or several"
+        return "this image's objects are not known, so none is ringed"
+    return "the question does not fit this image: it means exactly one object where there is none or several"
 
 
 def html_explanation(explanation: Explanation) -> str:

@@ -25,7 +25,7 @@ _DPI = 110
 def png_explanation(explanation: Explanation) -> bytes:
     """The answer with its evidence and Grad-CAM above; below a row for each block: what it picked out, the words that
     it read, and its channels' weights."""
-    answer, found, picture = explanation.answer, explanation.referents, explanation.picture
+    answer, found, image = explanation.answer, explanation.referents, explanation.image
     box, blocks = answer.picture_box, len(answer.weights)
     discs = discs_of(explanation.scene) if explanation.scene else np.zeros((0, 4))
     figure = Figure((12, 3.1 + 1.9 * blocks), dpi=_DPI, layout="constrained")
@@ -33,12 +33,12 @@ def png_explanation(explanation: Explanation) -> bytes:
     ranked = ", ".join(f"{name} {p:.1%}" for name, p in answer.top_answers[:3])
     top.suptitle(_plain(f"{textwrap.fill(_cut(explanation.question, 330), 110)}\n{ranked}"), fontsize=12)
     asked = found.answer if found else ()
-    whole = [("The picture", small(picture))]
+    whole = [("The image", small(image))]
     if explanation.answer_map is not None:
-        whole.append(("Evidence of the answer", lit_places(picture, explanation.answer_map, box)))
-    whole.append(("Grad-CAM", lit_smoothly(picture, explanation.grad_cam, box)))
-    for axes, (title, image) in zip(top.subplots(1, len(whole), squeeze=False)[0], whole, strict=True):
-        _show(axes, ring_objects(image, discs, asked), title)
+        whole.append(("Evidence of the answer", lit_places(image, explanation.answer_map, box)))
+    whole.append(("Grad-CAM", lit_smoothly(image, explanation.grad_cam, box)))
+    for axes, (title, shown) in zip(top.subplots(1, len(whole), squeeze=False)[0], whole, strict=True):
+        _show(axes, ring_objects(shown, discs, asked), title)
     if note := referents_note(explanation):
         top.supxlabel(note, fontsize=8, color="#59616b")
     for k, row in enumerate(np.atleast_1d(below.subfigures(blocks, 1))):
@@ -48,7 +48,7 @@ def png_explanation(explanation: Explanation) -> bytes:
         row.suptitle(_plain(f"Block {k + 1}  {text}"), fontsize=10, x=0.01, ha="left")
         if weights["spatial_weights"] is not None:
             chosen = found.blocks[k] if found else None
-            image = ring_objects(lit_places(picture, weights["spatial_weights"], box), discs, chosen or ())
+            image = ring_objects(lit_places(image, weights["spatial_weights"], box), discs, chosen or ())
             _show(left.subplots(), image, "")
         if weights["word_weights"] is not None:
             _words(middle.subplots(), answer.words, weights["word_weights"])

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqa.evaluation.metrics import PictureBootstrap
+from vqa.evaluation.metrics import ImageBootstrap
 from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
-from vqa.explain.probe_set import Material
+from vqa.explain.probe_set import ProbeSet
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 
@@ -26,7 +26,7 @@ RANKINGS = {
     "deviation": "SE weight's distance from its mean",
     "product": "gate x activation",
 }
-"""Ranking -> what it ranks by. "product" is the mean of |gate x activation| over the picture."""
+"""Ranking -> what it ranks by. "product" is the mean of |gate x activation| over the image."""
 
 REMOVALS = ("zero", "mean")
 _NEAREST = 3
@@ -69,13 +69,13 @@ class Experiment:
         self,
         model: FilmSEForVisualQuestionAnswering,
         processor: FilmSEProcessor,
-        material: Material,
-        told: Callable[[int], object],
+        material: ProbeSet,
+        on_progress: Callable[[int], object],
     ) -> None:
-        self.model, self.processor, self.material, self.told = model, processor, material, told
+        self.model, self.processor, self.material, self.on_progress = model, processor, material, on_progress
         names = model.config.answers
         self.labels = np.array([names.index(q.answer) if q.answer in names else -1 for q in material.questions])
-        self.bootstrap = PictureBootstrap(material.pictures)
+        self.bootstrap = ImageBootstrap(material.images)
         self.plain = self._behaviour()
 
     @torch.inference_mode()
@@ -98,7 +98,7 @@ class Experiment:
                 if values is not None:
                     stacked = torch.stack(values).float().cpu().numpy()
                     kinds.setdefault(kind, np.zeros(shape, np.float32))[:, numbers] = stacked
-            self.told(len(numbers))
+            self.on_progress(len(numbers))
         right = best == self.labels
         found = [kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta")]
         return Behaviour(right, best, certainty, norms, means, *found)
@@ -114,7 +114,7 @@ class Experiment:
             probabilities = logits.float().softmax(-1).cpu().numpy()
             right[numbers] = probabilities.argmax(-1) == self.labels[numbers]
             certainty[numbers] = probabilities[np.arange(len(numbers)), self.plain.best[numbers]]
-            self.told(len(numbers))
+            self.on_progress(len(numbers))
         return Outcome(right, certainty)
 
     def remove(self, chosen: np.ndarray, how: str) -> "Outcome":
@@ -143,13 +143,13 @@ class Experiment:
         return self.run(lambda numbers: edits)
 
     def estimate(self, values: np.ndarray) -> dict[str, float]:
-        """The mean of values (Q,) with its 95 % interval, by bootstrap over pictures."""
+        """The mean of values (Q,) with its 95 % interval, by bootstrap over images."""
         return mean_estimate(values, self.bootstrap)
 
 
-def mean_estimate(values: np.ndarray, bootstrap: PictureBootstrap) -> dict[str, float]:
+def mean_estimate(values: np.ndarray, bootstrap: ImageBootstrap) -> dict[str, float]:
     """The mean of questions' values (Q,) with its 95 % interval."""
-    drawn = bootstrap.sums(bootstrap.per_picture(np.stack([values.astype(float), np.ones(len(values))], 1)))
+    drawn = bootstrap.sums(bootstrap.per_image(np.stack([values.astype(float), np.ones(len(values))], 1)))
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     return {"value": float(values.mean()), "low": float(low), "high": float(high)}
 

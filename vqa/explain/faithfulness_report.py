@@ -22,14 +22,14 @@ from vqa.explain.faithfulness import (
 )
 from vqa.explain.paraphrase_stability import measure_paraphrase
 from vqa.explain.pointing_game import measure_pointing
-from vqa.explain.probe_set import gather_material
+from vqa.explain.probe_set import gather_probe_set
 from vqa.inference.checkpoints import weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 from vqa.utils.files import read_object
 
 FILENAME = "faithfulness.json"
-PER_PICTURE = 2
+PER_IMAGE = 2
 _MAX_BYTES = 1_000_000
 _COLORS = {"top": "#d55e00", "random": "#8a8f98", "bottom": "#0072b2"}
 
@@ -49,7 +49,7 @@ def measure_faithfulness(
     """Everything about one model, as plain lists and numbers.
 
     Args:
-        questions: sample size, two a picture.
+        questions: sample size, two an image.
         channels: how many channels of each block are removed, each in turn.
         draws: of random channels beside each ranking's.
         progress: is told how many answers the whole takes; gives what is told of more answers.
@@ -59,13 +59,13 @@ def measure_faithfulness(
     width = model.config.width
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
-    material = gather_material(
-        model, processor, data, pictures=-(-questions // PER_PICTURE), per_picture=PER_PICTURE, seed=seed
+    material = gather_probe_set(
+        model, processor, data, images=-(-questions // PER_IMAGE), per_image=PER_IMAGE, seed=seed
     )
     rankings = 3 if model.config.channel_attention != "none" else 1
     passes = 3 + removal_passes(rankings, len(channels), draws) + gate_passes(model)
-    told = progress(passes * len(material.questions))
-    experiment = Experiment(model, processor, material, told)
+    on_progress = progress(passes * len(material.questions))
+    experiment = Experiment(model, processor, material, on_progress)
     rng = np.random.default_rng(seed)
     return {
         **about,
@@ -76,8 +76,8 @@ def measure_faithfulness(
         "seed": seed,
         "accuracy": experiment.estimate(experiment.plain.right),
         "gates": measure_gates(experiment, rng),
-        "pointing": measure_pointing(experiment, told),
-        "paraphrase": measure_paraphrase(experiment, seed, told),
+        "pointing": measure_pointing(experiment, on_progress),
+        "paraphrase": measure_paraphrase(experiment, seed, on_progress),
         "removal": measure_removal(experiment, channels, draws, rng),
     }
 
@@ -109,7 +109,7 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
 def format_faithfulness(report: dict[str, Any]) -> str:
     """The report as tables for the terminal."""
     lines = [
-        f"{report['questions']} questions about {report['pictures']} pictures; accuracy {_share(report['accuracy'])}",
+        f"{report['questions']} questions about {report['pictures']} images; accuracy {_share(report['accuracy'])}",
         "",
         "Accuracy as gates and FiLM stop following the question",
         *(f"  {row['test']:52}{_share(row['accuracy'])}   lost {_share(row['loss'])}" for row in report["gates"]),
@@ -141,7 +141,7 @@ def format_faithfulness(report: dict[str, Any]) -> str:
             f"Other wording, same program ({found['questions']} questions): same answer "
             f"{_share(found['same_answer'])}; accuracy {_share(found['accuracy_before'])} before, "
             f"{_share(found['accuracy_after'])} after",
-            "  Rank correlation of channels with the first wording's (with another question's about the picture):",
+            "  Rank correlation of channels with the first wording's (with another question's about the image):",
         ]
         for k, row in enumerate(found["blocks"], 1):
             lines.append(

@@ -29,7 +29,7 @@ def grad_cam(
 ) -> np.ndarray:
     """What in the last block's features speaks for an answer (its index): (h, w), 0 to 1 at the strongest place.
 
-    `image_features` (1, C, h, w) is one picture's, `tokens` one question's. All zero where nothing speaks for it.
+    `image_features` (1, C, h, w) is one image's, `tokens` one question's. All zero where nothing speaks for it.
     """
     tapped = _Tapped(cast(FilmSEBlock, model.blocks[-1]))
     twin = twin_with(model, [*cast(list, list(model.blocks))[:-1], tapped])

@@ -112,7 +112,7 @@ def twin_with(model: FilmSEForVisualQuestionAnswering, blocks: Sequence[nn.Modul
 def ask_with(
     answerer: VisualQuestionAnswerer, image: ImageLike, question: str, interventions: Sequence[Intervention]
 ) -> Answer:
-    """`answerer.ask` under interventions; the stem's features of the picture are shared with the answerer.
+    """`answerer.ask` under interventions; the stem's features of the image are shared with the answerer.
 
     The answer's weights are those that the edited blocks used. Raises InputError as `ask` and `intervene` do.
     """

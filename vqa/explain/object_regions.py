@@ -10,7 +10,7 @@ from vqa.clevr.programs import IllPosedError, Program, execute, reasoning_steps,
 from vqa.clevr.scenes import Scene
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom of the picture within the grid, each from 0 to 1; see `Answer.picture_box`."""
+"""Left, top, right, bottom of the image within the grid, each from 0 to 1; see `Answer.picture_box`."""
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
@@ -18,7 +18,7 @@ _FINE = 4
 
 
 def discs_of(scene: Scene) -> np.ndarray:
-    """The objects' discs (M, 4): x, y and radius as fractions of the picture's width, height and width, and depth."""
+    """The objects' discs (M, 4): x, y and radius as fractions of the image's width, height and width, and depth."""
     rows = []
     for item in scene.objects:
         x, y, radius = object_disc(item)
@@ -28,13 +28,13 @@ def discs_of(scene: Scene) -> np.ndarray:
 
 
 def contains(discs: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which discs (M, 4) hold the points (x, y) of any shape S, in fractions of the picture: (M, *S) truths."""
+    """Which discs (M, 4) hold the points (x, y) of any shape S, in fractions of the image: (M, *S) truths."""
     flat = (x.ravel() - discs[:, :1]) ** 2 + ((y.ravel() - discs[:, 1:2]) * PIXEL_FRAME[1] / PIXEL_FRAME[0]) ** 2
     return (flat <= discs[:, 2:3] ** 2).reshape(len(discs), *np.shape(x))
 
 
 def grid_points(rows: int, columns: int, box: Box = WHOLE) -> tuple[np.ndarray, np.ndarray]:
-    """The centres of a grid's cells as fractions of the picture: x and y, each (rows, columns)."""
+    """The centres of a grid's cells as fractions of the image: x and y, each (rows, columns)."""
     left, top, right, bottom = box
     x = ((np.arange(columns) + 0.5) / columns - left) / (right - left)
     y = ((np.arange(rows) + 0.5) / rows - top) / (bottom - top)

@@ -12,15 +12,15 @@ from vqa.errors import InputError
 from vqa.evaluation.perturbations import make_perturbation
 from vqa.explain.concepts import mean_ranks
 from vqa.explain.faithfulness import Experiment
-from vqa.explain.probe_set import Material
+from vqa.explain.probe_set import ProbeSet
 
 TOP = 0.25
 """Share of a block's channels whose overlap is measured."""
 
 
-def measure_paraphrase(experiment: Experiment, seed: int, told: Callable[[int], object]) -> dict[str, Any]:
+def measure_paraphrase(experiment: Experiment, seed: int, on_progress: Callable[[int], object]) -> dict[str, Any]:
     """How answers and the ranking of channels change when a question's words are exchanged for CLEVR's synonyms, its
-    program staying the same; and, to compare with, when another question is asked about the same picture.
+    program staying the same; and, to compare with, when another question is asked about the same image.
 
     Rank correlations are Spearman's, of the SE weights (or where there are none of the activations), within a block,
     over the channels; `overlap` is the share of the top quarter that stays.
@@ -29,7 +29,7 @@ def measure_paraphrase(experiment: Experiment, seed: int, told: Callable[[int], 
     change = make_perturbation("synonyms", seed)
     texts, kept = [], []
     for number, question in enumerate(material.questions):
-        name = material.filenames[material.pictures[number]]
+        name = material.filenames[material.images[number]]
         text = change.question(question.question, name)
         assert question.program is not None
         if text != question.question and _same_program(text, question.program):
@@ -43,9 +43,9 @@ def measure_paraphrase(experiment: Experiment, seed: int, told: Callable[[int], 
         material,
         questions=[replace(material.questions[i], question=text) for i, text in zip(kept, texts, strict=True)],
         tokens=processor.encode_questions(texts),
-        pictures=material.pictures[numbers],
+        images=material.images[numbers],
     )
-    changed = Experiment(model, processor, reworded, told)
+    changed = Experiment(model, processor, reworded, on_progress)
     plain, scores = experiment.plain, next(iter(experiment.plain.scores().values()))
     new = next(iter(changed.plain.scores().values()))
     paired = np.array([i for i in kept if other[i] >= 0], int)
@@ -99,11 +99,11 @@ def _same_program(text: str, program: Program) -> bool:
         return False
 
 
-def _other_questions(material: Material) -> np.ndarray:
-    """For each question another one about the same picture, -1 where there is none."""
+def _other_questions(material: ProbeSet) -> np.ndarray:
+    """For each question another one about the same image, -1 where there is none."""
     other = np.full(len(material.questions), -1)
-    for picture in np.unique(material.pictures):
-        mine = np.flatnonzero(material.pictures == picture)
+    for image in np.unique(material.images):
+        mine = np.flatnonzero(material.images == image)
         if len(mine) > 1:
             other[mine] = np.roll(mine, 1)
     return other

@@ -12,7 +12,7 @@ from vqa.explain.gradcam import grad_cam
 from vqa.explain.object_regions import discs_of, find_referents, peak_inside
 
 
-def measure_pointing(experiment: Experiment, told: Callable[[int], object]) -> dict[str, Any]:
+def measure_pointing(experiment: Experiment, on_progress: Callable[[int], object]) -> dict[str, Any]:
     """How often the highest place of a map lies on an object that is meant: for each block those of its own step, for
     the answer's evidence and for Grad-CAM those that the answer is read from.
 
@@ -24,16 +24,16 @@ def measure_pointing(experiment: Experiment, told: Callable[[int], object]) -> d
     hits, chance = ({name: np.full(total, np.nan) for name in places} for _ in range(2))
     for numbers, inputs in material.batches(processor, 1):
         number = int(numbers[0])
-        picture = int(material.pictures[number])
-        scene, box = material.scenes[picture], material.boxes[picture]
+        image = int(material.images[number])
+        scene, box = material.scenes[image], material.boxes[image]
         program = material.questions[number].program
         assert program is not None
         found = find_referents(program, scene, blocks)
-        told(1)
+        on_progress(1)
         if found is None:
             continue
         discs = discs_of(scene)
-        features = material.features[picture : picture + 1]
+        features = material.features[image : image + 1]
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.no_grad():
             output = model(image_features=features, **tokens)

@@ -1,4 +1,4 @@
-"""Pictures and questions to study a model with: sampled from a set, encoded once, run in batches."""
+"""Images and questions to study a model with: sampled from a set, encoded once, run in batches."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,15 +18,15 @@ from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 
 QUESTIONS_AT_ONCE = 64
-_PICTURES_AT_ONCE = 16
+_IMAGES_AT_ONCE = 16
 
 
 @dataclass
-class Material:
-    """P pictures with scenes, and Q questions about them, all with program and answer.
+class ProbeSet:
+    """P images with scenes, and Q questions about them, all with program and answer.
 
-    Attributes: `features` (P, C, h, w) of the stem; `scenes`, `filenames` and `boxes` of the pictures; `questions`,
-    their `tokens`, and `pictures` (Q,), the picture of each; `types` (Q,), places in `QUESTION_TYPES`.
+    Attributes: `features` (P, C, h, w) of the stem; `scenes`, `filenames` and `boxes` of the images; `questions`,
+    their `tokens`, and `images` (Q,), the image of each; `types` (Q,), places in `QUESTION_TYPES`.
     """
 
     features: Tensor
@@ -35,21 +35,21 @@ class Material:
     boxes: list[Box]
     questions: list[Question]
     tokens: list[list[int]]
-    pictures: np.ndarray
+    images: np.ndarray
 
     @property
     def types(self) -> np.ndarray:
         return np.array([QUESTION_TYPES.index(question.type or "") for question in self.questions])
 
-    def crossed(self, pictures: np.ndarray, questions: np.ndarray) -> "Material":
-        """Each of these questions about each of these pictures, whether or not it makes sense there; the questions of
-        a picture stand together."""
-        order = np.tile(questions, len(pictures)).tolist()
+    def crossed(self, images: np.ndarray, questions: np.ndarray) -> "ProbeSet":
+        """Each of these questions about each of these images, whether or not it makes sense there; the questions of
+        an image stand together."""
+        order = np.tile(questions, len(images)).tolist()
         return replace(
             self,
             questions=[self.questions[i] for i in order],
             tokens=[self.tokens[i] for i in order],
-            pictures=np.repeat(pictures, len(questions)),
+            images=np.repeat(images, len(questions)),
         )
 
     def batches(
@@ -64,24 +64,24 @@ class Material:
                 "image_features": self.features,
                 "input_ids": text["input_ids"].to(device),
                 "attention_mask": text["attention_mask"].to(device),
-                "image_index": torch.from_numpy(self.pictures[numbers]).to(device),
+                "image_index": torch.from_numpy(self.images[numbers]).to(device),
             }
             yield numbers, inputs
 
 
-def gather_material(
+def gather_probe_set(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
     data: PackedDataset,
     *,
-    pictures: int,
-    per_picture: int,
+    images: int,
+    per_image: int,
     seed: int,
-    on_picture: Callable[[int], object] = lambda number: None,
-) -> Material:
-    """A sample of a set: up to so many pictures, and of each up to so many questions, of different types first.
+    on_image: Callable[[int], object] = lambda number: None,
+) -> ProbeSet:
+    """A sample of a set: up to so many images, and of each up to so many questions, of different types first.
 
-    Raises InputError where no picture has a scene and a question with program and answer.
+    Raises InputError where no image has a scene and a question with program and answer.
     """
     rng = np.random.default_rng(seed)
     scenes: list[Scene] = []
@@ -90,33 +90,33 @@ def gather_material(
     owners: list[int] = []
     for row in rng.permutation(len(data)).tolist():
         scene = data.scene(row)
-        chosen = _choose(data.questions(row), per_picture, rng)
+        chosen = _choose(data.questions(row), per_image, rng)
         if scene is None or not scene.objects or not chosen:
             continue
         owners += [len(rows)] * len(chosen)
         asked += chosen
         rows.append(row)
         scenes.append(scene)
-        if len(rows) == pictures:
+        if len(rows) == images:
             break
     if not rows:
         raise InputError(
-            f"split {data.split}: no picture has both a scene and a question with program and answer; channels cannot "
+            f"split {data.split}: no image has both a scene and a question with program and answer; channels cannot "
             "be compared with objects without them"
         )
     features, boxes = [], []
-    images = processor.image_processor
-    full = np.array([images.size["width"], images.size["height"]] * 2)
+    image_processor = processor.image_processor
+    full = np.array([image_processor.size["width"], image_processor.size["height"]] * 2)
     with torch.inference_mode():
-        for start in range(0, len(rows), _PICTURES_AT_ONCE):
-            some = [data.image(row) for row in rows[start : start + _PICTURES_AT_ONCE]]
-            pixels = torch.from_numpy(np.stack([images.to_array(picture) for picture in some])).to(model.device)
-            features.append(model.encode_images(images.normalize_pixels(pixels)))
-            for picture in some:
-                left, top, right, bottom = (images.content_box(picture.shape[1], picture.shape[0]) / full).tolist()
-                boxes.append((left, top, right, bottom) if images.do_pad else WHOLE)
-            on_picture(len(some))
-    return Material(
+        for start in range(0, len(rows), _IMAGES_AT_ONCE):
+            some = [data.image(row) for row in rows[start : start + _IMAGES_AT_ONCE]]
+            pixels = torch.from_numpy(np.stack([image_processor.to_array(image) for image in some])).to(model.device)
+            features.append(model.encode_images(image_processor.normalize_pixels(pixels)))
+            for image in some:
+                left, top, right, bottom = (image_processor.content_box(image.shape[1], image.shape[0]) / full).tolist()
+                boxes.append((left, top, right, bottom) if image_processor.do_pad else WHOLE)
+            on_image(len(some))
+    return ProbeSet(
         torch.cat(features),
         scenes,
         [data.filenames[row] for row in rows],
@@ -128,7 +128,7 @@ def gather_material(
 
 
 def _choose(questions: list[Question], number: int, rng: np.random.Generator) -> list[Question]:
-    """Some of a picture's questions, one of each type before a second of any."""
+    """Some of an image's questions, one of each type before a second of any."""
     usable = [question for question in questions if question.program and question.answer is not None]
     usable = [usable[i] for i in rng.permutation(len(usable)) if usable[i].type in QUESTION_TYPES]
     seen: dict[str | None, int] = defaultdict(int)

@@ -1,4 +1,4 @@
-"""Asking one question about one picture: the library's front door, behind `vqa ask`, the page and the pipeline."""
+"""Asking one question about one image: the library's front door, behind `vqa ask`, the page and the pipeline."""
 
 import hashlib
 import os
@@ -15,13 +15,13 @@ from torch import Tensor
 from vqa.clevr.programs import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.inference.checkpoints import load_checkpoint
-from vqa.inference.ood import Domain, question_score
+from vqa.inference.ood import OODDetector, question_score
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
-from vqa.model.processing import FilmSEProcessor, ImageLike, rank_answers, to_picture
+from vqa.model.processing import FilmSEProcessor, ImageLike, rank_answers, to_image
 from vqa.model.scene import STEP_SIZES
 
 TOP_ANSWERS = 5
-CACHED_PICTURES = 16
+CACHED_IMAGES = 16
 
 _DIGITS = 5
 
@@ -35,7 +35,7 @@ class Answer:
         confidence: its probability, 0 to 1.
         top_answers: the most probable answers with their probabilities, falling.
         unknown_words: words of the question that the model does not know; it answered as if each were the same blank.
-        in_domain: whether picture and question look like those of training (`vqa.inference.ood`); None where the
+        in_domain: whether image and question look like those of training (`vqa.inference.ood`); None where the
             checkpoint cannot tell, for it is not calibrated.
         weights: for each residual block, "block_1" first, what the configuration has of film_gamma, film_beta and
             channel_weights (C,), word_weights (L,) over `words`, spatial_weights (h, w) over the model's grid: the
@@ -44,7 +44,7 @@ class Answer:
         steps: for each block, what it takes its part of the question to be: "operation", "probability", "filters"
             (attribute -> value) and "reads", the probability of each block whose selection it reads beside its
             predecessor's; None for a model without evidence.
-        picture_box: left, top, right, bottom of the picture as fractions of the model's grid: within 0..1 where it got
+        picture_box: left, top, right, bottom of the image as fractions of the model's grid: within 0..1 where it got
             a border, being of another ratio, and beyond where a plain border of its own was cut off.
         pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
         unfamiliar: which of "picture" and "question" look unlike those of training.
@@ -72,13 +72,13 @@ class Answer:
 class VisualQuestionAnswerer:
     """A model with its processor, ready to be asked, from several threads too.
 
-    It keeps the stem's features of the last pictures, so that another question about one of them costs the trunk alone.
+    It keeps the stem's features of the last images, so that another question about one of them costs the trunk alone.
     """
 
     def __init__(self, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
-        self.domain = None if model.config.domain is None else Domain.from_config(model.config.domain)
+        self.domain = None if model.config.domain is None else OODDetector.from_config(model.config.domain)
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -88,22 +88,22 @@ class VisualQuestionAnswerer:
         return self.model.device
 
     def ask(self, image: ImageLike, question: str) -> Answer:
-        """Answer a question about a picture.
+        """Answer a question about an image.
 
         Args:
             image: PIL image, path, a file's bytes, or an array (H, W, 3) of bytes or of floats in 0..1.
             question: in English, up to 100 words and 1,000 characters.
 
-        Raises InputError for a picture that cannot be read and for a question that is empty, too long or without any
+        Raises InputError for an image that cannot be read and for a question that is empty, too long or without any
         known word.
         """
         unknown = self.processor.check_question(question)
-        picture = to_picture(image)
-        pixels = self.processor.image_processor.to_array(picture)
+        image = to_image(image)
+        pixels = self.processor.image_processor.to_array(image)
         with self._lock, torch.inference_mode():
             tokens = self.processor(text=question, return_tensors="pt").to(self.device)
             output = self.model(image_features=self._encode(pixels), **tokens)
-            return self._answer(output, question, unknown, picture)
+            return self._answer(output, question, unknown, image)
 
     def _encode(self, pixels: np.ndarray) -> Tensor:
         key = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
@@ -112,11 +112,11 @@ class VisualQuestionAnswerer:
             batch = torch.from_numpy(pixels)[None].to(self.device)
             features = self.model.encode_images(self.processor.image_processor.normalize_pixels(batch))
         self._features[key] = features
-        if len(self._features) > CACHED_PICTURES:
+        if len(self._features) > CACHED_IMAGES:
             self._features.popitem(last=False)
         return features
 
-    def _answer(self, output: FilmSEOutput, question: str, unknown: list[str], picture: Image.Image) -> Answer:
+    def _answer(self, output: FilmSEOutput, question: str, unknown: list[str], image: Image.Image) -> Answer:
         assert output.logits is not None
         words = self.processor.token_words(question)
         unfamiliar = self._unfamiliar(output, question, words, unknown)
@@ -133,7 +133,7 @@ class VisualQuestionAnswerer:
             weights=weights,
             words=words,
             steps=None if output.step_logits is None else [read_step(output, k) for k in blocks],
-            picture_box=self.processor.image_processor.picture_box(picture),
+            picture_box=self.processor.image_processor.picture_box(image),
             pathway_weights=None if output.pathway_weights is None else output.pathway_weights[0].float().cpu().numpy(),
             unfamiliar=unfamiliar or (),
             read_as=self.processor.restated(question),

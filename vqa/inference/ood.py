@@ -1,10 +1,10 @@
-"""Whether a picture and a question look like those a model was trained on.
+"""Whether an image and a question look like those a model was trained on.
 
-A picture is judged by what the model's own reading of the scene says of it: how much there is that could be an object,
+An image is judged by what the model's own reading of the scene says of it: how much there is that could be an object,
 how unsure the objects and their attributes are, and how well their places on the ground fit where they are seen. These
-few numbers are compared with those of training pictures by the Mahalanobis distance, as Lee et al. 2018 do with a
+few numbers are compared with those of training images by the Mahalanobis distance, as Lee et al. 2018 do with a
 network's features (section 2.1). A question is judged by CLEVR's grammar and by the words that the model does not know.
-Both have a threshold that a given share of held-out questions and pictures pass.
+Both have a threshold that a given share of held-out questions and images pass.
 """
 
 import math
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 STATISTICS = ("objects", "largest", "unsure", *(f"unsure_{name}" for name in ATTRIBUTES), "misplaced_x", "misplaced_y")
-"""Of a picture: expected number of objects, highest probability of one, expected number of doubtful ones, mean entropy
+"""Of an image: expected number of objects, highest probability of one, expected number of doubtful ones, mean entropy
 of their attributes, mean squared distance of their ground positions from where such cells usually lie."""
 
 _TERMS = 6
@@ -35,12 +35,12 @@ _LARGEST = 1e9
 
 
 @dataclass(frozen=True)
-class Domain:
-    """What training pictures and questions are like; kept in a checkpoint's configuration, by `to_config`.
+class OODDetector:
+    """What training images and questions are like; kept in a checkpoint's configuration, by `to_config`.
 
     Args:
         ground: ground position (2) as a quadratic function of a cell's coordinates, (2, 6).
-        mean, spread: of the D `STATISTICS` over training pictures, (D,).
+        mean, spread: of the D `STATISTICS` over training images, (D,).
         precision: inverse of their correlations, (D, D).
         picture_limit, question_limit: the highest scores that are in the domain.
     """
@@ -53,8 +53,8 @@ class Domain:
     question_limit: float
 
     @classmethod
-    def fit(cls, scenes: Sequence["SceneMaps"]) -> "Domain":
-        """From the readings of training pictures, in batches; its limits are infinite until they are set."""
+    def fit(cls, scenes: Sequence["SceneMaps"]) -> "OODDetector":
+        """From the readings of training images, in batches; its limits are infinite until they are set."""
         ground = _fit_ground(scenes)
         found = np.concatenate([_statistics(scene, ground) for scene in scenes])
         mean, spread = found.mean(0), found.std(0) + 1e-3
@@ -63,7 +63,7 @@ class Domain:
         return cls(ground, mean, spread, np.linalg.inv(shrunk), math.inf, math.inf)
 
     def picture_scores(self, scene: "SceneMaps") -> np.ndarray:
-        """How unlike training pictures N pictures are, from the model's readings of them: (N,), about 1 and more."""
+        """How unlike training images N images are, from the model's readings of them: (N,), about 1 and more."""
         off = (_statistics(scene, self.ground) - self.mean) / self.spread
         return np.einsum("nd,de,ne->n", off, self.precision, off) / len(self.mean)
 
@@ -79,7 +79,7 @@ class Domain:
         }
 
     @classmethod
-    def from_config(cls, settings: Mapping[str, Any]) -> "Domain":
+    def from_config(cls, settings: Mapping[str, Any]) -> "OODDetector":
         """The inverse of `to_config`. Raises InputError for what is of another shape or not finite."""
         size = len(STATISTICS)
         shapes = {

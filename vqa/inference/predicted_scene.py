@@ -1,4 +1,4 @@
-"""The scene that a model sees in a picture, as CLEVR writes scenes, so that questions which fit it can be made."""
+"""The scene that a model sees in an image, as CLEVR writes scenes, so that questions which fit it can be made."""
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ from vqa.model.scene import ATTRIBUTE_SIZES, POSITION_SCALE, SceneMaps
 
 
 def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike, threshold: float = 0.5) -> Scene | None:
-    """The objects that the model takes a picture to hold, up to ten; None for a model without evidence.
+    """The objects that the model takes an image to hold, up to ten; None for a model without evidence.
 
     An object is a cell whose objectness is the highest among its neighbours' and at least `threshold`; its attributes
     and ground position are those read there, and relations follow from the positions. Raises InputError for what is no
-    sound picture.
+    sound image.
     """
     if answerer.model.scene is None:
         return None
@@ -25,7 +25,7 @@ def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike, threshold: fl
 
 
 def scene_of(maps: SceneMaps, threshold: float = 0.5) -> Scene:
-    """The scene that the readings of one picture (N = 1) tell; see `read_scene`."""
+    """The scene that the readings of one image (N = 1) tell; see `read_scene`."""
     presence = maps.objectness[0].float().sigmoid()
     highest = torch.nn.functional.max_pool2d(presence[None], 3, stride=1, padding=1)[0]
     cells = ((presence == highest) & (presence >= threshold)).nonzero()

@@ -30,7 +30,7 @@ def add_squeeze_excitation(
         placement: where in each residual block, when `after` is not given (Hu et al. 2018, figure 5): "standard" at the
             end of the residual branch, "pre" at its start, "post" after the sum, "identity" on the other branch.
         example: an image batch that the model takes. The model is run on it once, in evaluation mode and without
-            gradients, to count the channels; by default it is one black picture of 96 x 96.
+            gradients, to count the channels; by default it is one black image of 96 x 96.
         options: of `SqueezeExcitation`: `reduction`, `squeeze`, `gate`, `bias`.
 
     The gates become children, named "squeeze_excitation", of the modules they follow. Every name and value in the
@@ -120,7 +120,7 @@ def _count_channels(model: nn.Module, targets: list[_Target], example: Tensor | 
         return hook
 
     if example is None:
-        example = _black_picture(model)
+        example = _black_image(model)
     training = {module: module.training for module in model.modules()}
     hooks = [target.module.register_forward_hook(watch(target)) for target in targets]
     try:
@@ -141,7 +141,7 @@ def _count_channels(model: nn.Module, targets: list[_Target], example: Tensor | 
     return channels
 
 
-def _black_picture(model: nn.Module) -> Tensor:
+def _black_image(model: nn.Module) -> Tensor:
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None:
         raise ValueError("the model has no Conv2d to learn the shape of its images from; pass `example`")

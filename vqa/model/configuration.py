@@ -73,8 +73,8 @@ class FilmSEConfig(PretrainedConfig):
 
     Args:
         vocab_size: number of words, special tokens included.
-        image_size: (height, width) in pixels to which pictures are resized; CLEVR's ratio is 2:3.
-        keep_aspect_ratio: border pictures of another ratio instead of squashing them.
+        image_size: (height, width) in pixels to which images are resized; CLEVR's ratio is 2:3.
+        keep_aspect_ratio: border images of another ratio instead of squashing them.
         vision_encoder: `conv` (our stem), `mbconv` (a stem of MBConv blocks with squeeze-and-excitation), `film` (Perez
             et al. 2018, section 4.1, from raw pixels), or the name of a torchvision classification model, such as
             `resnet18` or `efficientnet_b0`.
@@ -99,7 +99,7 @@ class FilmSEConfig(PretrainedConfig):
         reduction, squeeze, gate, gate_join, gate_shift: options of the channel attention; see `vqa.layers`.
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
         trunk_features: the blocks begin from the encoder's features; otherwise from nothing, and all that they know of
-            the picture is what `evidence` reads of it: objects, their attributes and places.
+            the image is what `evidence` reads of it: objects, their attributes and places.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
             `attention` over the trunk's last features; or `pathways`, nine ways mixed by the question to see the
             evidence, or the maxima of the trunk's features where there is none.
@@ -109,8 +109,8 @@ class FilmSEConfig(PretrainedConfig):
         dropout: probability of dropping word features, in training.
         logit_temperature: what the answers' logits are divided by when the model is not in training (Guo et al. 2017);
             `vqa calibrate` fits it.
-        domain: `vqa.inference.ood.Domain` in plain numbers, of the pictures and questions trained on; `vqa calibrate`
-            fits it.
+        domain: `vqa.inference.ood.OODDetector` in plain numbers, of the images and questions trained on;
+            `vqa calibrate` fits it.
     """
 
     model_type = "film_se"
@@ -227,7 +227,7 @@ class FilmSEConfig(PretrainedConfig):
         if not 0.01 <= self.logit_temperature <= 100:
             raise InputError(f"config.logit_temperature: {self.logit_temperature!r} must lie in [0.01, 100]")
         if self.domain is not None and not self.evidence:
-            raise InputError("config.domain: pictures are judged by the scene that models with evidence=true read")
+            raise InputError("config.domain: images are judged by the scene that models with evidence=true read")
         if self.text_dim % (4 if self.word_attention else 1 + self.bidirectional):
             raise InputError(
                 f"config.text_dim: {self.text_dim} must be a multiple of 4 with word_attention, of 2 with bidirectional"

@@ -1,6 +1,6 @@
 """FiLM + query-conditioned squeeze-and-excitation for visual question answering: trunk and output.
 
-The visual stem runs once per picture, the trunk once per question. Each residual block is FiLM's (Perez et al. 2018,
+The visual stem runs once per image, the trunk once per question. Each residual block is FiLM's (Perez et al. 2018,
 section 4.1) followed by a squeeze-and-excitation gate (Hu et al. 2018) that reads the question as well as the features.
 With `config.evidence` each block also marks the objects it found; see `vqa.model.object_attention`.
 """
@@ -42,7 +42,7 @@ class FilmSEOutput(ModelOutput):
             (B, blocks + 1, blocks + 1); the last row is the head's, where it reads evidence; column 0 means none,
             column j + 1 block j.
         step_logits: what each block believes its reasoning step to be, (B, blocks, operations and filters).
-        scene: objectness, attribute logits and ground positions of every cell of the N pictures.
+        scene: objectness, attribute logits and ground positions of every cell of the N images.
     """
 
     loss: Tensor | None = None
@@ -105,7 +105,7 @@ class FilmSEPreTrainedModel(PreTrainedModel):
 
 
 class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
-    """Answers questions about pictures; see `FilmSEConfig` for the parts and `FilmSEOutput` for what it returns."""
+    """Answers questions about images; see `FilmSEConfig` for the parts and `FilmSEOutput` for what it returns."""
 
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__(config)
@@ -124,7 +124,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         self.post_init()
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) -> stem features (N, C, h, w); pass them as `image_features` to ask again cheaply."""
+        """Images (N, 3, H, W) -> stem features (N, C, h, w); pass them as `image_features` to ask again cheaply."""
         return self.vision(pixel_values)
 
     def forward(
@@ -139,16 +139,16 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         encoders_only: bool = False,
         separate_vision: bool = False,
     ) -> FilmSEOutput | tuple[Tensor, ...]:
-        """Answer B questions about N pictures.
+        """Answer B questions about N images.
 
         Args:
             pixel_values: (N, 3, H, W), normalised as `FilmSEImageProcessor` does; or give `image_features`.
             input_ids, attention_mask: the questions' tokens, (B, L), padded on the right.
-            image_index: (B,), the picture each question is about; may be left out where B = N.
+            image_index: (B,), the image each question is about; may be left out where B = N.
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
             encoders_only: leave out the trunk and give `scene` and `step_logits` alone, to teach the encoders first.
-            separate_vision: of all outputs let `scene` alone teach what sees the picture.
+            separate_vision: of all outputs let `scene` alone teach what sees the image.
 
         Raises ValueError where the shapes do not fit each other.
         """
@@ -159,7 +159,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         if image_index is None and features.shape[0] != input_ids.shape[0]:
-            raise ValueError(f"{input_ids.shape[0]} questions about {features.shape[0]} pictures need image_index")
+            raise ValueError(f"{input_ids.shape[0]} questions about {features.shape[0]} images need image_index")
         words, question = self.text(input_ids, attention_mask)
         if self.word_attention is None:
             views, word_weights = question[:, None].expand(-1, self.config.num_blocks + 1, -1), None

@@ -4,7 +4,7 @@ A dense head reads from the stem's features, for every grid cell, whether an obj
 and its place on the ground. A block's map is that objectness times the block's own probability that the object is
 meant.
 The next block sees the map, positions relative to the marked objects, and (through FiLM) the marked objects' features,
-so that "left of X" or "same colour as X" crosses the grid within one block. All of it trains from answers alone; scenes
+so that "left of X" or "same color as X" crosses the grid within one block. All of it trains from answers alone; scenes
 and programs can supervise it (`vqa.training.losses`). The idea of maps handed from step to step is that of Stack-NMN
 (Hu et al. 2018) and MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
 """

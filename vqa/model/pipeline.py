@@ -2,7 +2,7 @@
 
 >>> import transformers, vqa.model
 >>> answerer = transformers.pipeline("clevr-visual-question-answering", model="checkpoints/film-qcse-clevr")
->>> answerer(image="picture.png", question="What color is the cube?", top_k=3)
+>>> answerer(image="image.png", question="What color is the cube?", top_k=3)
 """
 
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 from transformers import AutoModelForVisualQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from vqa.model.processing import rank_answers, to_picture
+from vqa.model.processing import rank_answers, to_image
 
 TASK = "clevr-visual-question-answering"
 
 
 class ClevrVisualQuestionAnsweringPipeline(Pipeline):
-    """Answers questions about pictures, several at a time.
+    """Answers questions about images, several at a time.
 
     Call it with `image` and `question`, or with (a list of) {"image": ..., "question": ...}. The result, for each, is a
     list of {"answer", "score"}, the `top_k` (5) most probable answers first. Raises InputError for what cannot be
@@ -38,10 +38,10 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
         return {}, {}, {} if top_k is None else {"top_k": top_k}
 
     def preprocess(self, input_: Any, **kwargs: Any) -> Any:
-        """One picture and question as tensors."""
+        """One image and question as tensors."""
         processor: Any = self.processor
         processor.check_question(input_["question"])
-        return processor(images=to_picture(input_["image"]), text=input_["question"], return_tensors="pt")
+        return processor(images=to_image(input_["image"]), text=input_["question"], return_tensors="pt")
 
     def _forward(self, input_tensors: Any, **kwargs: Any) -> Any:
         return {"logits": self.model(**input_tensors).logits}

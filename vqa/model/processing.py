@@ -1,6 +1,6 @@
-"""From pictures and questions to the model's tensors, and back from tokens to words.
+"""From images and questions to the model's tensors, and back from tokens to words.
 
-Training, evaluation and the page all read pictures through `FilmSEImageProcessor` and words through
+Training, evaluation and the page all read images through `FilmSEImageProcessor` and words through
 `vqa.clevr.language.paraphrase.read_words`, so that there is one notion of a pixel and one of a word.
 """
 
@@ -35,13 +35,13 @@ bytes."""
 
 
 class FilmSEImageProcessor(BaseImageProcessor):
-    """Pictures of any kind and size -> `pixel_values` (N, 3, H, W), rescaled and normalised.
+    """Images of any kind and size -> `pixel_values` (N, 3, H, W), rescaled and normalised.
 
     Args:
         size: {"height": H, "width": W} in pixels.
-        do_pad: keep a picture's aspect ratio and fill up with a neutral border; otherwise squash it to fit, as the
-            FiLM paper does. CLEVR's 3:2 pictures need no border in a 3:2 model.
-        do_trim: cut plain borders off first (`vqa.utils.images.content_box`); CLEVR's pictures have none.
+        do_pad: keep an image's aspect ratio and fill up with a neutral border; otherwise squash it to fit, as the
+            FiLM paper does. CLEVR's 3:2 images need no border in a 3:2 model.
+        do_trim: cut plain borders off first (`vqa.utils.images.content_box`); CLEVR's images have none.
         rescale_factor: what bytes are multiplied with.
         image_mean, image_std: of the rescaled channels.
     """
@@ -73,13 +73,13 @@ class FilmSEImageProcessor(BaseImageProcessor):
         self.image_mean, self.image_std = list(image_mean), list(image_std)
 
     def to_array(self, image: ImageLike) -> np.ndarray:
-        """One picture as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound picture."""
-        picture = to_picture(image)
-        if self.do_trim and (box := content_box(picture)) != (0, 0, *picture.size):
-            picture = picture.crop(box)
+        """One image as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound image."""
+        image = to_image(image)
+        if self.do_trim and (box := content_box(image)) != (0, 0, *image.size):
+            image = image.crop(box)
         height, width = self.size["height"], self.size["width"]
-        left, top, right, bottom = self.content_box(picture.width, picture.height)
-        inner = resize_image(picture, (bottom - top, right - left))
+        left, top, right, bottom = self.content_box(image.width, image.height)
+        inner = resize_image(image, (bottom - top, right - left))
         if inner.shape[:2] == (height, width):
             return inner
         canvas = np.empty((height, width, 3), np.uint8)
@@ -88,7 +88,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         return canvas
 
     def content_box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Where a picture of this size, without plain borders, comes to lie in the input: left, top, right, bottom."""
+        """Where an image of this size, without plain borders, comes to lie in the input: left, top, right, bottom."""
         full_width, full_height = self.size["width"], self.size["height"]
         if not self.do_pad:
             return 0, 0, full_width, full_height
@@ -98,18 +98,18 @@ class FilmSEImageProcessor(BaseImageProcessor):
         left, top = (full_width - inner_width) // 2, (full_height - inner_height) // 2
         return left, top, left + inner_width, top + inner_height
 
-    def picture_box(self, picture: Image.Image) -> tuple[float, float, float, float]:
-        """Where an RGB picture comes to lie in the model's input: left, top, right, bottom as fractions of it.
+    def picture_box(self, image: Image.Image) -> tuple[float, float, float, float]:
+        """Where an RGB image comes to lie in the model's input: left, top, right, bottom as fractions of it.
 
         Below 0 or above 1 where a border was cut off.
         """
-        inner = content_box(picture) if self.do_trim else (0, 0, *picture.size)
+        inner = content_box(image) if self.do_trim else (0, 0, *image.size)
         placed = self.content_box(inner[2] - inner[0], inner[3] - inner[1])
         edges = []
         for axis, name in enumerate(("width", "height")):
             low, high = placed[axis] / self.size[name], placed[axis + 2] / self.size[name]
             scale = (high - low) / (inner[axis + 2] - inner[axis])
-            edges.append((low - inner[axis] * scale, high + (picture.size[axis] - inner[axis + 2]) * scale))
+            edges.append((low - inner[axis] * scale, high + (image.size[axis] - inner[axis + 2]) * scale))
         (left, right), (top, bottom) = edges
         return left, top, right, bottom
 
@@ -120,14 +120,14 @@ class FilmSEImageProcessor(BaseImageProcessor):
         return (pixels.permute(0, 3, 1, 2).float() * self.rescale_factor - mean) / std
 
     def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
-        """A picture or several -> `pixel_values`. Raises InputError for what is no sound picture."""
+        """An image or several -> `pixel_values`. Raises InputError for what is no sound image."""
         arrays = np.stack([self.to_array(image) for image in _as_list(images)])
         values = self.normalize_pixels(torch.from_numpy(arrays))
         return BatchFeature({"pixel_values": values.numpy()}, tensor_type=return_tensors)
 
 
 class FilmSEProcessor(ProcessorMixin):
-    """Pictures and questions -> what `FilmSEForVisualQuestionAnswering` reads.
+    """Images and questions -> what `FilmSEForVisualQuestionAnswering` reads.
 
     `processor(images=..., text=[...], return_tensors="pt")` gives `pixel_values` (N, 3, H, W), `input_ids` and
     `attention_mask` (B, L), padded on the right.
@@ -162,7 +162,7 @@ class FilmSEProcessor(ProcessorMixin):
         max_length: int | None = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
-        """Pictures, questions or both as tensors; see the class. Raises InputError for broken pictures."""
+        """Images, questions or both as tensors; see the class. Raises InputError for broken images."""
         data: dict[str, Any] = {}
         if images is not None:
             data |= self.image_processor(images, return_tensors=return_tensors)
@@ -248,8 +248,8 @@ def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
     )
 
 
-def to_picture(image: ImageLike) -> Image.Image:
-    """A picture of any kind as upright RGB. Raises InputError for what is none, is damaged or too large."""
+def to_image(image: ImageLike) -> Image.Image:
+    """An image of any kind as upright RGB. Raises InputError for what is none, is damaged or too large."""
     if isinstance(image, str | os.PathLike | bytes):
         return load_image(image)
     if isinstance(image, torch.Tensor):
@@ -257,13 +257,13 @@ def to_picture(image: ImageLike) -> Image.Image:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if not isinstance(image, Image.Image):
-        raise InputError(f"image: {type(image).__name__} is no picture; give a path, a PIL image or an array")
+        raise InputError(f"image: {type(image).__name__} is no image; give a path, a PIL image or an array")
     if image.width * image.height > MAX_PIXELS or not image.width * image.height:
         raise InputError(f"image: {image.width} x {image.height} pixels; expected 1 to {MAX_PIXELS:,}")
     try:
         return to_rgb(image)
     except Exception as error:  # a lazily opened file decodes here, and Pillow raises nearly anything
-        raise InputError(f"image: the picture is damaged or cut short: {error}") from error
+        raise InputError(f"image: the image is damaged or cut short: {error}") from error
 
 
 def _within(numbers: Iterable[Any], low: float, high: float) -> bool:
@@ -276,7 +276,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise InputError(f"image: an array of shape {array.shape} is no picture; expected (H, W, 3)")
+        raise InputError(f"image: an array of shape {array.shape} is no image; expected (H, W, 3)")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise InputError("image: an array of floats must have finite values from 0 to 1")
@@ -288,7 +288,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
             raise InputError("image: an array of whole numbers must have values from 0 to 255")
         array = array.astype(np.uint8)
     else:
-        raise InputError(f"image: an array of {array.dtype} is no picture; expected uint8")
+        raise InputError(f"image: an array of {array.dtype} is no image; expected uint8")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -296,7 +296,7 @@ def _as_list(images: Any) -> list[Any]:
     if isinstance(images, list | tuple) or (isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4):
         images = list(images)
         if not images:
-            raise InputError("image: an empty list of pictures")
+            raise InputError("image: an empty list of images")
         return images
     return [images]
 

@@ -19,7 +19,7 @@ POSITION_SCALE = 3.0
 
 @dataclass
 class SceneMaps:
-    """Dense readings of N pictures.
+    """Dense readings of N images.
 
     objectness (N, H, W) and attributes (N, 15, H, W) are logits, position is (N, 2, H, W). Attributes are
     concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and "front",
@@ -73,7 +73,7 @@ class SceneHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Begin with few objects everywhere and positions equal to the picture's coordinates."""
+        """Begin with few objects everywhere and positions equal to the image's coordinates."""
         assert self.objectness.bias is not None
         assert self.position.bias is not None
         nn.init.constant_(self.objectness.bias, -3.0)

@@ -1,4 +1,4 @@
-"""Vision encoders: pictures (N, 3, H, W) become features (N, C, h, w) once, whatever the number of questions."""
+"""Vision encoders: images (N, 3, H, W) become features (N, C, h, w) once, whatever the number of questions."""
 
 from collections.abc import Callable
 

@@ -1,10 +1,10 @@
-"""Pictures that hide their objects' colours, or all else of them, so that a model learns to see each without the other.
+"""Images that hide their objects' colors, or all else of them, so that a model learns to see each without the other.
 
-In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training pictures has one of four colours and every
+In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training images has one of four colors and every
 cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
-Where colours are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
-colours are the easier to see; where blobs of colour are all that is left of the objects, no other attribute is asked or
-taught. The answers do not teach what sees the pictures, for on those that hide nothing they would teach to use either.
+Where colors are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
+colors are the easier to see; where blobs of color are all that is left of the objects, no other attribute is asked or
+taught. The answers do not teach what sees the images, for on those that hide nothing they would teach to use either.
 """
 
 import math
@@ -26,7 +26,7 @@ _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Hiding:
-    """Hides the colours of a share of the pictures, and all but the colours of a share of the others.
+    """Hides the colors of a share of the images, and all but the colors of a share of the others.
 
     Args:
         colors, shapes: the shares, together at most 1.
@@ -38,27 +38,27 @@ class Hiding:
         self._color_words = _tokens(encode, ["color"])
         self._other_words = _tokens(encode, [name for name in ATTRIBUTES if name != "color"])
 
-    def __call__(self, pictures: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
-        """The batch's pictures (N, 3, H, W) in 0..1, now hiding something, and of the batch what may be learned.
+    def __call__(self, images: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """The batch's images (N, 3, H, W) in 0..1, now hiding something, and of the batch what may be learned.
 
-        The scenes' centres must be those in the pictures; pictures whose scene is not known hide colours alone. The
+        The scenes' centres must be those in the images; images whose scene is not known hide colors alone. The
         generator lives on the CPU.
         """
-        drawn = torch.rand(len(pictures), generator=generator)
+        drawn = torch.rand(len(images), generator=generator)
         numbers = batch.scenes.number.tolist()
         colorless, shapeless = drawn < self.colors, (drawn >= 1 - self.shapes) & (torch.tensor(numbers) >= 0)
-        pictures = pictures.clone()
+        images = images.clone()
         for i in torch.nonzero(colorless).flatten().tolist():
-            pictures[i] = other_colors(pictures[i], generator)
+            images[i] = other_colors(images[i], generator)
         for i in torch.nonzero(shapeless).flatten().tolist():
-            pictures[i] = blobs(pictures[i], batch.scenes.centre[i, : numbers[i]], generator)
-        return pictures, self.learnable(batch, colorless.to(pictures.device), shapeless.to(pictures.device))
+            images[i] = blobs(images[i], batch.scenes.centre[i, : numbers[i]], generator)
+        return images, self.learnable(batch, colorless.to(images.device), shapeless.to(images.device))
 
     def learnable(self, batch: Batch, colorless: Tensor, shapeless: Tensor) -> Batch:
-        """What may be learned of a batch where N pictures hide their colours, or all but the colours (N,).
+        """What may be learned of a batch where N images hide their colors, or all but the colors (N,).
 
-        Nothing of what a picture hides: questions with a word about it are left out; where that is all of them, one
-        stays and counts for nothing. And where some pictures hide colours, the dense head learns shapes of them alone;
+        Nothing of what an image hides: questions with a word about it are left out; where that is all of them, one
+        stays and counts for nothing. And where some images hide colors, the dense head learns shapes of them alone;
         so that it learns them as many times slower as they are few.
         """
         about_colors, about_others = (
@@ -86,33 +86,33 @@ class Hiding:
         )
 
 
-def other_colors(picture: Tensor, generator: torch.Generator) -> Tensor:
-    """A picture (3, H, W) in which no colour tells what it was.
+def other_colors(image: Tensor, generator: torch.Generator) -> Tensor:
+    """An image (3, H, W) in which no color tells what it was.
 
     A random mixture of its channels and a random gamma give the brightness; its hues, all turned by one angle and
-    paled, and a smooth field of other hues, which gray things need, give the colours.
+    paled, and a smooth field of other hues, which gray things need, give the colors.
     """
-    height, width = picture.shape[1:]
+    height, width = image.shape[1:]
     strength, paleness, gamma, angle = torch.rand(4, generator=generator).tolist()
     mixture = (1 - torch.rand(3, generator=generator)).log()
-    shade = torch.einsum("c,chw->hw", (mixture / mixture.sum()).to(picture), picture) ** (0.7 + 0.8 * gamma)
+    shade = torch.einsum("c,chw->hw", (mixture / mixture.sum()).to(image), image) ** (0.7 + 0.8 * gamma)
     rows = int(torch.randint(2, 9, (), generator=generator))
-    field = torch.randn(3, rows, rows * 3 // 2, generator=generator).to(picture)
+    field = torch.randn(3, rows, rows * 3 // 2, generator=generator).to(image)
     field = F.interpolate(_chroma(field)[None], (height, width), mode="bicubic")[0]
-    hues = torch.einsum("ij,jhw->ihw", _turn(2 * math.pi * angle).to(picture), _chroma(picture))
+    hues = torch.einsum("ij,jhw->ihw", _turn(2 * math.pi * angle).to(image), _chroma(image))
     return (shade + paleness * hues + strength * (0.3 + shade) * field / 4).clamp(0, 1)
 
 
-def blobs(picture: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
-    """A picture (3, H, W) with a blob for each of its objects, whose centres (K, 2) are fractions of the picture.
+def blobs(image: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
+    """An image (3, H, W) with a blob for each of its objects, whose centres (K, 2) are fractions of the image.
 
-    A blob has the colours of a few pixels at the object's centre, and an outline and a size of its own; what is near
-    the camera hides what is far. The rest is the picture, blurred beyond recognition.
+    A blob has the colors of a few pixels at the object's centre, and an outline and a size of its own; what is near
+    the camera hides what is far. The rest is the image, blurred beyond recognition.
     """
-    height, width = picture.shape[1:]
-    found = F.interpolate(F.adaptive_avg_pool2d(picture, (4, 6))[None], (height, width), mode="bicubic")[0]
-    rows, columns = (torch.arange(size, device=picture.device) for size in (height, width))
-    padded = F.pad(picture[None], (2,) * 4, mode="replicate")[0]
+    height, width = image.shape[1:]
+    found = F.interpolate(F.adaptive_avg_pool2d(image, (4, 6))[None], (height, width), mode="bicubic")[0]
+    rows, columns = (torch.arange(size, device=image.device) for size in (height, width))
+    padded = F.pad(image[None], (2,) * 4, mode="replicate")[0]
     for x, y in sorted(centres.clamp(0, 1).tolist(), key=lambda centre: centre[1]):
         column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
         size, ratio, roundness = torch.rand(3, generator=generator).tolist()
@@ -138,9 +138,9 @@ def _tokens(encode: Encode, attributes: Sequence[str]) -> Tensor:
     return torch.tensor(sorted({token for ids in encode(words) for token in ids}.difference(nothing)))
 
 
-def _chroma(picture: Tensor) -> Tensor:
+def _chroma(image: Tensor) -> Tensor:
     """What is left of (3, H, W) without its luminance."""
-    return picture - torch.einsum("c,chw->hw", _LUMINANCE.to(picture), picture)
+    return image - torch.einsum("c,chw->hw", _LUMINANCE.to(image), image)
 
 
 def _turn(angle: float) -> Tensor:

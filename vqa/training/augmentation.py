@@ -1,4 +1,4 @@
-"""Augmentation of picture batches on their device, keeping every question true: no flip, no change of hue."""
+"""Augmentation of image batches on their device, keeping every question true: no flip, no change of hue."""
 
 import math
 from typing import NamedTuple
@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAX_SHIFT = 4
-"""Pixels by which a picture may move, its edge repeated."""
+"""Pixels by which an image may move, its edge repeated."""
 
 _BLURRED, _SMALLER, _JPEG = 0.3, 0.1, 0.25
-"""Shares of the pictures that are blurred, shown smaller within a border, and compressed, at full strength."""
+"""Shares of the images that are blurred, shown smaller within a border, and compressed, at full strength."""
 
 _LUMINANCE = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
@@ -30,24 +30,24 @@ _TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688
 
 
 class Motion(NamedTuple):
-    """Where the content of pictures went: scale (N, 2) and shift (N, 2), along x and y, in fractions of the picture."""
+    """Where the content of images went: scale (N, 2) and shift (N, 2), along x and y, in fractions of the image."""
 
     scale: Tensor
     shift: Tensor
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Where points (N, M, 2) of the pictures are now."""
+        """Where points (N, M, 2) of the images are now."""
         return points * self.scale[:, None] + self.shift[:, None]
 
 
-def augment(pictures: Tensor, generator: torch.Generator, strength: float = 1.0) -> tuple[Tensor, Motion]:
-    """Brightness, contrast, saturation, blur, noise, borders, small shifts and JPEG for pictures (N, 3, H, W) in 0..1.
+def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> tuple[Tensor, Motion]:
+    """Brightness, contrast, saturation, blur, noise, borders, small shifts and JPEG for images (N, 3, H, W) in 0..1.
 
-    Returns the pictures and where their content went. The generator lives on the CPU; a seed gives the same pictures on
+    Returns the images and where their content went. The generator lives on the CPU; a seed gives the same images on
     every device but for the noise, which each draws itself. At `strength` 0 nothing changes.
     """
-    number, _, height, width = pictures.shape
-    device = pictures.device
+    number, _, height, width = images.shape
+    device = images.device
 
     def draw() -> Tensor:
         return torch.rand(number, 1, 1, 1, generator=generator)
@@ -58,10 +58,10 @@ def augment(pictures: Tensor, generator: torch.Generator, strength: float = 1.0)
     def some(share: float) -> Tensor:
         return torch.nonzero(draw().flatten() < share * strength).flatten()
 
-    mean = pictures.mean((1, 2, 3), keepdim=True)
-    pictures = (pictures - mean) * (1 + spread(0.2)) + mean * (1 + spread(0.15)) + spread(0.03)
-    gray = pictures.mean(1, keepdim=True)
-    pictures = gray + (pictures - gray) * (1 + spread(0.15))
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = (images - mean) * (1 + spread(0.2)) + mean * (1 + spread(0.15)) + spread(0.03)
+    gray = images.mean(1, keepdim=True)
+    images = gray + (images - gray) * (1 + spread(0.15))
     scale, shift = torch.ones(number, 2), torch.zeros(number, 2)
     for i in some(_SMALLER).tolist():
         part = 1 - 0.2 * strength * torch.rand((), generator=generator).item()
@@ -70,52 +70,52 @@ def augment(pictures: Tensor, generator: torch.Generator, strength: float = 1.0)
             torch.randint(full - of + 1, (), generator=generator).item()
             for full, of in zip((height, width), size, strict=True)
         )
-        inner = F.interpolate(pictures[i : i + 1], size, mode="bilinear", antialias=True)[0]
-        pictures[i] = pictures[i].mean((1, 2), keepdim=True)
-        pictures[i, :, top : top + size[0], left : left + size[1]] = inner
+        inner = F.interpolate(images[i : i + 1], size, mode="bilinear", antialias=True)[0]
+        images[i] = images[i].mean((1, 2), keepdim=True)
+        images[i, :, top : top + size[0], left : left + size[1]] = inner
         scale[i] = torch.tensor([size[1] / width, size[0] / height])
         shift[i] = torch.tensor([left / width, top / height])
     soft, amount = some(_BLURRED), draw()
     if len(soft):
-        sharp = pictures[soft.to(device)]
+        sharp = images[soft.to(device)]
         blurred = F.avg_pool2d(F.pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        pictures[soft.to(device)] = sharp + amount[soft].to(device) * (blurred - sharp)
+        images[soft.to(device)] = sharp + amount[soft].to(device) * (blurred - sharp)
     seed = int(torch.randint(2**31, (), generator=generator))
-    noise = torch.randn(pictures.shape, generator=torch.Generator(device).manual_seed(seed), device=device)
-    pictures = pictures + noise * (0.02 * strength * draw() ** 2).to(device)
+    noise = torch.randn(images.shape, generator=torch.Generator(device).manual_seed(seed), device=device)
+    images = images + noise * (0.02 * strength * draw() ** 2).to(device)
     reach = round(MAX_SHIFT * strength)
     moves = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
     if reach:
-        padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+        padded = F.pad(images, (reach,) * 4, mode="replicate")
         crops = [
-            picture[:, reach - y : reach - y + height, reach - x : reach - x + width]
-            for picture, (x, y) in zip(padded, moves.tolist(), strict=True)
+            image[:, reach - y : reach - y + height, reach - x : reach - x + width]
+            for image, (x, y) in zip(padded, moves.tolist(), strict=True)
         ]
-        pictures = torch.stack(crops)
-    pictures = pictures.clamp(0, 1)
+        images = torch.stack(crops)
+    images = images.clamp(0, 1)
     coarse, quality = some(_JPEG), 20 + 70 * draw().flatten()
     if len(coarse):
-        pictures[coarse.to(device)] = jpeg(pictures[coarse.to(device)], quality[coarse].to(device))
-    return pictures, Motion(scale.to(device), (shift + moves / torch.tensor([width, height])).to(device))
+        images[coarse.to(device)] = jpeg(images[coarse.to(device)], quality[coarse].to(device))
+    return images, Motion(scale.to(device), (shift + moves / torch.tensor([width, height])).to(device))
 
 
-def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """What JPEG leaves of pictures (N, 3, H, W) in 0..1 at qualities (N,) from 1 to 100, colours at half resolution.
+def jpeg(images: Tensor, quality: Tensor) -> Tensor:
+    """What JPEG leaves of images (N, 3, H, W) in 0..1 at qualities (N,) from 1 to 100, colors at half resolution.
 
     Tables and transform are those of ITU-T T.81 (1992), annexes K.1 and A.3.3, scaled to a quality as libjpeg does.
     """
-    height, width = pictures.shape[-2:]
-    padded = F.pad(pictures, (0, -width % 16, 0, -height % 16), mode="replicate")
-    matrix = torch.tensor(_TO_YCBCR, device=pictures.device)
+    height, width = images.shape[-2:]
+    padded = F.pad(images, (0, -width % 16, 0, -height % 16), mode="replicate")
+    matrix = torch.tensor(_TO_YCBCR, device=images.device)
     planes = (
         255 * torch.einsum("ij,njhw->nihw", matrix, padded)
-        - torch.tensor([128.0, 0, 0], device=pictures.device)[:, None, None]
+        - torch.tensor([128.0, 0, 0], device=images.device)[:, None, None]
     )
     scaling = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None] / 100
     luminance = _quantised(planes[:, :1], _LUMINANCE, scaling)
-    colours = _quantised(F.avg_pool2d(planes[:, 1:], 2), _CHROMINANCE, scaling)
-    colours = F.interpolate(colours, scale_factor=2, mode="bilinear")
-    found = torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), torch.cat([luminance + 128, colours], 1)) / 255
+    colors = _quantised(F.avg_pool2d(planes[:, 1:], 2), _CHROMINANCE, scaling)
+    colors = F.interpolate(colors, scale_factor=2, mode="bilinear")
+    found = torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), torch.cat([luminance + 128, colors], 1)) / 255
     return found[..., :height, :width].clamp(0, 1)
 
 

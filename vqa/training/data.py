@@ -1,6 +1,6 @@
-"""Training data: which pictures and questions make a batch, decided by seed, epoch and number alone.
+"""Training data: which images and questions make a batch, decided by seed, epoch and number alone.
 
-A row is a picture. Any process can say what any batch of any epoch holds, so that resuming needs only a batch's number,
+A row is an image. Any process can say what any batch of any epoch holds, so that resuming needs only a batch's number,
 and processes share an epoch without talking.
 """
 
@@ -20,7 +20,7 @@ from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
 from vqa.training.online_questions import OnlineQuestions
 from vqa.training.targets import SceneTarget, SceneTargets, StepTarget, StepTargets, scene_target, step_target
-from vqa.training.tensors import Encode, Pictures, Questions
+from vqa.training.tensors import Encode, Images, Questions
 from vqa.utils.images import load_image
 
 _CPU = torch.device("cpu")
@@ -29,9 +29,9 @@ _AT_A_TIME = 4096  # questions that are held as objects before they become array
 
 @dataclass
 class Batch:
-    """N pictures (N, 3, H, W) as uint8, B questions (B, L) right-padded, and what they should give."""
+    """N images (N, 3, H, W) as uint8, B questions (B, L) right-padded, and what they should give."""
 
-    pictures: Tensor
+    images: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     image_index: Tensor
@@ -49,19 +49,19 @@ class TrainingData:
     """One split of a dataset, divided into rows to train on and rows held out; one row at least is trained on.
 
     Args:
-        pack: the pictures at the model's size, with questions and scenes.
+        pack: the images at the model's size, with questions and scenes.
         encode: texts -> token ids, without padding.
         answers: answer -> label.
         blocks: blocks of the model, for the targets of programs.
-        holdout: share of the pictures that is held out, drawn by `seed`.
+        holdout: share of the images that is held out, drawn by `seed`.
         generated: share of questions made anew in every epoch from the scenes; scenes that nothing is asked about yet
             then join the training rows.
         compositions: share of those from families that CLEVR lacks, see `question_generation.composed_families`.
         protocol: one of `split_protocols.TRAINING_PARTS`, whose training part alone is trained on and held out:
-            pictures, questions, and those made anew.
-        device: where batches are made, and questions, targets and, if they fit, pictures stay.
+            images, questions, and those made anew.
+        device: where batches are made, and questions, targets and, if they fit, images stay.
 
-    Raises InputError for a split without pictures, without an answer that the model has, or, where questions shall be
+    Raises InputError for a split without images, without an answer that the model has, or, where questions shall be
     made, without scenes; and where nothing is in the protocol's training part, or it cannot be told what is.
     """
 
@@ -81,9 +81,9 @@ class TrainingData:
         progress: Callable[[range], Sequence[int]] = lambda rows: rows,
     ) -> None:
         if pack.images is None:
-            raise InputError(f"{pack.path}: holds no pictures; pack it with `vqa data pack`")
+            raise InputError(f"{pack.path}: holds no images; pack it with `vqa data pack`")
         self.pack, self.encode, self.answers, self.blocks, self.seed = pack, encode, answers, blocks, seed
-        self.device, self.pictures = device, Pictures(pack, device)
+        self.device, self.images = device, Images(pack, device)
         parts: list[Questions] = []
         texts: list[str] = []
         labels: list[int] = []
@@ -98,7 +98,7 @@ class TrainingData:
         for row in progress(range(len(pack))):
             scene = pack.scene(row)
             scenes.append(scene_target(scene))
-            if generated and scene is not None and (part is None or part.train_pictures(scene)):
+            if generated and scene is not None and (part is None or part.train_images(scene)):
                 known.append(row)
             for number in pack.question_numbers(row):
                 question = pack.question(number)
@@ -163,14 +163,14 @@ class TrainingData:
 
     @property
     def teaches(self) -> str:
-        """The most that these pictures can teach: "answers", "scenes" too, or "programs" too."""
+        """The most that these images can teach: "answers", "scenes" too, or "programs" too."""
         if self.generated or self.stored.targets.known.any():
             return "programs"
         return "scenes" if (self.scenes.number >= 0).any() else "answers"
 
-    def batches_per_epoch(self, pictures: int) -> int:
-        """Batches of `pictures` rows that cover the training rows once."""
-        return -(-len(self.rows) // pictures)
+    def batches_per_epoch(self, images: int) -> int:
+        """Batches of `images` rows that cover the training rows once."""
+        return -(-len(self.rows) // images)
 
     def epoch(self, epoch: int) -> "Epoch":
         """The rows of an epoch in their order, with the questions made for it."""
@@ -183,13 +183,13 @@ class TrainingData:
             self._online.close()
 
     def batch(self, questions: Questions, rows: np.ndarray, numbers: Sequence[np.ndarray]) -> Batch:
-        """The pictures of some rows, each with the questions that have these numbers."""
+        """The images of some rows, each with the questions that have these numbers."""
         asked = np.concatenate(numbers)
         input_ids, attention_mask = questions.padded(asked)
         image_index = np.repeat(np.arange(len(rows)), [len(some) for some in numbers])
         shown, chosen = (torch.from_numpy(indices).to(self.device) for indices in (rows, asked))
         return Batch(
-            self.pictures.at(rows),
+            self.images.at(rows),
             input_ids,
             attention_mask,
             torch.from_numpy(image_index).to(self.device),
@@ -198,10 +198,10 @@ class TrainingData:
             StepTargets(*(values[chosen] for values in questions.targets)),
         )
 
-    def held_out_batches(self, pictures: int) -> Iterator[tuple[Batch, np.ndarray]]:
+    def held_out_batches(self, images: int) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches that hold every question of the held-out rows once, with the questions' types."""
-        for start in range(0, len(self.held_out), pictures):
-            rows = self.held_out[start : start + pictures]
+        for start in range(0, len(self.held_out), images):
+            rows = self.held_out[start : start + images]
             numbers = [self._numbers[row] for row in rows]
             yield self.batch(self.stored, rows, numbers), self.stored.types[np.concatenate(numbers)]
 
@@ -216,14 +216,14 @@ class Epoch:
         self._made = made.of_rows(len(data.pack)) if made is not None else None
 
     def batch(
-        self, index: int, pictures: int, per_image: int, rank: int = 0, world: int = 1, longest: int | None = None
+        self, index: int, images: int, per_image: int, rank: int = 0, world: int = 1, longest: int | None = None
     ) -> Batch:
         """This process's share of global batch `index`: every `world`-th row, each with up to `per_image` questions.
 
         Of more than `longest` reasoning steps they are only where a row has no shorter ones. A process without a
         question of its own gets one whose targets count for nothing.
         """
-        rows = self.order[index * pictures : (index + 1) * pictures][rank::world]
+        rows = self.order[index * images : (index + 1) * images][rank::world]
         numbers = [self.numbers(int(row), per_image, longest) for row in rows]
         if any(map(len, numbers)):
             return self.data.batch(self.questions, rows, numbers)
@@ -251,16 +251,16 @@ class Epoch:
 
 
 def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProcessor) -> None:
-    """Raises InputError where a model would see pictures squashed in training and with a border when asked.
+    """Raises InputError where a model would see images squashed in training and with a border when asked.
 
-    Packs hold pictures in the model's size; theirs before is that of the first file, or CLEVR's where there is none.
+    Packs hold images in the model's size; theirs before is that of the first file, or CLEVR's where there is none.
     """
     path = image_path(Path(data), pack.split, pack.filenames[0])
     width, height = load_image(path).size if path.is_file() else (480, 320)
     left, top, right, bottom = images.content_box(width, height)
     if right - left < 0.97 * images.size["width"] or bottom - top < 0.97 * images.size["height"]:
         raise InputError(
-            f"--set image_size={images.size['height']}x{images.size['width']}: pictures {height} high and {width} wide "
+            f"--set image_size={images.size['height']}x{images.size['width']}: images {height} high and {width} wide "
             "would be squashed in training, but get a border when the model is asked; choose an image_size of their "
             "ratio, or add keep_aspect_ratio=false"
         )

@@ -7,7 +7,6 @@ condition B, and one sees how soon it answers B, and how much of A it forgets. T
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable
 from vqa.evaluation.evaluate import EvaluationSet, open_table
-from vqa.evaluation.metrics import PictureBootstrap, accuracies
+from vqa.evaluation.metrics import ImageBootstrap, accuracies
 from vqa.evaluation.predict import predict
 from vqa.inference.checkpoints import checkpoint_folder
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
@@ -89,13 +88,13 @@ class FineTuning(Trainer):
         given = predict(model, self.processor, table.data, workers=min(16, os.cpu_count() or 1)).of(table.numbers)
         correct = np.array(given.answers, object) == np.array(table.answers, object)
         everything = np.ones((len(correct), 1), bool)
-        return asdict(accuracies(correct[:, None], everything, PictureBootstrap(table.pictures))[0][0])
+        return accuracies(correct[:, None], everything, ImageBootstrap(table.images))[0][0].to_json()
 
 
 def finetuning_options(checkpoint: str, samples: int, every: int | None, **given: Any) -> TrainingOptions:
     """The options of a run of `samples` question presentations from a checkpoint, measured after `every` of them.
 
-    What is None in `given` comes from the recipe. A tenth of `samples` is the usual `every`. No picture is held out.
+    What is None in `given` comes from the recipe. A tenth of `samples` is the usual `every`. No image is held out.
     Raises InputError for values out of range and for a checkpoint that is not there.
     """
     for flag, number in (("samples", samples), ("every", every)):

@@ -36,7 +36,7 @@ class Loss(NamedTuple):
 
 
 def object_cells(centre: Tensor, height: int, width: int) -> Tensor:
-    """Index of the cell (row * width + column) that holds each centre, for fractions (N, M, 2) of the picture."""
+    """Index of the cell (row * width + column) that holds each centre, for fractions (N, M, 2) of the image."""
     column = (centre[..., 0] * width).long().clamp(0, width - 1)
     row = (centre[..., 1] * height).long().clamp(0, height - 1)
     return row * width + column

@@ -25,15 +25,15 @@ tags: [CLEVR, FiLM, squeeze-and-excitation]
 
 # {title}
 
-Answers questions about CLEVR pictures with one of {answers} answers.
+Answers questions about CLEVR images with one of {answers} answers.
 A convolutional encoder and {blocks} residual blocks{film}{gate};
 {parameters:,} parameters.
 
-    vqa ask picture.png "What color is the cube left of the big sphere?" --checkpoint {folder}
+    vqa ask image.png "What color is the cube left of the big sphere?" --checkpoint {folder}
 
 ## Training
 
-- Data: {data}; {pictures:,} pictures. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
+- Data: {data}; {images:,} images. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
 - Supervision: {supervision}{supervision_note}.
 - Question presentations, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
   {precision}, seed {seed}.
@@ -41,17 +41,17 @@ A convolutional encoder and {blocks} residual blocks{film}{gate};
 
 {commands}
 
-![Accuracy on training batches and on held-out pictures, over presentations and minutes](learning_curve.png)
+![Accuracy on training batches and on held-out images, over presentations and minutes](learning_curve.png)
 
-## Accuracy on held-out training pictures
+## Accuracy on held-out training images
 
 {table}
 
 ## Limits
 
-Pictures of CLEVR's kind alone: up to ten cubes, spheres and cylinders of two sizes, two materials and eight colors,
+Images of CLEVR's kind alone: up to ten cubes, spheres and cylinders of two sizes, two materials and eight colors,
 seen by CLEVR's camera. English questions in CLEVR's language or near it. One of {answers} answers is always given; once
-calibrated (`vqa calibrate`), `in_domain` says whether picture and question are of this kind.
+calibrated (`vqa calibrate`), `in_domain` says whether image and question are of this kind.
 Compositions unlike those trained on are answered worse (`vqa evaluate --suite compositional`).
 """
 
@@ -84,15 +84,15 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
 
 
 def training_record(
-    options: TrainingOptions, progress: Progress, pictures: int, supervision: str, earlier: dict[str, Any]
+    options: TrainingOptions, progress: Progress, images: int, supervision: str, earlier: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a run on so many `pictures` says of itself, where `earlier` runs led to the model that it began with."""
+    """What a run on so many `images` says of itself, where `earlier` runs led to the model that it began with."""
     return {
         "preset": earlier.get("preset", options.preset),
         "data": f"{Path(options.data).resolve().name} {options.split}"
         + (f", {Path(options.questions).name}" if options.questions else "")
         + (f", training part of {options.split_protocol}" if options.split_protocol else ""),
-        "pictures": pictures,
+        "pictures": images,
         "supervision": max(supervision, str(earlier.get("supervision")), key=_strength),
         "pretrain_epochs": options.pretrain_epochs,
         "hide_colors": options.hide_colors,
@@ -139,7 +139,7 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
     table = "| questions | accuracy |\n|---|---|\n" + "\n".join(
         f"| {name} | {100 * value:.1f} % |" for name, value in rows
     )
-    table += "\n\nThese pictures chose the checkpoint; figures on other pictures come from `vqa evaluate`."
+    table += "\n\nThese images chose the checkpoint; figures on other images come from `vqa evaluate`."
     gates = {
         "none": "",
         "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
@@ -155,7 +155,7 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
         film=" modulated by FiLM (Perez et al. 2018)" if config.film else "",
         gate=gates[config.channel_attention],
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        table=table if held["questions"] else "No pictures were held out.",
+        table=table if held["questions"] else "No images were held out.",
         commands="\n".join(f"      {command}" for command in record["commands"]),
         supervision_note=_NOTES[record["supervision"]],
         **{name: record[name] for name in ("data", "pictures", "supervision", "minutes", "precision", "seed")},

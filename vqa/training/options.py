@@ -36,7 +36,7 @@ _FILM_RECIPE = {
     "augment": 0.0,
     "supervision": "answers",
 }
-"""Perez et al. 2018, section 4.1: Adam at a constant rate with an L2 penalty, every question beside its own picture."""
+"""Perez et al. 2018, section 4.1: Adam at a constant rate with an L2 penalty, every question beside its own image."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.0, 0.9),
@@ -145,7 +145,7 @@ class TrainingOptions:
         if self.compositions and not self.generated:
             raise InputError("--compositions: a share of the questions made anew; give --generated too, such as 0.5")
         if self.hide_colors + self.hide_shapes > 1:
-            raise InputError("--hide-colors, --hide-shapes: no picture hides both, so that they are at most 1 together")
+            raise InputError("--hide-colors, --hide-shapes: no image hides both, so that they are at most 1 together")
         if self.batch_size < self.questions_per_image:
             self.questions_per_image = self.batch_size
         if self.epochs is None and self.max_minutes is None and self.max_presentations is None:
@@ -157,8 +157,8 @@ class TrainingOptions:
         return self.preset == "film"
 
     @property
-    def pictures_per_batch(self) -> int:
-        """Pictures of a global batch."""
+    def images_per_batch(self) -> int:
+        """Images of a global batch."""
         return max(1, self.batch_size // self.questions_per_image)
 
     @property

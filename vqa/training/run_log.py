@@ -68,7 +68,7 @@ def plot_curve(folder: Path) -> Path | None:
             "o-",
             color="C0",
             ms=3,
-            label="held-out pictures",
+            label="held-out images",
         )
         axis.set_xlabel(name)
         axis.grid(alpha=0.3)

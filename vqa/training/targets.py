@@ -22,7 +22,7 @@ _VALUE = {name: {value: i for i, value in enumerate(values)} for name, values in
 
 @dataclass(slots=True)
 class SceneTarget:
-    """Per object, up to M = `MAX_OBJECTS` rows: centre (M, 2), x and y as fractions of the picture; attributes (M, 4);
+    """Per object, up to M = `MAX_OBJECTS` rows: centre (M, 2), x and y as fractions of the image; attributes (M, 4);
     ground position (M, 2) along "right" and "front"; and their number, -1 where the scene is unknown."""
 
     centre: np.ndarray
@@ -54,7 +54,7 @@ def stacked(targets: Sequence[Target]) -> Target:
 
 
 def scene_target(scene: Scene | None) -> SceneTarget:
-    """Targets of one picture; unknown where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
+    """Targets of one image; unknown where the scene lacks pixel coordinates or has more objects than CLEVR's ten."""
     centre = np.zeros((MAX_OBJECTS, 2), np.float32)
     attributes = np.zeros((MAX_OBJECTS, len(ATTRIBUTES)), np.int8)
     position = np.zeros((MAX_OBJECTS, 2), np.float32)

@@ -98,8 +98,8 @@ class Questions:
         return torch.count_nonzero(self.targets.operation, 1).cpu().numpy()
 
 
-class Pictures:
-    """Pictures of a pack by row, on `device`: uploaded once where half of its free memory holds them all.
+class Images:
+    """Images of a pack by row, on `device`: uploaded once where half of its free memory holds them all.
 
     Others are read from the pack's file, whose mapped pages would count as memory of this process. `free` is the
     device's free memory in bytes (asked of a CUDA device; nothing is uploaded to others).
@@ -118,7 +118,7 @@ class Pictures:
                 self.resident[rows[0] : rows[-1] + 1] = torch.from_numpy(self._read(rows)).to(device)
 
     def at(self, rows: np.ndarray) -> Tensor:
-        """Pictures (N, 3, H, W) as uint8, channels last in memory. Raises InputError where the file was cut short."""
+        """Images (N, 3, H, W) as uint8, channels last in memory. Raises InputError where the file was cut short."""
         if self.resident is not None:
             found = self.resident[torch.from_numpy(rows).to(self.device)]
         else:
@@ -127,8 +127,8 @@ class Pictures:
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         found = np.empty((len(rows), *self.shape), np.uint8)
-        for picture, row in zip(found, rows.tolist(), strict=True):
-            self._file.seek(self.pack.images_offset + row * picture.nbytes)
-            if self._file.readinto(picture) != picture.nbytes:
+        for image, row in zip(found, rows.tolist(), strict=True):
+            self._file.seek(self.pack.images_offset + row * image.nbytes)
+            if self._file.readinto(image) != image.nbytes:
                 raise InputError(f"{self.pack.path}: cut short while it was read; make it again with `vqa data pack`")
         return found

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from vqa.clevr.dataset.loading import open_pictures
+from vqa.clevr.dataset.loading import open_images
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
@@ -64,7 +64,7 @@ class Trainer:
         self.record = earlier if record is None else record
         self.record["commands"] = [*self.record.get("commands", []), command]
         with _processes().local_main_process_first():
-            self.pack = open_pictures(
+            self.pack = open_images(
                 options.data, tuple(self.model.config.image_size), options.split, questions=options.questions
             )
         check_aspect_ratio(options.data, self.pack, self.processor.image_processor)
@@ -79,9 +79,9 @@ class Trainer:
             compositions=options.compositions,
             protocol=options.split_protocol,
             device=_processes().device,
-            progress=lambda rows: tqdm(rows, desc="questions", unit=" pictures", delay=2, leave=False),
+            progress=lambda rows: tqdm(rows, desc="questions", unit=" images", delay=2, leave=False),
         )
-        steps_per_epoch = self.data.batches_per_epoch(options.pictures_per_batch)
+        steps_per_epoch = self.data.batches_per_epoch(options.images_per_batch)
         self.schedule = Schedule(options, self.progress, steps_per_epoch, self.model.config.num_blocks)
         self.supervision = self._teachable()
         self.hiding = None
@@ -123,7 +123,7 @@ class Trainer:
                 f"not their answers, such as {unknown.most_common(1)[0][0]!r:.40}"
             )
         if self.pack.left_out:
-            self._warn(f"{self.pack.left_out:,} questions about pictures that are not there are left out")
+            self._warn(f"{self.pack.left_out:,} questions about images that are not there are left out")
         if self.supervision != options.supervision:
             lacking = "model has no evidence" if self.model.scene is None else "data has no more"
             self._warn(f"--supervision: {self.supervision} instead of {options.supervision}, for the {lacking}")
@@ -178,7 +178,7 @@ class Trainer:
             self._epoch = self.data.epoch(progress.epoch)
         return self._epoch.batch(
             progress.batch,
-            options.pictures_per_batch,
+            options.images_per_batch,
             options.questions_per_image,
             place.process_index,
             place.num_processes,
@@ -211,10 +211,10 @@ class Trainer:
         if self.accelerator.is_main_process and len(self.data.held_out):
             model.eval()
             with torch.inference_mode(), self.accelerator.autocast():
-                for batch, types in self.data.held_out_batches(self.options.pictures_per_batch):
+                for batch, types in self.data.held_out_batches(self.options.images_per_batch):
                     if self.interruption.asked:
                         break
-                    logits = self._forward(model, batch, batch.pictures.float() / 255).logits
+                    logits = self._forward(model, batch, batch.images.float() / 255).logits
                     hits = (logits.argmax(1) == batch.labels).int().tolist()
                     for hit, kind in zip(hits, types, strict=True):
                         right.setdefault(QUESTION_TYPES[kind] if kind >= 0 else "other", []).append(hit)
@@ -258,9 +258,9 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
 
-    def losses(self, batch: Batch, pictures: Tensor) -> tuple[dict[str, Loss], FilmSEOutput]:
-        """All losses of a batch whose pictures (N, 3, H, W) lie in 0..1, and the model's output."""
-        output = self._forward(self.prepared, batch, pictures, self.schedule.pretraining)
+    def losses(self, batch: Batch, images: Tensor) -> tuple[dict[str, Loss], FilmSEOutput]:
+        """All losses of a batch whose images (N, 3, H, W) lie in 0..1, and the model's output."""
+        output = self._forward(self.prepared, batch, images, self.schedule.pretraining)
         losses: dict[str, Loss] = {}
         if self.supervision != "answers":
             losses |= scene_losses(output, batch.scenes)
@@ -281,15 +281,15 @@ class Trainer:
         torch.manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate()
-        pictures = batch.pictures.float() / 255
+        images = batch.images.float() / 255
         if options.augment:
-            pictures, motion = augment(pictures, torch.Generator().manual_seed(seed), options.augment)
+            images, motion = augment(images, torch.Generator().manual_seed(seed), options.augment)
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
         if self.hiding:
-            pictures, batch = self.hiding(pictures, batch, torch.Generator().manual_seed(seed + 1))
+            images, batch = self.hiding(images, batch, torch.Generator().manual_seed(seed + 1))
         self.prepared.train()
         self._set_norms(batch)
-        losses, output = self.losses(batch, pictures)
+        losses, output = self.losses(batch, images)
         self._gates = [weights.detach() for weights in output.channel_weights or ()]
         measured = dict(losses)
         if output.logits is not None:
@@ -317,13 +317,13 @@ class Trainer:
             progress.presentations += int(sums[list(measured).index("answer"), 1])
         return dict(zip(measured, means, strict=True))
 
-    def _forward(self, model: nn.Module, batch: Batch, pictures: Tensor, encoders_only: bool = False) -> Any:
-        images = self.processor.image_processor
+    def _forward(self, model: nn.Module, batch: Batch, images: Tensor, encoders_only: bool = False) -> Any:
+        image_processor = self.processor.image_processor
         mean, std = (
-            torch.tensor(values, device=pictures.device).view(-1, 1, 1)
-            for values in (images.image_mean, images.image_std)
+            torch.tensor(values, device=images.device).view(-1, 1, 1)
+            for values in (image_processor.image_mean, image_processor.image_std)
         )
-        pixels = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+        pixels = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
         return model(
             pixel_values=pixels,
             input_ids=batch.input_ids,
@@ -379,11 +379,11 @@ class Trainer:
             return self.options.mixed_precision
         device = _processes().device
         options = self.options
-        batch = self.data.epoch(0).batch(0, options.pictures_per_batch, options.questions_per_image)
+        batch = self.data.epoch(0).batch(0, options.images_per_batch, options.questions_per_image)
         self._set_norms(batch)
         chosen = choose_precision(
             self.model.to(device),
-            lambda model: self._forward(model, batch, batch.pictures.float() / 255).logits.float().sum(),
+            lambda model: self._forward(model, batch, batch.images.float() / 255).logits.float().sum(),
         )
         return broadcast_object_list([chosen])[0]
 

@@ -1,4 +1,4 @@
-"""Opening pictures that may be broken or hostile."""
+"""Opening images that may be broken or hostile."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vqa.errors import InputError
 
 MAX_PIXELS = 64_000_000
-"""Larger pictures are refused from their header: decoded they would take 192 MB and more."""
+"""Larger images are refused from their header: decoded they would take 192 MB and more."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is read; Pillow knows more, and some of those start other programs."""
@@ -26,9 +26,9 @@ for a share of the pixels; it is wider than so much of the side."""
 
 
 def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None = None) -> Image.Image:
-    """Read a picture from a path, bytes or an open file as upright RGB (see `to_rgb`); `name` stands in messages.
+    """Read an image from a path, bytes or an open file as upright RGB (see `to_rgb`); `name` stands in messages.
 
-    Raises InputError: no such file, not a picture, more than `MAX_PIXELS` (before decoding), damaged or cut short.
+    Raises InputError: no such file, not an image, more than `MAX_PIXELS` (before decoding), damaged or cut short.
     """
     if isinstance(source, str | os.PathLike):
         name = name or os.fspath(source)
@@ -56,7 +56,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """An RGB picture as uint8 `(H, W, 3)` of `size` (H, W), antialiased; another aspect ratio is squashed to fit."""
+    """An RGB image as uint8 `(H, W, 3)` of `size` (H, W), antialiased; another aspect ratio is squashed to fit."""
     height, width = size
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -64,11 +64,11 @@ def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
 
 
 def content_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """An RGB picture without plain borders: left, top, right, bottom in pixels.
+    """An RGB image without plain borders: left, top, right, bottom in pixels.
 
     A border's rows (or columns) are all of one color, and make up three hundredths of the side or more; CLEVR's
     backdrop varies more, or fades into the rest. Where less than a quarter of the width or height would be left, the
-    picture is in no frame, and the whole is taken.
+    image is in no frame, and the whole is taken.
     """
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
@@ -112,15 +112,14 @@ def _decode(file: IO[bytes], name: str) -> Image.Image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise InputError(
-                    f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; "
-                    "scale the picture down"
+                    f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; scale the image down"
                 )
             return to_rgb(image)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels allowed; scale the picture down") from error
+        raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels allowed; scale the image down") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name}: not a picture of a known kind ({', '.join(FORMATS)})") from error
+        raise InputError(f"{name}: not an image of a known kind ({', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on hostile bytes
-        raise InputError(f"{name}: the picture is damaged or cut short: {error}") from error
+        raise InputError(f"{name}: the image is damaged or cut short: {error}") from error

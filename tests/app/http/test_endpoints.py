@@ -16,7 +16,7 @@ import vqa
 from app.http.uploads import MAX_BODY, BodyLimit, Page
 from vqa.utils.resources import shipped
 
-PICTURE = shipped("data/clevr-mini/images/val/CLEVR_val_000001.jpg")
+IMAGE = shipped("data/clevr-mini/images/val/CLEVR_val_000001.jpg")
 QUESTION = "Are there any big shiny cubes?"
 
 
@@ -27,8 +27,8 @@ def client(address):
 
 @pytest.mark.parametrize("endpoint", ["/ask", "/explain"])
 def test_endpoints_return_what_the_library_returns(client, checkpoint, endpoint):
-    answer = client.predict(image=handle_file(PICTURE), question=QUESTION, api_name=endpoint)
-    expected = vqa.load(checkpoint, "cpu").ask(PICTURE, QUESTION).to_json()
+    answer = client.predict(image=handle_file(IMAGE), question=QUESTION, api_name=endpoint)
+    expected = vqa.load(checkpoint, "cpu").ask(IMAGE, QUESTION).to_json()
     assert answer["answer"] == expected["answer"]
     assert answer["confidence"] == pytest.approx(expected["confidence"], abs=1e-3)
     assert answer["in_domain"] is None
@@ -70,7 +70,7 @@ def test_what_the_page_does_is_no_endpoint(client, name):
 )
 def test_mistakes_come_back_as_messages(client, question, complaint):
     with pytest.raises(Exception, match=complaint) as error:
-        client.predict(image=handle_file(PICTURE), question=question, api_name="/ask")
+        client.predict(image=handle_file(IMAGE), question=question, api_name="/ask")
     assert "Traceback" not in str(error.value)
 
 
@@ -95,8 +95,8 @@ META = {"meta": {"_type": "gradio.FileData"}}
     [
         ({"path": "/etc/passwd"}, QUESTION),
         ({"path": "/etc/passwd", **META}, QUESTION),
-        ({"path": str(PICTURE)}, QUESTION),
-        ({"path": str(PICTURE), **META}, QUESTION),
+        ({"path": str(IMAGE)}, QUESTION),
+        ({"path": str(IMAGE), **META}, QUESTION),
         ({"path": "../../../../etc/passwd"}, QUESTION),
         ({"path": "http://127.0.0.1:1/picture.png", **META}, QUESTION),
         ({"path": "http://example.com/picture.png", **META}, QUESTION),
@@ -122,7 +122,7 @@ def test_no_url_on_this_machine_is_fetched(address, host):
         for image in ({"url": url}, {"path": url}, {"path": url, "url": url}, {"path": "a.png", "url": url}):
             assert call(address, {**image, **META}, QUESTION)[0] == "error"
             assert call(address, image, QUESTION)[0] == "error"
-        path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+        path = uploaded(address, "picture.jpg", IMAGE.read_bytes())
         assert call(address, {"path": path, "url": url, **META}, QUESTION)[0] == "complete"
     assert hits == []
 
@@ -194,7 +194,7 @@ def uploaded(address, name, content):
 
 @pytest.mark.parametrize("question", [None, 7, ["cube"], {"cube": 1}, True])
 def test_a_question_of_another_type(address, question):
-    path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+    path = uploaded(address, "picture.jpg", IMAGE.read_bytes())
     event, data = call(address, {"path": path, **META}, question)
     assert event == "error"
     assert "expected text" in data
@@ -204,13 +204,13 @@ def test_a_question_of_another_type(address, question):
     "name", ["../../../../tmp/escaped.png", "a" * 300 + ".png", "<img src=x>.png", "%2e%2e%2fx.png", ".png"]
 )
 def test_hostile_file_names(address, name):
-    path = uploaded(address, name, PICTURE.read_bytes())
+    path = uploaded(address, name, IMAGE.read_bytes())
     event, data = call(address, {"path": path, "orig_name": name, **META}, QUESTION)
     assert event == "complete"
     assert json.loads(data)[0]["answer"]
 
 
-def test_a_broken_picture_names_the_file_not_the_servers_folders(address):
+def test_a_broken_image_names_the_file_not_the_servers_folders(address):
     path = uploaded(address, "notes.png", b"no picture at all")
     event, data = call(address, {"path": path, "orig_name": "notes.png", **META}, QUESTION)
     assert event == "error"
@@ -228,7 +228,7 @@ def test_nothing_else_is_served(address, path):
 
 
 def test_no_list_of_uploads_is_served(address):
-    path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+    path = uploaded(address, "picture.jpg", IMAGE.read_bytes())
     for folder in (path.rpartition("/")[0], path.rsplit("/", 2)[0]):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(f"{address}/gradio_api/file={folder}", timeout=60)

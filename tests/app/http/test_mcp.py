@@ -9,7 +9,7 @@ import pytest
 from hits import counting_server
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
-from test_endpoints import PICTURE, QUESTION, uploaded
+from test_endpoints import IMAGE, QUESTION, uploaded
 
 import vqa
 
@@ -35,8 +35,8 @@ def said(result):
 
 
 def test_tools_ask_and_explain(address, checkpoint):
-    data = "data:image/jpeg;base64," + base64.b64encode(PICTURE.read_bytes()).decode()
-    path = uploaded(address, "picture.jpg", PICTURE.read_bytes())
+    data = "data:image/jpeg;base64," + base64.b64encode(IMAGE.read_bytes()).decode()
+    path = uploaded(address, "picture.jpg", IMAGE.read_bytes())
     tools, results = call(
         address,
         ("ask", {"image": data, "question": QUESTION}),
@@ -47,7 +47,7 @@ def test_tools_ask_and_explain(address, checkpoint):
         assert set(tool.inputSchema["properties"]) == {"image", "question"}
         assert "data URI" in str(tool.inputSchema)
         assert "http" not in str(tool.inputSchema)
-    expected = vqa.load(checkpoint, "cpu").ask(PICTURE, QUESTION).to_json()
+    expected = vqa.load(checkpoint, "cpu").ask(IMAGE, QUESTION).to_json()
     answers = [json.loads(said(result)) for result in results]
     assert [answer["answer"] for answer in answers] == [expected["answer"]] * 2
     assert "weights" not in answers[0]
@@ -74,7 +74,7 @@ def test_no_url_is_fetched_and_mistakes_are_told(address, log):
 
 @pytest.mark.parametrize("question", ["", "zzz"])
 def test_a_question_that_cannot_be_asked(address, question):
-    data = "data:image/jpeg;base64," + base64.b64encode(PICTURE.read_bytes()).decode()
+    data = "data:image/jpeg;base64," + base64.b64encode(IMAGE.read_bytes()).decode()
     _, [result] = call(address, ("ask", {"image": data, "question": question}))
     assert result.isError
     assert "question" in said(result)

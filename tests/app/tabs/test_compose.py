@@ -12,7 +12,7 @@ from app.render_job import render_watched
 from app.tabs.compose import true_answer
 from app.views.scene_plan import draw_plan, placed, to_plan
 from vqa.clevr.annotations import iter_questions, questions_path, read_scenes, scenes_path
-from vqa.clevr.image_generation.sample_scenes import Layout, annotate, placement_faults, sample_layout
+from vqa.clevr.image_generation.sample_scenes import Layout, annotate, placement_issues, sample_layout
 from vqa.errors import InputError
 from vqa.utils.resources import shipped
 
@@ -35,19 +35,19 @@ def test_right_on_the_plan_is_right_in_the_scene_and_down_is_front():
 @pytest.mark.parametrize("index", range(8))
 def test_sampled_scenes_break_no_rule(index):
     layout = sample_layout(0, "val", index)
-    assert placement_faults(layout.scene.objects, layout.camera) == []
+    assert placement_issues(layout.scene.objects, layout.camera) == []
 
 
 def test_each_rule_names_its_objects():
     item = SCENE.objects[0]
     apart = [placed(item, 0, 0), placed(item, 2, 1)]
-    assert placement_faults(apart) == []
-    assert placement_faults([apart[0], placed(item, 0.3, 0.3)]) == [("are too close to each other", {0, 1})]
-    assert [about for _, about in placement_faults([apart[0], placed(item, 2.5, 0.1)])] == [{0, 1}]
-    assert placement_faults([placed(item, 9, 0)]) == [("is off the ground", {0})]
+    assert placement_issues(apart) == []
+    assert placement_issues([apart[0], placed(item, 0.3, 0.3)]) == [("are too close to each other", {0, 1})]
+    assert [about for _, about in placement_issues([apart[0], placed(item, 2.5, 0.1)])] == [{0, 1}]
+    assert placement_issues([placed(item, 9, 0)]) == [("is off the ground", {0})]
     hidden = [placed(replace(item, size="large"), 0.5, 1.2), placed(replace(item, size="small"), 0, -0.1)]
-    assert [what for what, _ in placement_faults(hidden)] == ["can hardly be seen"]
-    assert "at most 10" in placement_faults([placed(item, k, k) for k in range(11)])[0][0]
+    assert [what for what, _ in placement_issues(hidden)] == ["can hardly be seen"]
+    assert "at most 10" in placement_issues([placed(item, k, k) for k in range(11)])[0][0]
 
 
 def test_true_answers_are_those_of_the_questions_file():
@@ -96,7 +96,7 @@ def test_a_blender_that_fails_or_is_not_there_is_told(tmp_path):
 
 @pytest.mark.slow
 def test_blender_renders_the_scene():
-    *ticks, picture = render_watched(Layout(SCENE))
+    *ticks, image = render_watched(Layout(SCENE))
     assert ticks
-    assert isinstance(picture, Image.Image)
-    assert picture.size == (360, 240)
+    assert isinstance(image, Image.Image)
+    assert image.size == (360, 240)

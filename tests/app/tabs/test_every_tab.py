@@ -13,7 +13,7 @@ from vqa.explain.interventions import Scale, ask_with
 from vqa.utils.resources import shipped
 
 GENUINE = Path(__file__).parents[4] / "shared/clevr-genuine-dev/images/train/CLEVR_train_000006.png"
-PICTURE = GENUINE if GENUINE.exists() else shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
+IMAGE = GENUINE if GENUINE.exists() else shipped("data/clevr-mini/images/val/CLEVR_val_000003.jpg")
 
 
 def choose_tab(page, name):
@@ -37,7 +37,7 @@ def shoot(page, name, tmp_path):
 
 def test_intervene(open_page, checkpoint, tmp_path):
     page = open_page()
-    upload(page, PICTURE)
+    upload(page, IMAGE)
     question = "What color is the cylinder that is right of the brown thing?"
     page.get_by_label("Question", exact=True).fill(question)
     choose_tab(page, "Intervene")
@@ -46,8 +46,8 @@ def test_intervene(open_page, checkpoint, tmp_path):
     cards = page.locator("#intervene-result .pair article")
     cards.nth(1).wait_for()
     answerer = vqa.load(checkpoint, "cpu")
-    before = answerer.ask(PICTURE, question)
-    after = ask_with(answerer, PICTURE, question, [Scale(5, [2, 5, 6, 7], 0.0)])
+    before = answerer.ask(IMAGE, question)
+    after = ask_with(answerer, IMAGE, question, [Scale(5, [2, 5, 6, 7], 0.0)])
     assert cards.locator("h2").all_inner_texts() == ["As it is", "4 channels of block 5 times 0"]
     assert cards.locator(".said strong").all_inner_texts() == [before.answer, after.answer]
     names = cards.nth(1).locator(".bars li > span:first-child").all_inner_texts()
@@ -64,7 +64,7 @@ def test_intervene(open_page, checkpoint, tmp_path):
 
 def test_compare_two_questions_and_two_models(open_page, tmp_path):
     page = open_page()
-    upload(page, PICTURE)
+    upload(page, IMAGE)
     choose_tab(page, "Compare")
     page.locator("#compare-right-picture img").wait_for()
     left, right = page.get_by_label("Left question"), page.get_by_label("Right question")
@@ -151,6 +151,6 @@ def test_a_composed_scene_is_rendered_and_asked_about(open_page, tmp_path):
     page.locator("#compose-ask").click()
     page.locator("#compose-answer article", has_text="The model says").wait_for()
     source = page.locator("#compose-picture img").get_attribute("src")
-    picture = Image.open(io.BytesIO(page.request.get(source).body()))
-    assert picture.size == (360, 240)
+    image = Image.open(io.BytesIO(page.request.get(source).body()))
+    assert image.size == (360, 240)
     shoot(page, "compose-rendered", tmp_path)

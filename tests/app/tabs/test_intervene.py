@@ -12,7 +12,7 @@ from app.tabs.intervene import ALL, CHANNELS, CONCEPT, GATES, SWAP, intervention
 from vqa.errors import InputError
 from vqa.explain.interventions import Scale, SetFilm, SetGate
 
-PICTURE = Image.new("RGB", (96, 64), "gray")
+IMAGE = Image.new("RGB", (96, 64), "gray")
 
 
 class Block:
@@ -53,14 +53,14 @@ def test_what_is_no_list_of_channels(text):
 
 
 def test_each_way(site):
-    edits, said = interventions(site, PICTURE, *settings(CHANNELS, channels="1,2"))
+    edits, said = interventions(site, IMAGE, *settings(CHANNELS, channels="1,2"))
     assert [(e.block, e.channels, e.factor) for e in edits if isinstance(e, Scale)] == [(2, [1, 2], 0.0)]
-    edits, said = interventions(site, PICTURE, *settings(CONCEPT, ALL))
+    edits, said = interventions(site, IMAGE, *settings(CONCEPT, ALL))
     assert [(e.block, e.channels) for e in edits if isinstance(e, Scale)] == [(k, [1, 3]) for k in range(1, 6)]
     assert said == "without “cyan”: 10 channels of all blocks"
-    edits, _ = interventions(site, PICTURE, *settings(GATES, gate=0.5))
+    edits, _ = interventions(site, IMAGE, *settings(GATES, gate=0.5))
     assert [(e.block, e.weights) for e in edits if isinstance(e, SetGate)] == [(2, 0.5)]
-    edits, said = interventions(site, PICTURE, *settings(SWAP))
+    edits, said = interventions(site, IMAGE, *settings(SWAP))
     assert [e.block for e in edits if isinstance(e, SetFilm)] == [2]
     assert "Is there a cube?" in said
 
@@ -85,4 +85,4 @@ def test_each_way(site):
 )
 def test_what_makes_no_sense_is_told(site, wrong):
     with pytest.raises(InputError):
-        interventions(site, PICTURE, *wrong)
+        interventions(site, IMAGE, *wrong)

@@ -14,11 +14,11 @@ from app.examples import load_examples
 from app.views.answer import answer_card, blocks_section, history_card, message_card, step_in_words
 
 QUESTION = "What color is the cube?"
-PICTURE = Image.new("RGB", (96, 64), "gray")
+IMAGE = Image.new("RGB", (96, 64), "gray")
 
 
 def _ask(folder, preset="film-qcse", overrides=SMALL, question=QUESTION):
-    return vqa.load(save_small_model(folder, preset, overrides=overrides), "cpu").ask(PICTURE, question)
+    return vqa.load(save_small_model(folder, preset, overrides=overrides), "cpu").ask(IMAGE, question)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def _ask(folder, preset="film-qcse", overrides=SMALL, question=QUESTION):
 )
 def test_blocks_show_what_the_model_has(tmp_path, preset, overrides, strips, parts):
     answer = _ask(tmp_path, preset, overrides)
-    html = blocks_section(answer, PICTURE)
+    html = blocks_section(answer, IMAGE)
     blocks = len(answer.weights)
     assert html.count('class="card stage') == blocks
     assert html.count("<svg") == html.count("data-values") == strips * blocks
@@ -44,22 +44,22 @@ def test_blocks_show_what_the_model_has(tmp_path, preset, overrides, strips, par
 def test_a_gate_that_can_reverse_a_channel_says_so(tmp_path):
     signed = _ask(tmp_path, overrides=(*SMALL, "gate=tanh"))
     assert min(weights["channel_weights"].min() for weights in signed.weights.values()) < 0
-    assert "blue the reverse" in blocks_section(signed, PICTURE)
+    assert "blue the reverse" in blocks_section(signed, IMAGE)
 
 
 def test_the_pathways_are_shown_where_there_are_any(tmp_path):
     answer = _ask(tmp_path / "pathways", overrides=(*SMALL, "head=pathways"))
-    html = blocks_section(answer, PICTURE)
+    html = blocks_section(answer, IMAGE)
     assert re.findall(r"<span>Pathway (\d)</span>", html) == [str(i) for i in range(1, 10)]
     shares = [float(share) for share in re.findall(r"width:([\d.]+)%", html)]
     assert shares == pytest.approx((100 * answer.pathway_weights).tolist(), abs=0.051)
     assert answer.to_json()["pathway_weights"] == pytest.approx(answer.pathway_weights.tolist(), abs=1e-5)
-    assert "Pathway" not in blocks_section(_ask(tmp_path / "other"), PICTURE)
+    assert "Pathway" not in blocks_section(_ask(tmp_path / "other"), IMAGE)
 
 
 def test_strips_carry_the_very_numbers(tmp_path):
     answer = _ask(tmp_path)
-    shown = re.findall(r'class="strip (\w+)" data-values="([^"]+)"', blocks_section(answer, PICTURE))
+    shown = re.findall(r'class="strip (\w+)" data-values="([^"]+)"', blocks_section(answer, IMAGE))
     expected = [
         (kind, " ".join(f"{v:z.2f}" for v in weights[kind].tolist()))
         for weights in answer.weights.values()
@@ -99,7 +99,7 @@ def test_warnings(tmp_path):
 def test_nothing_a_visitor_writes_becomes_markup(tmp_path):
     hostile = '"><script>alert(1)</script><img src=x onerror=alert(2)> cube'
     answer = _ask(tmp_path, question=hostile)
-    html = answer_card(hostile, answer) + blocks_section(answer, PICTURE) + message_card(hostile)
+    html = answer_card(hostile, answer) + blocks_section(answer, IMAGE) + message_card(hostile)
     html += history_card([(hostile, hostile, hostile)] * 2)
     assert "<script" not in html
     assert "<img src=x" not in html
@@ -123,7 +123,7 @@ def test_steps_in_words(operation, filters, reads, expected):
     assert step_in_words(step, 3) == expected
 
 
-def test_every_example_has_its_picture_and_questions_that_fit_it():
+def test_every_example_has_its_image_and_questions_that_fit_it():
     examples = load_examples()
     assert len(examples) >= 10
     for example in examples:

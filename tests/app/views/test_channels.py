@@ -12,7 +12,7 @@ from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.utils.resources import shipped
 
-PICTURE = Image.new("RGB", (480, 320), "gray")
+IMAGE = Image.new("RGB", (480, 320), "gray")
 QUESTION = "What color is the <b>cube</b>?"
 
 
@@ -23,7 +23,7 @@ def atlas():
 
 def ask(tiny, preset, *extra):
     config = build_config(preset, (*tiny, *extra))
-    return VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(PICTURE, QUESTION)
+    return VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(IMAGE, QUESTION)
 
 
 @pytest.mark.parametrize(("preset", "kinds"), [("film-qcse", 3), ("film-base", 2), ("qcse", 1)])
@@ -32,7 +32,7 @@ def test_models_without_an_atlas_a_gate_or_film_show_what_they_have(tiny, preset
     shown = strips(QUESTION, answer, None, None)
     assert shown.count('class="strip ') == kinds * len(answer.weights)
     assert "<b>cube" not in shown
-    card = channel_card(answer, PICTURE, np.zeros((4, 6)), 1, 3, None)
+    card = channel_card(answer, IMAGE, np.zeros((4, 6)), 1, 3, None)
     assert "silent under this question" in card
     assert sum(name in card for name in KINDS.values()) == kinds
     assert "tracks" not in card
@@ -53,7 +53,7 @@ def test_what_a_channel_tracks_is_said_with_its_baseline(tiny, atlas):
     channels = range(len(block.baseline))
     for wanted in (lambda c: block.concept(c), lambda c: not block.concept(c) and block.active[c]):
         channel = next(c for c in channels if wanted(c))
-        card = channel_card(answer, PICTURE, np.eye(4, 6), 5, channel, atlas)
+        card = channel_card(answer, IMAGE, np.eye(4, 6), 5, channel, atlas)
         concept = block.concept(channel)
         assert (
             f"“{concept}”" if concept and concept != "asked for" else "no concept" if not concept else "asked"
@@ -64,7 +64,7 @@ def test_what_a_channel_tracks_is_said_with_its_baseline(tiny, atlas):
     dead = [(k, c) for k, b in enumerate(atlas.blocks) for c in channels if b.active[c] == 0]
     if dead:
         k, c = dead[0]
-        assert "dead channel" in channel_card(answer, PICTURE, np.zeros((4, 6)), k + 1, c, atlas)
+        assert "dead channel" in channel_card(answer, IMAGE, np.zeros((4, 6)), k + 1, c, atlas)
 
 
 def test_the_table_has_every_channel_and_the_depths_add_up(atlas):

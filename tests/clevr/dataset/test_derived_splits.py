@@ -19,7 +19,7 @@ def split() -> str:
     return "val"
 
 
-def test_two_splits_become_one_and_every_question_keeps_its_picture(tmp_path: Path, capsys) -> None:
+def test_two_splits_become_one_and_every_question_keeps_its_image(tmp_path: Path, capsys) -> None:
     splits = ("train", "val")
     command = ["data", "merge", *(f"{MINI}:{name}" for name in splits), "--out", str(tmp_path), "--split", "train"]
     assert main(command) == 0
@@ -32,14 +32,14 @@ def test_two_splits_become_one_and_every_question_keeps_its_picture(tmp_path: Pa
     indices = {scene.image_index for scene in scenes.values()}
     assert len(indices) == len(scenes) == sum(len(read_scenes(scenes_path(MINI, name))) for name in splits)
     for question, old in zip(merged, own, strict=True):
-        picture = image_path(tmp_path, "train", question.image_filename or "")
-        assert picture.samefile(image_path(MINI, old.split or "", old.image_filename or ""))
+        image = image_path(tmp_path, "train", question.image_filename or "")
+        assert image.samefile(image_path(MINI, old.split or "", old.image_filename or ""))
         assert scenes[question.image_filename or ""].image_index == question.image_index
     assert main(command) == 0, "an earlier merged split may be written again"
     assert main(["data", "check", str(tmp_path)]) == 0
 
 
-def test_nothing_is_written_over_and_no_picture_is_taken_twice(tmp_path: Path, capsys) -> None:
+def test_nothing_is_written_over_and_no_image_is_taken_twice(tmp_path: Path, capsys) -> None:
     shutil.copytree(MINI, tmp_path / "mine")
     before = questions_path(tmp_path / "mine", "train").read_bytes()
     mine = str(tmp_path / "mine")
@@ -53,10 +53,10 @@ def test_nothing_is_written_over_and_no_picture_is_taken_twice(tmp_path: Path, c
 
 
 def test_a_merged_split_opens_as_any_other(tmp_path: Path, split: str) -> None:
-    from vqa.clevr.dataset.loading import open_pictures
+    from vqa.clevr.dataset.loading import open_images
 
     assert main(["data", "merge", f"{MINI}:{split}", "--out", str(tmp_path)]) == 0
-    pack = open_pictures(str(tmp_path), (32, 48), "train")
+    pack = open_images(str(tmp_path), (32, 48), "train")
     assert len(pack) == len(read_scenes(scenes_path(MINI, split)))
     assert pack.scene(0) is not None
     assert pack.images is not None

@@ -25,7 +25,7 @@ from vqa.errors import InputError
 
 
 @dataclass
-class Site:
+class AppContext:
     """What the server offers, and how it misbehaves."""
 
     body: bytes = b""
@@ -46,7 +46,7 @@ class Site:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    site: Site
+    site: AppContext
 
     def do_GET(self) -> None:
         site = self.site
@@ -93,8 +93,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    site = Site()
+def site() -> Iterator[AppContext]:
+    site = AppContext()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"site": site}))
     site.url = f"http://127.0.0.1:{server.server_port}/some.zip"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -122,7 +122,7 @@ FILES = {
 
 
 @pytest.fixture
-def archive(site: Site) -> Archive:
+def archive(site: AppContext) -> Archive:
     site.body = make_zip(FILES)
     return Archive(
         "set",
@@ -151,7 +151,7 @@ def test_a_whole_download_leaves_only_the_folder(archive: Archive, tmp_path: Pat
     assert sum("is right" in message for message in said) == 2, said
 
 
-def test_a_second_call_fetches_nothing(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_second_call_fetches_nothing(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     download(archive, tmp_path)
     site.requests.clear()
     said: list[str] = []
@@ -166,7 +166,7 @@ def test_a_folder_that_lacks_files_is_not_taken_for_complete(archive: Archive, t
         download(archive, tmp_path)
 
 
-def test_keep_leaves_the_archive_and_it_is_used_again(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_keep_leaves_the_archive_and_it_is_used_again(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     folder = download(archive, tmp_path, keep=True)
     assert (tmp_path / "SET_v1.zip").read_bytes() == site.body
     folder.rename(tmp_path / "elsewhere")
@@ -175,14 +175,14 @@ def test_keep_leaves_the_archive_and_it_is_used_again(archive: Archive, site: Si
     assert site.requests == []
 
 
-def test_cut_connections_are_resumed_where_they_stopped(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_cut_connections_are_resumed_where_they_stopped(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.cuts = [1_000_000, 500_000, 0, 1]
     folder = download(archive, tmp_path, pause=0)
     assert tree(folder) == GOOD_TREE
     assert site.requests == [None, "bytes=1000000-", "bytes=1500000-", "bytes=1500000-", "bytes=1500001-"]
 
 
-def fetch_a_million_bytes(site: Site, part: Path) -> None:
+def fetch_a_million_bytes(site: AppContext, part: Path) -> None:
     """The connection is cut, then the server is down: what a killed process leaves as well."""
     site.cuts, site.down_after = [1_000_000], 1
     with pytest.raises(InputError, match=r"503 .*1,000,000 bytes are kept in .*run again"):
@@ -191,13 +191,13 @@ def fetch_a_million_bytes(site: Site, part: Path) -> None:
     site.requests.clear()
 
 
-def test_a_later_call_goes_on_from_what_is_there(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_later_call_goes_on_from_what_is_there(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     fetch_a_million_bytes(site, tmp_path / "SET_v1.zip.part")
     assert tree(download(archive, tmp_path)) == GOOD_TREE
     assert site.requests == ["bytes=1000000-"]
 
 
-def test_a_complete_part_is_not_fetched_again(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_complete_part_is_not_fetched_again(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     part = tmp_path / "SET_v1.zip.part"
     fetch(site.url, part)
     site.requests.clear()
@@ -206,7 +206,9 @@ def test_a_complete_part_is_not_fetched_again(archive: Archive, site: Site, tmp_
 
 
 @pytest.mark.parametrize(("body", "etag"), [(NOISE[::-1], '"two"'), (NOISE[:2_000_000], '"one"'), (NOISE[:9], '"one"')])
-def test_a_file_that_changed_on_the_server_is_fetched_anew(site: Site, tmp_path: Path, body: bytes, etag: str) -> None:
+def test_a_file_that_changed_on_the_server_is_fetched_anew(
+    site: AppContext, tmp_path: Path, body: bytes, etag: str
+) -> None:
     part = tmp_path / "part"
     site.body = NOISE
     fetch_a_million_bytes(site, part)
@@ -215,19 +217,19 @@ def test_a_file_that_changed_on_the_server_is_fetched_anew(site: Site, tmp_path:
     assert part.read_bytes() == body
 
 
-def test_a_server_without_ranges_starts_over(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_server_without_ranges_starts_over(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.ranges, site.cuts = False, [1_000_000]
     assert tree(download(archive, tmp_path, pause=0)) == GOOD_TREE
     assert site.requests == [None, "bytes=1000000-"]
 
 
-def test_leftovers_of_another_address_are_not_joined(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_leftovers_of_another_address_are_not_joined(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     (tmp_path / "SET_v1.zip.part").write_bytes(b"something else")
     assert tree(download(archive, tmp_path)) == GOOD_TREE
     assert site.requests == [None]
 
 
-def test_a_leftover_longer_than_the_file_is_dropped(site: Site, tmp_path: Path) -> None:
+def test_a_leftover_longer_than_the_file_is_dropped(site: AppContext, tmp_path: Path) -> None:
     part = tmp_path / "part"
     site.body = NOISE
     fetch_a_million_bytes(site, part)
@@ -238,14 +240,14 @@ def test_a_leftover_longer_than_the_file_is_dropped(site: Site, tmp_path: Path) 
 
 @pytest.mark.parametrize("statuses", [[503, 429], [500], [408]])
 def test_passing_server_errors_are_tried_again(
-    archive: Archive, site: Site, tmp_path: Path, statuses: list[int]
+    archive: Archive, site: AppContext, tmp_path: Path, statuses: list[int]
 ) -> None:
     site.statuses = list(statuses)
     download(archive, tmp_path, pause=0)
     assert len(site.requests) == len(statuses) + 1
 
 
-def test_a_missing_file_is_not_tried_again(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_tried_again(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.statuses = [404] * 5
     with pytest.raises(InputError, match=r"404 .*--from"):
         download(archive, tmp_path, pause=0)
@@ -263,7 +265,7 @@ def test_other_kinds_of_address_are_refused(archive: Archive, tmp_path: Path, ur
         download(archive, tmp_path, source=url)
 
 
-def test_redirections_are_followed_but_not_to_files(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_redirections_are_followed_but_not_to_files(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.redirect = "file:///etc/passwd"
     with pytest.raises(InputError):
         download(archive, tmp_path, attempts=1, pause=0)
@@ -276,7 +278,7 @@ def test_redirections_never_leave_https() -> None:
         SafeRedirects().redirect_request(request, None, 302, "Found", {}, "http://example.org/x.zip")
 
 
-def test_wrong_checksum_is_refused_and_the_file_set_aside(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_wrong_checksum_is_refused_and_the_file_set_aside(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     wrong = replace(archive, checksums={"md5": "0" * 32})
     with pytest.raises(InputError, match=r"md5 is [0-9a-f]{32}, published is 0{32}"):
         download(wrong, tmp_path)
@@ -304,19 +306,21 @@ def test_another_length_than_published_is_refused_before_fetching(archive: Archi
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_a_server_that_never_stops_is_cut_off(archive: Archive, site: Site, tmp_path: Path, chunked: bool) -> None:
+def test_a_server_that_never_stops_is_cut_off(
+    archive: Archive, site: AppContext, tmp_path: Path, chunked: bool
+) -> None:
     site.chunked = chunked
     with pytest.raises(InputError, match="expected"):
         download(replace(archive, size=None, max_size=1_000_000), tmp_path)
     assert not (tmp_path / "SET_v1").exists()
 
 
-def test_a_server_that_does_not_tell_the_length(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_server_that_does_not_tell_the_length(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.chunked, site.cuts = True, [1_000_000]
     assert tree(download(replace(archive, size=None), tmp_path, pause=0)) == GOOD_TREE
 
 
-def test_a_local_archive_is_used_and_stays(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_local_archive_is_used_and_stays(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     local = tmp_path / "mine.zip"
     local.write_bytes(site.body)
     assert tree(download(archive, tmp_path / "data", source=str(local))) == GOOD_TREE
@@ -326,14 +330,14 @@ def test_a_local_archive_is_used_and_stays(archive: Archive, site: Site, tmp_pat
         download(archive, tmp_path / "other", source="absent.zip")
 
 
-def test_an_archive_of_something_else_is_refused(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_an_archive_of_something_else_is_refused(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.body = make_zip({"cats/1.png": b"x"})
     with pytest.raises(InputError, match=r"0 files images/train/\*\.png, expected 1"):
         download(replace(archive, size=None, checksums={}), tmp_path)
     assert not (tmp_path / "SET_v1").exists()
 
 
-def test_a_web_page_instead_of_an_archive(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_web_page_instead_of_an_archive(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     site.body = b"<html>log in</html>"
     with pytest.raises(InputError, match="not a usable zip"):
         download(replace(archive, size=None, checksums={}), tmp_path)
@@ -355,7 +359,7 @@ def test_out_that_is_a_file(archive: Archive, tmp_path: Path) -> None:
         download(archive, tmp_path / "data")
 
 
-def test_a_file_that_the_system_will_not_let_grow(archive: Archive, site: Site, tmp_path: Path) -> None:
+def test_a_file_that_the_system_will_not_let_grow(archive: Archive, site: AppContext, tmp_path: Path) -> None:
     """The kernel refuses to write past a limit, as on a full disk; what was written is used when there is room."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -398,7 +402,7 @@ def test_a_disk_too_small_is_seen_before_fetching(archive: Archive, small_disk: 
 
 
 def test_a_disk_that_fills_up_while_fetching(
-    archive: Archive, site: Site, small_disk: Callable[[int], Path], tmp_path: Path
+    archive: Archive, site: AppContext, small_disk: Callable[[int], Path], tmp_path: Path
 ) -> None:
     disk = small_disk(2 << 20)
     site.chunked = True  # the length is not known beforehand
@@ -408,7 +412,7 @@ def test_a_disk_that_fills_up_while_fetching(
 
 
 def test_a_disk_too_small_to_unpack_keeps_the_archive(
-    archive: Archive, site: Site, small_disk: Callable[[int], Path]
+    archive: Archive, site: AppContext, small_disk: Callable[[int], Path]
 ) -> None:
     disk = small_disk(5 << 20)
     files = {
@@ -552,7 +556,7 @@ def test_every_known_archive_can_be_cited() -> None:
             assert len(digest) == 2 * hashlib.new(algorithm).digest_size
 
 
-def test_the_command(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(site: AppContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site.body = make_zip({"CLEVR-Humans/CLEVR-Humans-train.json": b"{}", "CLEVR-Humans/CLEVR-Humans-val.json": b"{}"})
     command = ["data", "download", "clevr-humans", "--out", str(tmp_path), "--from", site.url]
     assert main(command) == 0

@@ -21,7 +21,7 @@ from vqa.clevr.annotations import (
     write_questions,
     write_scenes,
 )
-from vqa.clevr.dataset.loading import cache_dir, export_data, open_data, open_dataset, open_pictures, pack_data
+from vqa.clevr.dataset.loading import cache_dir, export_data, open_data, open_dataset, open_images, pack_data
 from vqa.clevr.question import Question
 from vqa.cli import main
 from vqa.errors import InputError
@@ -44,13 +44,13 @@ def rows_of(data, **options) -> Iterator[tuple]:
     return ((rows.filenames[i], rows.image(i), rows.scene(i), rows.questions(i)) for i in range(len(rows)))
 
 
-def test_a_row_is_a_picture_with_its_scene_and_questions():
+def test_a_row_is_a_image_with_its_scene_and_questions():
     dataset = open_dataset(MINI, "val")
     assert len(dataset) == 12
     for row, scene in zip(dataset, SCENES, strict=True):
         asked = [question for question in QUESTIONS if question.image_filename == scene.image_filename]
-        with Image.open(image_path(MINI, "val", scene.image_filename)) as picture:
-            assert np.array_equal(np.array(row["image"]), np.array(picture))
+        with Image.open(image_path(MINI, "val", scene.image_filename)) as image:
+            assert np.array_equal(np.array(row["image"]), np.array(image))
         assert (row["image_filename"], row["image_index"], row["split"]) == (
             scene.image_filename,
             scene.image_index,
@@ -88,18 +88,18 @@ def test_a_changed_folder_is_read_again(mini):
     scenes_path(mini, "val").unlink()
     assert open_data(mini, "val").scene(0) is None
     assert open_dataset(mini, "val")[0]["scene"] is None
-    pictures = open_pictures(mini, (16, 24), "val")
-    assert len(open_data(mini, "val")) == len(pictures) == 5
+    images = open_images(mini, (16, 24), "val")
+    assert len(open_data(mini, "val")) == len(images) == 5
     Image.new("RGB", (240, 160)).save(mini / "new.jpg")
-    (mini / "new.jpg").rename(image_path(mini, "val", pictures.filenames[0]))
-    assert open_pictures(mini, (16, 24), "val").image(0).max() == 0
-    assert pictures.image(0).max() > 100
+    (mini / "new.jpg").rename(image_path(mini, "val", images.filenames[0]))
+    assert open_images(mini, (16, 24), "val").image(0).max() == 0
+    assert images.image(0).max() > 100
     open_dataset(mini, "val")
     assert len(list(cache_dir().glob("*.arrow"))) == 1
     assert len(list(cache_dir().glob("*.pack"))) == 2
 
 
-def test_another_question_file_over_the_same_pictures(mini, tmp_path):
+def test_another_question_file_over_the_same_images(mini, tmp_path):
     """Without image names and answers, as in the test files that are passed around."""
     bare = [Question(question.question, image_index=question.image_index) for question in reversed(QUESTIONS)]
     write_questions(tmp_path / "other.json", bare)
@@ -114,7 +114,7 @@ def test_another_question_file_over_the_same_pictures(mini, tmp_path):
             scenes_path(mini, "val").unlink()
 
 
-def test_pictures_may_have_no_questions_or_no_scene(mini):
+def test_images_may_have_no_questions_or_no_scene(mini):
     write_questions(questions_path(mini, "val"), [QUESTIONS[0], QUESTIONS[-1]])
     write_scenes(scenes_path(mini, "val"), SCENES[:2])
     dataset = open_dataset(mini, "val")
@@ -122,12 +122,12 @@ def test_pictures_may_have_no_questions_or_no_scene(mini):
     assert [row["scene"] is None for row in dataset] == [False, False, True]
 
 
-def test_big_rgba_pictures(mini):
+def test_big_rgba_images(mini):
     """Genuine CLEVR: 480x320 RGBA PNG."""
     for scene in SCENES:
         path = image_path(mini, "val", scene.image_filename)
-        with Image.open(path) as picture:
-            picture.resize((480, 320)).convert("RGBA").save(path, "PNG")
+        with Image.open(path) as image:
+            image.resize((480, 320)).convert("RGBA").save(path, "PNG")
     rows = open_data(mini, "val")
     assert rows.image(0).shape == (320, 480, 3)
     assert rows.image(0, (160, 240)).shape == (160, 240, 3)
@@ -170,7 +170,7 @@ def test_export_command_keeps_what_is_there(tmp_path, capsys):
     out = tmp_path / "export"
     arguments = ["data", "export", str(MINI), "--split", "val", "--out", str(out)]
     assert main(arguments) == 0
-    assert "val: 12 pictures" in capsys.readouterr().out
+    assert "val: 12 images" in capsys.readouterr().out
     assert main(arguments) == 2
     assert "exists already" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export"]
@@ -205,7 +205,7 @@ def test_what_is_missing_is_named(mini, tmp_path):
     with pytest.raises(InputError, match="split"):
         open_data(mini, "../val")
     image_path(mini, "val", "CLEVR_val_000007.jpg").unlink()
-    with pytest.raises(InputError, match=r"1 of 12 pictures .* are missing, the first is CLEVR_val_000007\.jpg"):
+    with pytest.raises(InputError, match=r"1 of 12 images .* are missing, the first is CLEVR_val_000007\.jpg"):
         open_data(mini, "val")
     shutil.rmtree(mini / "questions")
     with pytest.raises(InputError, match=r"no such question file; try --questions FILE"):
@@ -213,10 +213,10 @@ def test_what_is_missing_is_named(mini, tmp_path):
     assert not list(cache_dir().iterdir())
 
 
-def test_questions_that_name_no_picture(mini):
+def test_questions_that_name_no_image(mini):
     record = {"questions": [{"question": "Is it?"}]}
     questions_path(mini, "val").write_text(json.dumps(record))
-    with pytest.raises(InputError, match=r"questions\[0\]: names no picture"):
+    with pytest.raises(InputError, match=r"questions\[0\]: names no image"):
         open_data(mini, "val")
     record["questions"][0]["image_index"] = 99
     questions_path(mini, "val").write_text(json.dumps(record))
@@ -224,12 +224,12 @@ def test_questions_that_name_no_picture(mini):
         open_data(mini, "val")
 
 
-def test_a_broken_picture_is_named_when_it_is_read(mini):
+def test_a_broken_image_is_named_when_it_is_read(mini):
     path = image_path(mini, "val", "CLEVR_val_000001.jpg")
     path.write_bytes(path.read_bytes()[:2000])
     rows = open_data(mini, "val")
     rows.image(0)
-    with pytest.raises(InputError, match=r"CLEVR_val_000001\.jpg: the picture is damaged or cut short"):
+    with pytest.raises(InputError, match=r"CLEVR_val_000001\.jpg: the image is damaged or cut short"):
         rows.image(1)
     with pytest.raises(InputError, match=r"CLEVR_val_000001\.jpg"):
         pack_data(mini, mini / "p", (16, 24), "val")
@@ -244,7 +244,7 @@ def test_an_unwritable_cache_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is not here")
-def test_closure_questions_over_genuine_pictures():
+def test_closure_questions_over_genuine_images():
     genuine = SHARED / "clevr-genuine-dev"
     dataset = open_dataset(genuine, "train", questions=genuine / "closure_questions.json")
     assert len(dataset) == 268
@@ -256,12 +256,12 @@ def test_rows_are_the_same_however_the_data_lies(tmp_path):
     export_data(MINI, tmp_path / "export", ["val"])
     pack_data(MINI, tmp_path / "pack", (160, 240), "val")
     for ways in zip(rows_of(MINI), rows_of(tmp_path / "export"), rows_of(tmp_path / "pack"), strict=True):
-        for name, picture, scene, questions in ways[1:]:
+        for name, image, scene, questions in ways[1:]:
             assert (name, scene, questions) == (ways[0][0], ways[0][2], ways[0][3])
-            assert np.array_equal(picture, ways[0][1])
+            assert np.array_equal(image, ways[0][1])
 
 
-def test_other_questions_about_absent_pictures_are_left_out_and_counted(mini, tmp_path):
+def test_other_questions_about_absent_images_are_left_out_and_counted(mini, tmp_path):
     other = tmp_path / "other.json"
     foreign = [replace(QUESTIONS[0], image_filename=f"CLEVR_val_99990{i}.jpg", image_index=None) for i in range(3)]
     write_questions(other, [*foreign, *QUESTIONS[:5]])
@@ -270,5 +270,5 @@ def test_other_questions_about_absent_pictures_are_left_out_and_counted(mini, tm
     assert open_data(mini, "val", questions=other).left_out == 3, "from the cache"
     assert open_data(mini, "val").left_out == 0
     write_questions(other, foreign)
-    with pytest.raises(InputError, match=r"other\.json: none of its 3 questions is about a picture in .*999900"):
+    with pytest.raises(InputError, match=r"other\.json: none of its 3 questions is about an image in .*999900"):
         open_data(mini, "val", questions=other)

@@ -43,8 +43,8 @@ def test_rows_are_those_of_the_folder(pack):
         asked = [question for question in QUESTIONS if question.image_filename == scene.image_filename]
         assert pack.scene(row) == scene
         assert pack.questions(row) == asked
-        picture = load_image(image_path(MINI, "val", scene.image_filename))
-        assert np.array_equal(pack.image(row), resize_image(picture, (80, 120)))
+        image = load_image(image_path(MINI, "val", scene.image_filename))
+        assert np.array_equal(pack.image(row), resize_image(image, (80, 120)))
         for number, question in zip(pack.question_numbers(row), asked, strict=True):
             assert pack.answer_names[pack.answers[number]] == question.answer
             assert pack.family_names[pack.families[number]] == question.family
@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_folder(pack):
             assert [pack.words[token] for token in pack.tokens(number)] == words_of(question.question)
 
 
-def test_pictures_are_mapped_not_loaded(pack):
+def test_images_are_mapped_not_loaded(pack):
     assert isinstance(pack.images.base, np.memmap) or isinstance(pack.images.base.base, np.memmap)
     assert not pack.images.flags.writeable
     assert pack.image(0).base is not None
@@ -90,7 +90,7 @@ def test_the_same_data_gives_the_same_bytes(pack, tmp_path):
 
 @settings(max_examples=40)
 @given(st.permutations(QUESTIONS), st.integers(0, 12), st.integers(0, 120))
-def test_unsorted_questions_find_their_picture(tmp_path_factory, shuffled, scenes, questions):
+def test_unsorted_questions_find_their_image(tmp_path_factory, shuffled, scenes, questions):
     path = tmp_path_factory.mktemp("unsorted") / "p"
     shuffled = shuffled[:questions]
     if not scenes and not questions:
@@ -115,7 +115,7 @@ def test_what_a_question_lacks_stays_lacking(tmp_path):
     assert (pack.answers.tolist(), pack.answer_names) == ([-1, 0], ["nine hundred"])
     assert (pack.families.tolist(), pack.types.tolist(), pack.lengths.tolist()) == ([-1, -1], [-1, -1], [0, 0])
     assert pack.scene(0) is None
-    with pytest.raises(InputError, match="holds its pictures itself"):
+    with pytest.raises(InputError, match="holds its images itself"):
         pack.image_path(0)
 
 
@@ -155,7 +155,7 @@ def test_other_files_are_refused(tmp_path):
 def test_command_line(tmp_path, capsys):
     out = tmp_path / "mini.pack"
     assert main(["data", "pack", str(MINI), "--out", str(out), "--size", "32x48", "--split", "val"]) == 0
-    assert "12 pictures, 120 questions, 32x48" in capsys.readouterr().out
+    assert "12 images, 120 questions, 32x48" in capsys.readouterr().out
     assert PackedDataset(out).images.shape == (12, 32, 48, 3)
     for arguments, says in (
         (["--size", "32"], "height x width"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vqa.clevr.annotations import questions_path, scenes_path, write_questions, write_scenes
-from vqa.clevr.dataset import image_pool as picture_pool
+from vqa.clevr.dataset import image_pool as image_pool
 from vqa.clevr.dataset.validate import CheckReport, check_dataset, false_relation
 from vqa.clevr.dataset.validation_report import notes_of, report_text
 from vqa.clevr.image_generation.sample_scenes import sample_scenes
@@ -41,7 +41,7 @@ PROGRAMS = (
 
 
 def write_split(root: Path, split: str, num: int = 4, condition: str = "none", seed: int = 0) -> list[Scene]:
-    """Pictures of noise, sampled scenes, three questions for each."""
+    """Images of noise, sampled scenes, three questions for each."""
     scenes = sample_scenes(num, split, condition, seed)
     noise = np.random.default_rng([seed, *split.encode()])
     (root / "images" / split).mkdir(parents=True)
@@ -80,9 +80,9 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
 
 
 def only_fault(report: CheckReport) -> tuple[str, str, int | None, str]:
-    assert report.faults.counts.total() == 1, report_text(report)
-    fault = report.faults.kept[0]
-    return fault.kind, fault.file, fault.index, fault.message
+    assert report.issues.counts.total() == 1, report_text(report)
+    issue = report.issues.kept[0]
+    return issue.kind, issue.file, issue.index, issue.message
 
 
 def test_true_data_is_clean(data: Path) -> None:
@@ -90,7 +90,7 @@ def test_true_data_is_clean(data: Path) -> None:
     assert report.clean, report_text(report)
     assert [(facts.name, facts.condition) for facts in report.splits] == [("trainA", "cogent-a"), ("val", "none")]
     for facts in report.splits:
-        assert (facts.pictures, facts.scenes, facts.questions, facts.executed) == (4, 4, 12, 12)
+        assert (facts.images, facts.scenes, facts.questions, facts.executed) == (4, 4, 12, 12)
         assert dict(facts.sizes) == {(24, 16): 4}
     assert report_text(report).endswith("no faults")
 
@@ -103,7 +103,7 @@ def test_any_wrong_answer_is_found_at_its_place(data: Path, index: int, answer: 
     try:
         change(path, lambda content: content["questions"][index].update(answer=answer))
         true = json.loads(original)["questions"][index]["answer"]
-        report = check_dataset(data, splits=["val"], pictures=False)
+        report = check_dataset(data, splits=["val"], images=False)
         if answer == true:
             assert report.clean
         else:
@@ -137,9 +137,9 @@ def test_faults_in_a_scene(data: Path, edit: Callable[[dict], object], kind: str
     questions_path(data, "val").unlink()
     change(scenes_path(data, "val"), edit)
     report = check_dataset(data, splits=["val"])
-    (fault,) = [fault for fault in report.faults.kept if fault.kind != "missing picture"]
-    assert (fault.kind, fault.file, fault.index) == (kind, "scenes/CLEVR_val_scenes.json", 2)
-    assert re.search(words, fault.message)
+    (issue,) = [issue for issue in report.issues.kept if issue.kind != "missing image"]
+    assert (issue.kind, issue.file, issue.index) == (kind, "scenes/CLEVR_val_scenes.json", 2)
+    assert re.search(words, issue.message)
 
 
 QUESTION_EDITS: list[tuple[Callable[[dict], object], str, str]] = [
@@ -178,36 +178,36 @@ def test_a_question_without_one_referent(data: Path) -> None:
     assert "exactly one" in message
 
 
-def test_a_picture_that_is_missing_or_broken(data: Path) -> None:
+def test_a_image_that_is_missing_or_broken(data: Path) -> None:
     folder = data / "images" / "val"
     (folder / "CLEVR_val_000001.png").unlink()
     whole = (folder / "CLEVR_val_000002.png").read_bytes()
     (folder / "CLEVR_val_000002.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "CLEVR_val_000003.png").write_text("no picture")
+    (folder / "CLEVR_val_000003.png").write_text("no image")
     report = check_dataset(data, splits=["val"])
-    assert [(fault.kind, fault.file, fault.index) for fault in report.faults.kept] == [
-        ("missing picture", "images/val/CLEVR_val_000001.png", 1),
-        ("broken picture", "images/val/CLEVR_val_000002.png", 2),
-        ("broken picture", "images/val/CLEVR_val_000003.png", 3),
+    assert [(issue.kind, issue.file, issue.index) for issue in report.issues.kept] == [
+        ("missing image", "images/val/CLEVR_val_000001.png", 1),
+        ("broken image", "images/val/CLEVR_val_000002.png", 2),
+        ("broken image", "images/val/CLEVR_val_000003.png", 3),
     ]
-    assert check_dataset(data, splits=["val"], pictures=False).clean
+    assert check_dataset(data, splits=["val"], images=False).clean
 
 
-def test_a_picture_of_another_shape(data: Path) -> None:
+def test_a_image_of_another_shape(data: Path) -> None:
     Image.new("RGB", (48, 32)).save(data / "images/val/CLEVR_val_000001.png")
     Image.new("RGB", (30, 30)).save(data / "images/val/CLEVR_val_000002.png")
     report = check_dataset(data, splits=["val"])
     kind, file, index, message = only_fault(report)
-    assert (kind, file, index) == ("broken picture", "images/val/CLEVR_val_000002.png", 2)
+    assert (kind, file, index) == ("broken image", "images/val/CLEVR_val_000002.png", 2)
     assert "30x30" in message
     assert any("different sizes" in note for note in notes_of(report)), "48x32 has the right shape"
 
 
-def test_no_picture_folder(data: Path) -> None:
+def test_no_image_folder(data: Path) -> None:
     shutil.rmtree(data / "images" / "val")
     kind, file, _, message = only_fault(check_dataset(data, splits=["val"]))
-    assert (kind, file) == ("missing picture", "images/val")
-    assert "4 pictures" in message
+    assert (kind, file) == ("missing image", "images/val")
+    assert "4 images" in message
 
 
 @pytest.mark.parametrize("kind", ["scenes", "questions"])
@@ -216,7 +216,7 @@ def test_files_cut_short(data: Path, kind: str, cut: int) -> None:
     path = {"scenes": scenes_path, "questions": questions_path}[kind](data, "val")
     path.write_bytes(path.read_bytes()[:cut])
     report = check_dataset(data, splits=["val"])
-    assert any(fault.kind == "broken file" and fault.file.startswith(kind) for fault in report.faults.kept)
+    assert any(issue.kind == "broken file" and issue.file.startswith(kind) for issue in report.issues.kept)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -231,24 +231,24 @@ def test_damaged_json_is_reported_not_raised(data: Path, changes: list[tuple[flo
         damaged[int(place * len(original))] = value
     path.write_bytes(damaged)
     try:
-        report_text(check_dataset(data, splits=["val"], pictures=False))
+        report_text(check_dataset(data, splits=["val"], images=False))
     finally:
         path.write_bytes(original)
 
 
 def test_condition_from_the_name_the_info_or_the_caller(data: Path) -> None:
     report = check_dataset(data, splits=["trainA"], condition="cogent-b", limit=1000)
-    assert {fault.kind for fault in report.faults.kept} == {"condition not kept"}
+    assert {issue.kind for issue in report.issues.kept} == {"condition not kept"}
     scenes = json.loads(scenes_path(data, "trainA").read_bytes())["scenes"]
     bound = sum(item["shape"] != "sphere" for scene in scenes for item in scene["objects"])
-    assert report.faults.counts.total() == bound, "under A every cube and cylinder breaks B"
+    assert report.issues.counts.total() == bound, "under A every cube and cylinder breaks B"
 
     change(scenes_path(data, "trainA"), lambda content: content["info"].update(condition="cogent-b"))
     assert not check_dataset(data, splits=["trainA"]).clean
     assert check_dataset(data, splits=["trainA"], condition="none").clean
     change(scenes_path(data, "val"), lambda content: content["info"].update(condition="cogent-a"))
     report = check_dataset(data, splits=["val"])
-    assert report.faults.counts.keys() == {"condition not kept"}, "unconditioned scenes break A somewhere"
+    assert report.issues.counts.keys() == {"condition not kept"}, "unconditioned scenes break A somewhere"
 
 
 def test_notes_do_not_fail(data: Path) -> None:
@@ -273,9 +273,9 @@ def test_notes_do_not_fail(data: Path) -> None:
         "val: 1 questions have no answer",
         "val: duplicates: 1 questions repeat",
         "val: 1 files in images/val that nothing names, first extra.png",
-        "val: small: 4 pictures",
-        "leak between test and val: 1 pictures with the same pixels",
-        "val: duplicates: 1 pictures with the same pixels",
+        "val: small: 4 images",
+        "leak between test and val: 1 images with the same pixels",
+        "val: duplicates: 1 images with the same pixels",
     ):
         assert words in notes
 
@@ -333,7 +333,7 @@ def test_more_question_files(data: Path, tmp_path: Path) -> None:
 def test_several_processes_give_the_same_report(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data / "images/val/CLEVR_val_000002.png").write_text("broken")
     one = report_text(check_dataset(data, workers=1))
-    monkeypatch.setattr(picture_pool, "_FEW", 0)
+    monkeypatch.setattr(image_pool, "_FEW", 0)
     assert report_text(check_dataset(data, workers=2)) == one
 
 

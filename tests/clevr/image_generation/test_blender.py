@@ -1,4 +1,4 @@
-"""Rendering: the processes and the dataset with a stand-in for Blender, the pictures with Blender itself."""
+"""Rendering: the processes and the dataset with a stand-in for Blender, the images with Blender itself."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from vqa.clevr.image_generation.blender import (
     find_blender,
     render_layouts,
     render_scenes,
-    save_picture,
+    save_image,
 )
 from vqa.clevr.image_generation.camera import object_map
 from vqa.clevr.image_generation.render_images import SceneSource, render_dataset
@@ -35,7 +35,7 @@ SMALL = RenderSettings(60, 40)
 SOURCE = SceneSource(seed=3, split="val")
 EMPTY = Scene((), {name: [] for name in ("left", "right", "behind", "front")})
 
-# --- a stand-in for Blender: same arguments, same answers, pictures of one colour -------------------------------------
+# --- a stand-in for Blender: same arguments, same answers, images of one color -------------------------------------
 
 STAND_IN = """\
     #!{python}
@@ -64,13 +64,13 @@ STAND_IN = """\
             Path(job["path"]).write_bytes(b"half a pict")
             sys.exit("Segmentation fault")
         if mode == "refuses":
-            print('@{{"error": "no such colour"}}', flush=True)
+            print('@{{"error": "no such color"}}', flush=True)
             continue
         if mode == "slow":
             time.sleep(0.4)
         color = tuple(job["seed"].to_bytes(4, "big")[1:])
         Image.new("RGB", (settings["width"], settings["height"]), color).save(job["path"])
-        print("Saved a picture", "@{{}}", sep="\\n", flush=True)
+        print("Saved an image", "@{{}}", sep="\\n", flush=True)
     """
 
 
@@ -146,9 +146,9 @@ def test_a_rendered_dataset_has_clevrs_layout(tmp_path, stand_in):
     for index, (name, scene) in enumerate(scenes.items()):
         layout = sample_layout(3, "val", index)
         assert scene == layout.scene
-        with Image.open(tmp_path / "set/images/val" / name) as picture:
-            assert (picture.mode, picture.size) == ("RGB", (60, 40))
-            assert picture.getpixel((0, 0)) == tuple(layout.render_seed.to_bytes(4, "big")[1:])
+        with Image.open(tmp_path / "set/images/val" / name) as image:
+            assert (image.mode, image.size) == ("RGB", (60, 40))
+            assert image.getpixel((0, 0)) == tuple(layout.render_seed.to_bytes(4, "big")[1:])
     info = read_info(tmp_path / "set/scenes/CLEVR_val_scenes.json")
     assert (info["split"], info["seed"], info["condition"], info["samples"]) == ("val", 3, "none", 8)
     assert "480x320" in info["pixel_coords"]
@@ -163,35 +163,35 @@ def test_any_workers_and_any_shards_make_the_same_files(tmp_path, stand_in):
     assert contents(tmp_path / "one") == contents(tmp_path / "three") == contents(tmp_path / "parts")
 
 
-def test_a_second_run_keeps_whole_pictures_and_mends_the_rest(tmp_path, stand_in):
+def test_a_second_run_keeps_whole_images_and_mends_the_rest(tmp_path, stand_in):
     render(tmp_path / "fresh", stand_in)
     out = tmp_path / "set"
     render(out, stand_in, num=4)
-    pictures = out / "images/val"
-    before = (pictures / "CLEVR_val_000000.png").stat()
-    (pictures / "CLEVR_val_000001.png").write_bytes((pictures / "CLEVR_val_000001.png").read_bytes()[:60])
-    Image.new("RGB", (6, 4)).save(pictures / "CLEVR_val_000002.png")
-    (pictures / ".CLEVR_val_000005.png.123.tmp").write_bytes(b"left by a kill")
+    images = out / "images/val"
+    before = (images / "CLEVR_val_000000.png").stat()
+    (images / "CLEVR_val_000001.png").write_bytes((images / "CLEVR_val_000001.png").read_bytes()[:60])
+    Image.new("RGB", (6, 4)).save(images / "CLEVR_val_000002.png")
+    (images / ".CLEVR_val_000005.png.123.tmp").write_bytes(b"left by a kill")
     assert render(out, stand_in) == 4
-    assert (pictures / "CLEVR_val_000000.png").stat().st_mtime_ns == before.st_mtime_ns
+    assert (images / "CLEVR_val_000000.png").stat().st_mtime_ns == before.st_mtime_ns
     assert contents(out) == contents(tmp_path / "fresh")
     assert render(out, stand_in) == 0
 
 
 def test_a_killed_run_leaves_nothing_partial_and_goes_on(tmp_path, stand_in):
     render(tmp_path / "fresh", stand_in)
-    out, pictures = tmp_path / "set", tmp_path / "set/images/val"
+    out, images = tmp_path / "set", tmp_path / "set/images/val"
     stand_in.behave("slow")
     process = start_render(out, stand_in, "--num", "6", "--split", "val", "--seed", "3", "--workers", "1")
     try:
-        wait_for(lambda: len(list(pictures.glob("CLEVR*"))) >= 2)
+        wait_for(lambda: len(list(images.glob("CLEVR*"))) >= 2)
     finally:
         process.kill()
         process.communicate()
     worker = stand_in.started()[-1]
     wait_for(lambda: not is_running(worker))
     assert not (out / "scenes/CLEVR_val_scenes.json").exists()
-    for path in pictures.glob("CLEVR*"):
+    for path in images.glob("CLEVR*"):
         assert path.read_bytes() == (tmp_path / "fresh/images/val" / path.name).read_bytes()
     stand_in.behave("")
     assert 0 < render(out, stand_in) <= 4
@@ -220,7 +220,7 @@ def test_a_crash_is_survived_once_and_reported_when_it_stays(tmp_path, stand_in)
 
 
 @pytest.mark.parametrize(
-    ("mode", "message"), [("broken", "libGL is missing"), ("old", "too old"), ("refuses", "no such colour")]
+    ("mode", "message"), [("broken", "libGL is missing"), ("old", "too old"), ("refuses", "no such color")]
 )
 def test_blender_s_own_complaint_is_passed_on(tmp_path, stand_in, mode, message):
     stand_in.behave(mode)
@@ -276,12 +276,12 @@ def test_what_others_made_is_left_alone(tmp_path, stand_in):
     scenes.write_text('{"info": {"split": "val"}, "scenes": []}')
     with pytest.raises(InputError, match="left as it is"):
         render(tmp_path / "a", stand_in)
-    picture = tmp_path / "b/images/val/CLEVR_val_000000.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"mine")
+    image = tmp_path / "b/images/val/CLEVR_val_000000.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"mine")
     with pytest.raises(InputError, match="did not make"):
         render(tmp_path / "b", stand_in)
-    assert picture.read_bytes() == b"mine"
+    assert image.read_bytes() == b"mine"
     assert stand_in.jobs() == 0
 
 
@@ -289,14 +289,14 @@ def test_make_writes_a_dataset_that_check_finds_clean(tmp_path, stand_in, capsys
     flags = ["--num", "5", "--split", "valB", "--condition", "cogent-b", "--format", "jpg", "--height", "40"]
     out = tmp_path / "set"
     assert main(["data", "make", "--out", str(out), *flags, "--per-image", "4", "--blender", str(stand_in.path)]) == 0
-    assert capsys.readouterr().out == f"{out}: valB: 5 pictures, 20 questions\n"
-    with Image.open(out / "images/valB/CLEVR_valB_000004.jpg") as picture:
-        assert (picture.format, picture.size) == ("JPEG", (60, 40))
+    assert capsys.readouterr().out == f"{out}: valB: 5 images, 20 questions\n"
+    with Image.open(out / "images/valB/CLEVR_valB_000004.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (60, 40))
     assert main(["data", "check", str(out)]) == 0
     assert "no faults" in capsys.readouterr().out
 
 
-def test_scenes_are_written_without_pictures(tmp_path, capsys):
+def test_scenes_are_written_without_images(tmp_path, capsys):
     out = tmp_path / "scenes.json"
     assert main(["data", "scenes", "--out", str(out), "--num", "3", "--seed", "3", "--split", "val"]) == 0
     assert list(read_scenes(out).values()) == [sample_layout(3, "val", index).scene for index in range(3)]
@@ -353,10 +353,10 @@ def test_given_scenes_get_their_own_camera_and_names(tmp_path, stand_in):
         render_scenes([hostile], tmp_path, SMALL, blender=stand_in.path)
 
 
-def test_a_picture_that_cannot_be_written_is_named(tmp_path):
+def test_a_image_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
-        save_picture(Image.new("RGB", (3, 2)), tmp_path / "file" / "picture.png")
+        save_image(Image.new("RGB", (3, 2)), tmp_path / "file" / "picture.png")
 
 
 # --- Blender itself ---------------------------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def real_blender():
 
 
 @pytest.fixture(scope="module")
-def pictures(real_blender):
+def images(real_blender):
     """The empty scene and one sampled scene, 240x160; then the sampled one again from a process of its own."""
     layout = sample_layout(0, "train", 2)
     with BlenderWorker(real_blender, RenderSettings(), 0) as worker:
@@ -381,8 +381,8 @@ def pictures(real_blender):
     return layout, empty, first, again
 
 
-def test_the_empty_scene_has_the_colours_of_clevr(pictures):
-    _, empty, _, _ = pictures
+def test_the_empty_scene_has_the_colors_of_clevr(images):
+    _, empty, _, _ = images
     for (x, y), color in {
         (12, 10): (105, 105, 105),
         (228, 10): (101, 101, 101),
@@ -399,37 +399,37 @@ def test_the_empty_scene_has_the_colours_of_clevr(pictures):
     assert np.abs(empty.mean((0, 1)) - (127, 126, 125)).max() <= 1.5
 
 
-def test_a_picture_does_not_depend_on_its_process(pictures):
-    _, _, first, again = pictures
+def test_a_image_does_not_depend_on_its_process(images):
+    _, _, first, again = images
     assert np.array_equal(first, again)
 
 
-def test_objects_are_where_the_annotation_says(pictures):
-    layout, empty, picture, _ = pictures
+def test_objects_are_where_the_annotation_says(images):
+    layout, empty, image, _ = images
     shown = object_map(layout.scene.objects, layout.camera, (240, 160))
     strong = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1], "cyan": [1, 2], "purple": [0, 2], "brown": [0]}
     checked = 0
     for index, item in enumerate(layout.scene.objects):
         if item.material == "rubber" and item.color in strong:
-            seen = np.median(picture[shown == index], axis=0)
+            seen = np.median(image[shown == index], axis=0)
             rest = [channel for channel in range(3) if channel not in strong[item.color]]
             assert seen[strong[item.color]].min() > seen[rest].max() + 10
             checked += 1
     assert checked >= 2
-    assert np.abs(picture - empty)[shown >= 0].mean() > 4 * np.abs(picture - empty)[shown < 0].mean()
+    assert np.abs(image - empty)[shown >= 0].mean() > 4 * np.abs(image - empty)[shown < 0].mean()
 
 
 @pytest.mark.slow
 @needs_shared
-def test_genuine_pictures_are_rebuilt(real_blender):
-    """Lamp jitter is not annotated, so single pictures differ in brightness; over many, objects' colours agree."""
+def test_genuine_images_are_rebuilt(real_blender):
+    """Lamp jitter is not annotated, so single images differ in brightness; over many, objects' colors agree."""
     root = SHARED / "clevr-genuine-dev"
     scenes = list(read_scenes(root / "scenes/CLEVR_train_scenes.json").values())[:12]
     differences = []
-    for layout, picture in render_layouts(map(Layout.of_scene, scenes), RenderSettings(), 1):
+    for layout, image in render_layouts(map(Layout.of_scene, scenes), RenderSettings(), 1):
         with Image.open(root / "images/train" / layout.scene.image_filename) as file:
             genuine = np.asarray(file.convert("RGB").resize((240, 160), Image.Resampling.LANCZOS), float)
-        ours = np.asarray(picture, float)
+        ours = np.asarray(image, float)
         assert 10 * np.log10(255**2 / np.mean((ours - genuine) ** 2)) > 24
         shown = object_map(layout.scene.objects, layout.camera, (240, 160))
         for index in range(len(layout.scene.objects)):

@@ -489,7 +489,7 @@ def test_the_command_writes_clevrs_format(tmp_path, capsys):
     write_scenes(scenes_file, world, {"split": "test"})
     arguments = ["--families", "one_hop", "--families", "same_relate:0", "zero_hop:0", "--per-image", "3"]
     assert main(["data", "questions", "--scenes", str(scenes_file), "--out", str(out), *arguments]) == 0
-    assert "12 questions on 4 pictures" in capsys.readouterr().out
+    assert "12 questions on 4 images" in capsys.readouterr().out
     record = json.loads(out.read_bytes())
     assert record["info"] == {"split": "test"}
     questions, of_image = read_questions(out), read_scenes(scenes_file)

@@ -64,14 +64,14 @@ FEATURES = Features(
         ),
     }
 )
-"""One row is one picture, with its scene (or None) and its questions; names and units are CLEVR's."""
+"""One row is one image, with its scene (or None) and its questions; names and units are CLEVR's."""
 
 _ROWS_AT_ONCE = 256
 _SHARD_BYTES = 500_000_000
 
 
 def write_arrow(pack: PackedDataset, path: Path) -> None:
-    """Write the rows of a pack whose pictures lie in their folder as an Arrow stream; pictures stay where they are."""
+    """Write the rows of a pack whose images lie in their folder as an Arrow stream; images stay where they are."""
     from vqa.utils.files import atomic_write
 
     with atomic_write(path) as file, pa.ipc.new_stream(file, FEATURES.arrow_schema) as writer:
@@ -102,7 +102,7 @@ def _scenes(pack: PackedDataset, rows: range) -> pa.Array:
 
 def _questions(pack: PackedDataset, rows: range) -> pa.Array:
     kind = FEATURES.arrow_schema.field("questions").type.value_type
-    starts = pack.picture_start[rows.start : rows.stop + 1]
+    starts = pack.image_start[rows.start : rows.stop + 1]
     numbers = slice(int(starts[0]), int(starts[-1]))
     records = _parse([pack.question_json(number) for number in range(numbers.start, numbers.stop)], kind)
     columns = dict(zip(kind.names, records.flatten(), strict=True))
@@ -128,9 +128,9 @@ def _named(codes: np.ndarray, names: Sequence[str]) -> pa.Array:
 
 
 def export(splits: Sequence[datasets.Dataset], out: str | os.PathLike, title: str) -> None:
-    """Write datasets (one a split) as a folder of parquet files with a dataset card, pictures inside.
+    """Write datasets (one a split) as a folder of parquet files with a dataset card, images inside.
 
-    `datasets.load_dataset(out)` reads it, and so does `--data`. Raises InputError where `out` exists or a picture is
+    `datasets.load_dataset(out)` reads it, and so does `--data`. Raises InputError where `out` exists or an image is
     missing.
     """
     out = Path(out)
@@ -157,13 +157,13 @@ def _write_shards(dataset: datasets.Dataset, folder: Path) -> None:
     paths = table["image"].combine_chunks().field("path").to_pylist()
     shard_rows = _shard_rows(paths)
     starts = range(0, len(paths), shard_rows)
-    with tqdm(total=len(paths), desc=f"exporting {split}", unit=" pictures", disable=None) as bar:
+    with tqdm(total=len(paths), desc=f"exporting {split}", unit=" images", disable=None) as bar:
         for shard, start in enumerate(starts):
             name = f"{split}-{shard:05d}-of-{len(starts):05d}.parquet"
             with pa.parquet.ParquetWriter(folder / name, FEATURES.arrow_schema) as writer:
                 for first in range(start, min(start + shard_rows, len(paths)), 100):
                     part = table.slice(first, min(100, start + shard_rows - first))
-                    writer.write_table(_with_pictures(part, paths[first : first + len(part)]))
+                    writer.write_table(_with_images(part, paths[first : first + len(part)]))
                     bar.update(len(part))
 
 
@@ -173,7 +173,7 @@ def _shard_rows(paths: Sequence[str]) -> int:
     return max(100, int(_SHARD_BYTES / (average + 1) // 100) * 100)
 
 
-def _with_pictures(table: pa.Table, paths: Sequence[str]) -> pa.Table:
+def _with_images(table: pa.Table, paths: Sequence[str]) -> pa.Table:
     contents = pa.array([Path(path).read_bytes() for path in paths], pa.binary())
     images = pa.StructArray.from_arrays([contents, table["image_filename"].combine_chunks()], names=["bytes", "path"])
     return table.set_column(0, FEATURES.arrow_schema.field("image"), images)
@@ -200,16 +200,16 @@ configs:
 
 # {title}
 
-A CLEVR-style dataset for visual question answering, exported with `vqa data export`. A row is one picture:
+A CLEVR-style dataset for visual question answering, exported with `vqa data export`. A row is one image:
 
 | column | content |
 |---|---|
-| `image` | the picture, its file's bytes unchanged |
+| `image` | the image, its file's bytes unchanged |
 | `image_filename`, `image_index`, `split` | as in CLEVR's files |
 | `scene` | objects, relationships, directions; null where no scene is known. `pixel_coords` are in 480x320 pixels |
 | `questions` | list of question, answer, program, family, type and the indices of CLEVR's files |
 
-| split | pictures | questions |
+| split | images | questions |
 |---|---|---|
 {counts}
 

@@ -33,7 +33,7 @@ class Selection:
     rows: list[int] = field(default_factory=list)
     """Positions in the question file, ascending."""
     images: set[str] = field(default_factory=set)
-    """Names of the pictures that have a selected question."""
+    """Names of the images that have a selected question."""
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ def select_rows(
     """Which questions of a split belong to which part.
 
     parts: default is `train` for a split whose name begins with train, the test parts for any other.
-    questions: another question file about the split's pictures (default: the split's own).
+    questions: another question file about the split's images (default: the split's own).
     Raises InputError for unknown splits and parts, and for rows that lack the scene or program a part is decided from.
     """
     if parts is None:
@@ -80,13 +80,13 @@ def write_selection(
 ) -> Path:
     """Write a selection as the split `selection.name` of the CLEVR folder `out`; returns its question file.
 
-    Questions and scenes are those of `root`, their `split` replaced; `images/NAME` becomes a link to the pictures of
+    Questions and scenes are those of `root`, their `split` replaced; `images/NAME` becomes a link to the images of
     `root`, none of which is copied. Raises InputError where something else stands under these names.
     """
     scenes = _scenes(root, selection.split)
-    pictures = Path(root, "images", selection.split)
-    if pictures.is_dir():
-        link_pictures(Path(out, "images", selection.name), pictures)
+    images = Path(root, "images", selection.split)
+    if images.is_dir():
+        link_images(Path(out, "images", selection.name), images)
     rows = set(selection.rows)
     path = questions_path(out, selection.name)
     source = questions or questions_path(root, selection.split)
@@ -123,12 +123,12 @@ def _scenes(root: str | os.PathLike, split: str) -> dict[str, Scene]:
 def _named(
     root: str | os.PathLike, split: str, questions: str | os.PathLike | None, scenes: Mapping[str, Scene]
 ) -> Iterator[Question]:
-    """The questions, each with its picture's name, which some files give as `image_index` alone."""
-    yield from name_pictures(iter_questions(questions or questions_path(root, split), progress=True), scenes)
+    """The questions, each with its image's name, which some files give as `image_index` alone."""
+    yield from name_images(iter_questions(questions or questions_path(root, split), progress=True), scenes)
 
 
-def name_pictures(questions: Iterable[Question], scenes: Mapping[str, Scene]) -> Iterator[Question]:
-    """Questions with their pictures' names, which some files give as `image_index` alone, of scenes by name."""
+def name_images(questions: Iterable[Question], scenes: Mapping[str, Scene]) -> Iterator[Question]:
+    """Questions with their images' names, which some files give as `image_index` alone, of scenes by name."""
     names = {scene.image_index: name for name, scene in scenes.items()}
     for question in questions:
         if question.image_filename is None and question.image_index in names:
@@ -136,9 +136,9 @@ def name_pictures(questions: Iterable[Question], scenes: Mapping[str, Scene]) ->
         yield question
 
 
-def link_pictures(link: Path, pictures: Path) -> None:
+def link_images(link: Path, images: Path) -> None:
     """Make a folder a link to another. Raises InputError where something else stands there."""
-    target = Path(os.path.relpath(pictures.resolve(), link.parent.resolve()))
+    target = Path(os.path.relpath(images.resolve(), link.parent.resolve()))
     if link.is_symlink() and link.readlink() == target:
         return
     if link.exists() or link.is_symlink():
@@ -147,7 +147,7 @@ def link_pictures(link: Path, pictures: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target, target_is_directory=True)
     except OSError as error:
-        raise InputError(f"{link}: cannot link to {pictures}: {error.strerror or error}") from error
+        raise InputError(f"{link}: cannot link to {images}: {error.strerror or error}") from error
 
 
 Source = tuple[str, str]
@@ -157,8 +157,8 @@ Source = tuple[str, str]
 def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) -> tuple[int, int]:
     """Write splits as the split `split` of the CLEVR folder `out`; returns how many scenes and questions it has.
 
-    `images/SPLIT/` receives a link for each source, none of whose pictures is copied, and pictures get the source's
-    name before theirs. Pictures are numbered anew, and so are questions; a source may lack questions or scenes, though
+    `images/SPLIT/` receives a link for each source, none of whose images is copied, and images get the source's
+    name before theirs. Images are numbered anew, and so are questions; a source may lack questions or scenes, though
     not both. Raises InputError where a source is not there or given twice, and where anything but an earlier merged
     split stands under these names.
     """
@@ -181,16 +181,16 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
         count = 0
         for (root, source), name, found in zip(sources, names, known, strict=True):
             path = questions_path(root, source)
-            for question in name_pictures(iter_questions(path, progress=True), found) if path.exists() else ():
+            for question in name_images(iter_questions(path, progress=True), found) if path.exists() else ():
                 if question.image_filename is None:
-                    raise InputError(f"{path}: question {question.question_index} names no picture")
+                    raise InputError(f"{path}: question {question.question_index} names no image")
                 filename = f"{name}/{question.image_filename}"
                 number = numbers.setdefault(filename, len(numbers))
                 yield replace(question, image_filename=filename, image_index=number, question_index=count, split=split)
                 count += 1
 
     for (root, source), name in zip(sources, names, strict=True):
-        link_pictures(Path(out, "images", split, name), Path(root, "images", source))
+        link_images(Path(out, "images", split, name), Path(root, "images", source))
     info = {"split": split, "merged": [f"{Path(root).resolve().name} {source}" for root, source in sources]}
     if scenes:
         write_scenes(scenes_path(out, split), scenes, info)
@@ -198,11 +198,11 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
 
 
 def _check_places(sources: Sequence[Source], out: Path, split: str) -> None:
-    pictures = [Path(root, "images", source).resolve() for root, source in sources]
-    if twice := next((folder for folder in pictures if pictures.count(folder) > 1), None):
-        raise InputError(f"{twice}: given twice; pictures held out in training must not be trained on as copies")
+    images = [Path(root, "images", source).resolve() for root, source in sources]
+    if twice := next((folder for folder in images if images.count(folder) > 1), None):
+        raise InputError(f"{twice}: given twice; images held out in training must not be trained on as copies")
     own = Path(out, "images", check_split(split))
-    taken = [own] if own.is_symlink() or own.resolve() in pictures else []
+    taken = [own] if own.is_symlink() or own.resolve() in images else []
     taken += [path for path in own.glob("*") if not path.is_symlink()] if own.is_dir() else []
     taken += [
         path

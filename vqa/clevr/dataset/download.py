@@ -89,7 +89,7 @@ ARCHIVES: dict[str, Archive] = {
             "CLOSURE",
             {f"{form}_{part}.json": 1 for form in _FORMS for part in ("val", "test")},
             max_size=2 * _GB,
-            source="address: the authors' repository github.com/rizar/CLOSURE (questions on CLEVR's val pictures)",
+            source="address: the authors' repository github.com/rizar/CLOSURE (questions on CLEVR's val images)",
         ),
         Archive(
             "clevr-humans",
@@ -267,7 +267,7 @@ def _fetch_once(url: str, part: Path, size: int | None, max_size: int, timeout: 
             raise InputError(f"{url}: {wanted:,} bytes, more than the {max_size:,} expected at most")
         if not resumed:
             have = 0
-            # pictures hardly compress: unpacking will take about as much again
+            # images hardly compress: unpacking will take about as much again
             require_space(part.parent, 2 * (wanted or 0), f"fetching and unpacking {url.rpartition('/')[2]}")
             _write_state(part, fresh)
         with part.open("ab" if resumed else "wb") as file:

@@ -1,4 +1,4 @@
-"""Opening many pictures in several processes, to see whether they are whole and which are the same."""
+"""Opening many images in several processes, to see whether they are whole and which are the same."""
 
 import hashlib
 import signal
@@ -15,12 +15,12 @@ from vqa.errors import InputError
 from vqa.utils.images import load_image
 
 _FEW = 400
-"""Fewer pictures are opened in this process: starting others takes longer."""
+"""Fewer images are opened in this process: starting others takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One picture: (width, height) in pixels, a digest of its RGB pixels, or what is wrong with it."""
+    """One image: (width, height) in pixels, a digest of its RGB pixels, or what is wrong with it."""
 
     path: str
     size: tuple[int, int] = (0, 0)
@@ -28,25 +28,25 @@ class Opened:
     error: str = ""
 
 
-class PicturePool:
-    """Processes that open pictures, started when first needed."""
+class ImagePool:
+    """Processes that open images, started when first needed."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
     def open(self, folder: Path, names: Sequence[str]) -> Iterator[Opened]:
-        """The pictures in the order of `names`; the work goes on while the caller does something else."""
+        """The images in the order of `names`; the work goes on while the caller does something else."""
         paths = [str(folder / name) for name in names]
         if self._workers < 2 or len(paths) < _FEW:
-            return map(open_picture, paths)
+            return map(open_image, paths)
         if self._pool is None:
             # spawn: a fork of a process that has threads (tqdm's, torch's) may hang
             self._pool = ProcessPoolExecutor(
                 self._workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
             )
-        results = self._pool.map(open_picture, paths, chunksize=32)
-        return _watched(tqdm(results, total=len(paths), desc=f"{folder.name} pictures", leave=False, disable=None))
+        results = self._pool.map(open_image, paths, chunksize=32)
+        return _watched(tqdm(results, total=len(paths), desc=f"{folder.name} images", leave=False, disable=None))
 
     def close(self) -> None:
         """Stop the processes and forget work that has not begun."""
@@ -54,8 +54,8 @@ class PicturePool:
             self._pool.shutdown(cancel_futures=True)
 
 
-def open_picture(path: str) -> Opened:
-    """Decode a picture wholly."""
+def open_image(path: str) -> Opened:
+    """Decode an image wholly."""
     try:
         image = load_image(path)
     except InputError as error:
@@ -67,4 +67,4 @@ def _watched(results: Iterator[Opened]) -> Iterator[Opened]:
     try:
         yield from results
     except BrokenProcessPool as error:
-        raise InputError("a process that opens pictures was killed, perhaps for memory: use fewer --workers") from error
+        raise InputError("a process that opens images was killed, perhaps for memory: use fewer --workers") from error

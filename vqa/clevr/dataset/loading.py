@@ -1,8 +1,8 @@
 """Opening data wherever it lies: a CLEVR folder, a packed file, exported parquet, or a name on the Hugging Face hub.
 
-`open_data` gives the rows that training and evaluation read, one picture each, without importing `datasets`;
+`open_data` gives the rows that training and evaluation read, one image each, without importing `datasets`;
 `open_dataset` gives the same rows as a `datasets.Dataset`. Both read a folder's JSON once, as a stream, and keep the
-result in the cache, memory-mapped: a pack without pictures, and an Arrow file.
+result in the cache, memory-mapped: a pack without images, and an Arrow file.
 """
 
 import hashlib
@@ -52,9 +52,9 @@ def open_data(
 ) -> PackedDataset:
     """The rows of one split of `data`: a packed file, a CLEVR folder, an exported folder or a hub name.
 
-    `questions` names another question file over the same pictures; those about pictures that are not there are left
+    `questions` names another question file over the same images; those about images that are not there are left
     out, and counted in `PackedDataset.left_out`. Needs `datasets` for exported data only.
-    Raises InputError: nothing there, no such split, no questions, missing pictures, broken JSON.
+    Raises InputError: nothing there, no such split, no questions, missing images, broken JSON.
     """
     if Path(data).is_file():
         pack = PackedDataset(data)
@@ -79,7 +79,7 @@ def pack_data(
     questions: str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
 ) -> PackedDataset:
-    """Write one split with its pictures at `size` (H, W) to the file `out`; raises InputError as `open_data` does."""
+    """Write one split with its images at `size` (H, W) to the file `out`; raises InputError as `open_data` does."""
     from vqa.utils.images import load_image
 
     folder = _Folder.find(data, split, questions, cache)
@@ -92,7 +92,7 @@ def pack_data(
     return PackedDataset(out)
 
 
-def open_pictures(
+def open_images(
     data: str | os.PathLike,
     size: tuple[int, int],
     split: str = "train",
@@ -100,7 +100,7 @@ def open_pictures(
     questions: str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
 ) -> PackedDataset:
-    """`open_data` with the pictures decoded to `size` (H, W) in one memory-mapped array, made once and cached.
+    """`open_data` with the images decoded to `size` (H, W) in one memory-mapped array, made once and cached.
 
     Raises InputError as `open_data` does, and for a packed file of another size.
     """
@@ -125,7 +125,7 @@ def open_dataset(
 ) -> "datasets.Dataset":
     """One split of a CLEVR folder, exported folder or hub name as a memory-mapped `datasets.Dataset`.
 
-    A row is one picture: image, image_filename, image_index, split, scene (None where there is none) and questions, a
+    A row is one image: image, image_filename, image_index, split, scene (None where there is none) and questions, a
     list of {question, answer, program, family, type, question_index, question_family_index, template_filename}.
     Raises InputError as `open_data` does.
     """
@@ -148,7 +148,7 @@ def export_data(
     title: str | None = None,
     cache: str | os.PathLike | None = None,
 ) -> dict[str, int]:
-    """Write `splits` (all that have questions) as parquet with a dataset card; returns the pictures of each.
+    """Write `splits` (all that have questions) as parquet with a dataset card; returns the images of each.
 
     Raises InputError as `open_data` does, and where `out` exists.
     """
@@ -222,7 +222,7 @@ class _Folder:
                     absent.append(question.image_filename)
             if absent and len(absent) == i + 1:
                 raise InputError(
-                    f"{self.questions}: none of its {i + 1:,} questions is about a picture in {self._images}; the "
+                    f"{self.questions}: none of its {i + 1:,} questions is about an image in {self._images}; the "
                     f"first is about {absent[0]}"
                 )
 
@@ -233,7 +233,7 @@ class _Folder:
             questions(),
             self.split,
             folder=folder,
-            check=self._check_pictures,
+            check=self._check_images,
             left_out=lambda: len(absent),
             **options,
         )
@@ -241,7 +241,7 @@ class _Folder:
     def _name(self, index: int | None, names: dict[int, str], i: int) -> str:
         where = f"{self.questions.name}: questions[{i}]"
         if index is None:
-            raise InputError(f"{where}: names no picture: image_filename and image_index are missing")
+            raise InputError(f"{where}: names no image: image_filename and image_index are missing")
         if index not in names:
             stem = f"CLEVR_{self.split}_{index:06d}"
             found = [name for name in (f"{stem}.png", f"{stem}.jpg") if (self._images / name).is_file()]
@@ -254,11 +254,11 @@ class _Folder:
     def _images(self) -> Path:
         return self.root / "images" / self.split
 
-    def _check_pictures(self, names: Sequence[str]) -> None:
+    def _check_images(self, names: Sequence[str]) -> None:
         missing = [name for name in names if not image_path(self.root, self.split, name).is_file()]
         if missing:
             raise InputError(
-                f"{self._images}: {len(missing)} of {len(names)} pictures named in {self.questions.name} or "
+                f"{self._images}: {len(missing)} of {len(names)} images named in {self.questions.name} or "
                 f"{self.scenes.name} are missing, the first is {missing[0]}"
             )
 

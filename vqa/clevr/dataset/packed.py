@@ -1,14 +1,14 @@
-"""Packed datasets: pictures as one memory-mapped array, with their questions and scenes beside it, in one file.
+"""Packed datasets: images as one memory-mapped array, with their questions and scenes beside it, in one file.
 
 A pack is a safetensors file, so that any tool can look inside and nothing in it is executed:
 
-    images           (N, H, W, 3) uint8   the pictures; absent in the packs that only cache a folder's JSON
+    images           (N, H, W, 3) uint8   the images; absent in the packs that only cache a folder's JSON
     scenes           bytes                one JSON object a line, as in CLEVR's scene files
-    scene_start      (S + 1,) int64       picture i < S has the scene at scenes[scene_start[i]:scene_start[i + 1]]
+    scene_start      (S + 1,) int64       image i < S has the scene at scenes[scene_start[i]:scene_start[i + 1]]
     questions        bytes                one JSON object a line, as in CLEVR's question files, in the file's order
     question_start   (Q + 1,) int64       where each begins
-    order            (Q,) int64           the questions sorted by picture
-    picture_start    (N + 1,) int64       picture i asks order[picture_start[i]:picture_start[i + 1]]
+    order            (Q,) int64           the questions sorted by image
+    picture_start    (N + 1,) int64       image i asks order[picture_start[i]:picture_start[i + 1]]
     answer           (Q,) int32           number of the answer in tables["answers"], -1 without one
     family           (Q,) int32           number of the question family in tables["families"], -1 without one
     type             (Q,) int32           number of the type in `vocabulary.QUESTION_TYPES`, -1 without a program
@@ -18,7 +18,7 @@ A pack is a safetensors file, so that any tool can look inside and nothing in it
     index            (N,) int64           image_index
     tables           bytes                JSON: filenames (N), answers, families, words
 
-Reading takes numpy and the standard library; a picture costs page cache, not memory.
+Reading takes numpy and the standard library; an image costs page cache, not memory.
 """
 
 import json
@@ -70,14 +70,14 @@ _TENSORS = {
 
 
 class PackedDataset:
-    """Pictures with their scenes and questions, read from a pack; row i is one picture.
+    """Images with their scenes and questions, read from a pack; row i is one image.
 
-    Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the pictures lie in a folder, and
-    `images_offset`, the byte of the file where it begins; `split`; `filenames` and `indices` (N) of the pictures;
-    `picture_start` (N + 1): question numbers `picture_start[i]` to `picture_start[i + 1]` belong to row i; and for
+    Attributes: `images`, a memory-mapped uint8 array `(N, H, W, 3)` or None where the images lie in a folder, and
+    `images_offset`, the byte of the file where it begins; `split`; `filenames` and `indices` (N) of the images;
+    `image_start` (N + 1): question numbers `image_start[i]` to `image_start[i + 1]` belong to row i; and for
     each question number `answers`, `families`, `types` (indices into `answer_names`, `family_names`,
     `vocabulary.QUESTION_TYPES`, -1 for none), `lengths` (program steps) and `positions` (in their file); `words`, the
-    vocabulary of `tokens`; `left_out`, how many questions of the file are about pictures that are not there. Small to
+    vocabulary of `tokens`; `left_out`, how many questions of the file are about images that are not there. Small to
     pickle and cheap to share: workers map the same file.
     """
 
@@ -103,7 +103,7 @@ class PackedDataset:
         self.folder: Path | None = Path(metadata["folder"]) if "folder" in metadata else None
         self.left_out = int(metadata.get("left_out", 0))
         self.indices: np.ndarray = tensors["index"]
-        self.picture_start: np.ndarray = tensors["picture_start"]
+        self.image_start: np.ndarray = tensors["picture_start"]
         self.positions: np.ndarray = tensors["order"]
         self.answers, self.families, self.types, self.lengths = (
             np.asarray(tensors[name])[self.positions] for name in ("answer", "family", "type", "length")
@@ -114,14 +114,14 @@ class PackedDataset:
         return len(self.filenames)
 
     def __repr__(self) -> str:
-        size = "pictures in their folder" if self.images is None else "x".join(map(str, self.images.shape[1:3]))
-        return f"PackedDataset({self.split}: {len(self)} pictures, {len(self.answers)} questions, {size})"
+        size = "images in their folder" if self.images is None else "x".join(map(str, self.images.shape[1:3]))
+        return f"PackedDataset({self.split}: {len(self)} images, {len(self.answers)} questions, {size})"
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         return type(self), (self.path,)
 
     def image(self, row: int, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The picture as uint8 `(H, W, 3)`, scaled to `size` (H, W) where it is given. Raises InputError (folders)."""
+        """The image as uint8 `(H, W, 3)`, scaled to `size` (H, W) where it is given. Raises InputError (folders)."""
         if self.images is not None and size in (None, self.images.shape[1:3]):
             return self.images[row]
         from PIL import Image
@@ -129,27 +129,27 @@ class PackedDataset:
         from vqa.utils.images import load_image, resize_image
 
         stored = self.images
-        picture = load_image(self.image_path(row)) if stored is None else Image.fromarray(stored[row])
-        return resize_image(picture, size or (picture.height, picture.width))
+        image = load_image(self.image_path(row)) if stored is None else Image.fromarray(stored[row])
+        return resize_image(image, size or (image.height, image.width))
 
     def image_path(self, row: int) -> Path:
-        """Where the picture's file lies; raises InputError where the pack holds the pictures itself."""
+        """Where the image's file lies; raises InputError where the pack holds the images itself."""
         if self.folder is None:
-            raise InputError(f"{self.path}: holds its pictures itself; there is no file for {self.filenames[row]}")
+            raise InputError(f"{self.path}: holds its images itself; there is no file for {self.filenames[row]}")
         return image_path(self.folder, self.split, self.filenames[row])
 
     def scene(self, row: int) -> Scene | None:
-        """The picture's scene, or None. Raises InputError for a damaged pack."""
+        """The image's scene, or None. Raises InputError for a damaged pack."""
         text = self.scene_json(row)
         return None if text is None else Scene.from_json(self._parse(text), f"{self.path.name}: scene of row {row}")
 
     def question(self, number: int) -> Question:
-        """Question `number` of all, counted picture by picture."""
+        """Question `number` of all, counted image by image."""
         text = self.question_json(number)
         return Question.from_json(self._parse(text), f"{self.path.name}: question {number}")
 
     def questions(self, row: int) -> list[Question]:
-        """The picture's questions, in the order of their file."""
+        """The image's questions, in the order of their file."""
         return [self.question(number) for number in self.question_numbers(row)]
 
     def tokens(self, number: int) -> np.ndarray:
@@ -158,8 +158,8 @@ class PackedDataset:
         return self._tensors["tokens"][starts[position] : starts[position + 1]]
 
     def question_numbers(self, row: int) -> range:
-        """The numbers of the picture's questions."""
-        return range(int(self.picture_start[row]), int(self.picture_start[row + 1]))
+        """The numbers of the image's questions."""
+        return range(int(self.image_start[row]), int(self.image_start[row + 1]))
 
     def scene_json(self, row: int) -> bytes | None:
         starts = self._tensors["scene_start"]
@@ -191,11 +191,11 @@ def write_pack(
     left_out: Callable[[], int] = lambda: 0,
     workers: int = 1,
 ) -> int:
-    """Write a pack as a stream, in bounded memory; returns the number of pictures.
+    """Write a pack as a stream, in bounded memory; returns the number of images.
 
-    Rows are the pictures of `scenes`, then those that only `questions` name; every question must carry its
-    image_filename. `load` opens a picture by file name, to be stored at `size` (H, W); without it the pack only knows
-    the pictures' `folder`. `check` sees all file names before any picture is opened. `left_out` is asked at the end how
+    Rows are the images of `scenes`, then those that only `questions` name; every question must carry its
+    image_filename. `load` opens an image by file name, to be stored at `size` (H, W); without it the pack only knows
+    the images' `folder`. `check` sees all file names before any image is opened. `left_out` is asked at the end how
     many questions did not come.
     """
     rows: dict[str, int] = {}
@@ -253,7 +253,7 @@ def write_pack(
         tables = {"filenames": rows, "answers": answers, "families": families, "words": words}
         writer.add_lines("tables", [_line({name: list(table) for name, table in tables.items()})])
         if load and size:
-            writer.add_pictures(list(rows), load, size, workers)
+            writer.add_images(list(rows), load, size, workers)
         metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
         writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
     return len(rows)
@@ -286,22 +286,22 @@ class _TensorWriter:
         self._record(name, np.dtype(np.uint8), None, counted())  # padded with spaces to keep what follows aligned
         return np.frombuffer(starts, np.int64)
 
-    def add_pictures(
+    def add_images(
         self, names: Sequence[str], load: Callable[[str], "Image.Image"], size: tuple[int, int], workers: int
     ) -> None:
-        """The tensor `images` (N, H, W, 3), a few pictures in memory at a time."""
+        """The tensor `images` (N, H, W, 3), a few images in memory at a time."""
         from tqdm import tqdm
 
         from vqa.utils.images import resize_image
 
-        def pictures() -> Iterator[bytes]:
+        def images() -> Iterator[bytes]:
             with ThreadPoolExecutor(workers) as pool, tqdm(total=len(names), desc="packing", disable=None) as bar:
                 for block in (names[i : i + 16 * workers] for i in range(0, len(names), 16 * workers)):
-                    for picture in pool.map(lambda name: resize_image(load(name), size), block):
-                        yield picture.tobytes()
+                    for image in pool.map(lambda name: resize_image(load(name), size), block):
+                        yield image.tobytes()
                     bar.update(len(block))
 
-        self._record("images", np.dtype(np.uint8), (len(names), *size, 3), pictures())
+        self._record("images", np.dtype(np.uint8), (len(names), *size, 3), images())
 
     def finish(self, metadata: dict[str, str]) -> None:
         """Put the header in its place at the start."""
@@ -351,18 +351,18 @@ def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None
     for name, kind in _TENSORS.items():
         if tensors[name].ndim != 1 or tensors[name].dtype != _DTYPES[kind]:
             raise ValueError(f"{name} has a wrong type")
-    pictures, questions = len(tables["filenames"]), len(tensors["order"])
-    sizes = {"answer": questions, "family": questions, "type": questions, "length": questions, "index": pictures}
+    rows, questions = len(tables["filenames"]), len(tensors["order"])
+    sizes = {"answer": questions, "family": questions, "type": questions, "length": questions, "index": rows}
     if any(len(tensors[name]) != size for name, size in sizes.items()):
         raise ValueError("lengths differ")
     for name, count, last in (
         ("scene_start", None, len(tensors["scenes"])),
         ("question_start", questions + 1, len(tensors["questions"])),
         ("token_start", questions + 1, len(tensors["tokens"])),
-        ("picture_start", pictures + 1, questions),
+        ("picture_start", rows + 1, questions),
     ):
         starts = tensors[name]
-        if len(starts) != count if count else not 1 <= len(starts) <= pictures + 1:
+        if len(starts) != count if count else not 1 <= len(starts) <= rows + 1:
             raise ValueError(f"{name} has a wrong length")
         if starts[0] != 0 or starts[-1] > last or (np.diff(starts) < 0).any():
             raise ValueError(f"{name} is out of order")
@@ -379,7 +379,7 @@ def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None
     if not all(isinstance(name, str) for names in tables.values() for name in names):
         raise ValueError("tables hold something else than names")
     images = tensors.get("images")
-    if images is not None and (images.shape[0] != pictures or images.ndim != 4 or images.shape[3] != 3):
+    if images is not None and (images.shape[0] != rows or images.ndim != 4 or images.shape[3] != 3):
         raise ValueError("images has a wrong shape")
 
 

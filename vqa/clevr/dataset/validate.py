@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from vqa.clevr.annotations import iter_records, questions_path, read_info, scenes_path
-from vqa.clevr.dataset.image_pool import Opened, PicturePool, open_picture
+from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
 from vqa.clevr.question import Question, safe_filename
 from vqa.clevr.scenes import DIRECTIONS, RELATION_MARGIN, Scene, compute_relationships
@@ -20,11 +20,11 @@ from vqa.clevr.split_protocols import cogent_offenders
 from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS, MAX_OBJECTS, QUESTION_TYPES, RELATIONS
 from vqa.errors import InputError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Issue:
     """What is wrong, in which file (relative to the dataset) and, where it has entries, at which index."""
 
     kind: str
@@ -37,18 +37,18 @@ class Fault:
 
 
 @dataclass
-class Faults:
+class Issues:
     """All faults counted by kind, the first `limit` of each kind kept."""
 
     limit: int = 20
     counts: Counter[str] = field(default_factory=Counter)
-    kept: list[Fault] = field(default_factory=list)
+    kept: list[Issue] = field(default_factory=list)
 
     def add(self, kind: str, file: str, index: int | None, message: str) -> None:
         """Count a fault, and keep it while there are fewer than `limit` of its kind."""
         self.counts[kind] += 1
         if self.counts[kind] <= self.limit:
-            self.kept.append(Fault(kind, file, index, message))
+            self.kept.append(Issue(kind, file, index, message))
 
 
 @dataclass
@@ -57,20 +57,20 @@ class SplitFacts:
 
     name: str
     condition: str = "none"
-    pictures: int = 0
+    images: int = 0
     scenes: int = 0
     questions: int = 0
     executed: int = 0
     """Questions whose program was executed and compared with the answer."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    """(width, height) in pixels -> pictures."""
+    """(width, height) in pixels -> images."""
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(the program's last function, answer) -> questions."""
     families: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
-    """Names of the pictures that have a question."""
+    """Names of the images that have a question."""
     repeated: int = 0
-    """Questions asked before, in the same words, about the same picture."""
+    """Questions asked before, in the same words, about the same image."""
     no_program: int = 0
     no_answer: int = 0
     no_scene: int = 0
@@ -79,7 +79,7 @@ class SplitFacts:
     other_directions: int = 0
     crowded: int = 0
     unused: list[str] = field(default_factory=list)
-    """Pictures that neither scenes nor questions name."""
+    """Images that neither scenes nor questions name."""
 
 
 @dataclass
@@ -88,14 +88,14 @@ class CheckReport:
 
     root: Path
     splits: list[SplitFacts]
-    faults: Faults
+    issues: Issues
     copies: list[tuple[str, str, str]]
-    """(what is the same, one picture, another) as split/name."""
+    """(what is the same, one image, another) as split/name."""
 
     @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.faults.counts
+        return not self.issues.counts
 
 
 def check_dataset(
@@ -104,22 +104,22 @@ def check_dataset(
     splits: Sequence[str] | None = None,
     condition: str | None = None,
     questions: Sequence[str | os.PathLike] = (),
-    pictures: bool = True,
+    images: bool = True,
     workers: int | None = None,
     limit: int = 20,
 ) -> CheckReport:
     """Check a folder in CLEVR's layout.
 
-    splits: only these (default: all that have pictures, scenes or questions).
+    splits: only these (default: all that have images, scenes or questions).
     condition: what all scenes must keep, one of `none`, `cogent-a`, `cogent-b`. By default each split's own: what its
         scene file's info says under `condition`, or the last letter of a name such as trainA or valB.
-    questions: more question files about these pictures, such as CLOSURE's; each is checked with the split it names.
-    pictures: False leaves the picture files alone.
-    workers: processes that open pictures (default: one for each CPU core).
+    questions: more question files about these images, such as CLOSURE's; each is checked with the split it names.
+    images: False leaves the image files alone.
+    workers: processes that open images (default: one for each CPU core).
     limit: faults of one kind to keep.
 
-    Faults: a missing or broken file, picture, scene or question; a relation that the coordinates deny; an object that
-    the condition forbids; an answer that the program does not give. Memory: about 11 kB a picture of the largest split.
+    Issues: a missing or broken file, image, scene or question; a relation that the coordinates deny; an object that
+    the condition forbids; an answer that the program does not give. Memory: about 11 kB an image of the largest split.
     Raises InputError where `root` is no such folder.
     """
     root = Path(root)
@@ -127,9 +127,9 @@ def check_dataset(
     extra: dict[str, list[Path]] = {}
     for path in map(Path, questions):
         extra.setdefault(_split_of(path, names), []).append(path)
-    report = CheckReport(root, [], Faults(limit), [])
-    pool = PicturePool(workers or os.cpu_count() or 1)
-    checker = _Checker(report, pool if pictures else None)
+    report = CheckReport(root, [], Issues(limit), [])
+    pool = ImagePool(workers or os.cpu_count() or 1)
+    checker = _Checker(report, pool if images else None)
     try:
         for name in names:
             checker.check_split(name, condition, extra.get(name, []))
@@ -141,8 +141,8 @@ def check_dataset(
 class _Checker:
     """Goes through the splits in turn, keeping what is needed to find copies across them."""
 
-    def __init__(self, report: CheckReport, pool: PicturePool | None) -> None:
-        self.report, self.root, self.faults, self.pool = report, report.root, report.faults, pool
+    def __init__(self, report: CheckReport, pool: ImagePool | None) -> None:
+        self.report, self.root, self.issues, self.pool = report, report.root, report.issues, pool
         self.same_pixels: dict[bytes, str] = {}
         self.same_objects: dict[int, str] = {}
 
@@ -151,8 +151,8 @@ class _Checker:
         self.report.splits.append(facts)
         scenes = self._check_scenes(facts, condition)
         folder = self.root / "images" / name
-        files = _list_pictures(folder) if self.pool else set()
-        named = scenes.keys() if scenes else {file for file in files if file.lower().endswith(PICTURE_SUFFIXES)}
+        files = _list_images(folder) if self.pool else set()
+        named = scenes.keys() if scenes else {file for file in files if file.lower().endswith(IMAGE_SUFFIXES)}
         early = files & named
         opened = self.pool.open(folder, sorted(early)) if self.pool else iter(())
         own = questions_path(self.root, name)
@@ -160,7 +160,7 @@ class _Checker:
             self._check_questions(facts, path, scenes)
         if self.pool:
             late = [str(folder / file) for file in sorted((files & facts.asked) - early)]
-            self._check_pictures(facts, chain(opened, map(open_picture, late)), files, scenes, folder)
+            self._check_images(facts, chain(opened, map(open_image, late)), files, scenes, folder)
 
     def _check_scenes(self, facts: SplitFacts, condition: str | None) -> dict[str, Scene]:
         path = scenes_path(self.root, facts.name)
@@ -175,10 +175,10 @@ class _Checker:
                 scene = Scene.from_json(record, where)
                 name = safe_filename(scene.image_filename, f"{where}.image_filename")
             except InputError as error:
-                self.faults.add("broken scene", file, i, str(error))
+                self.issues.add("broken scene", file, i, str(error))
                 continue
             if name in scenes:
-                self.faults.add("broken scene", file, i, f"{where}: a second scene for {name}")
+                self.issues.add("broken scene", file, i, f"{where}: a second scene for {name}")
                 continue
             scenes[name] = scene
             facts.scenes += 1
@@ -186,12 +186,12 @@ class _Checker:
             facts.other_directions += scene.directions != DIRECTIONS
             facts.crowded += len(scene.objects) > MAX_OBJECTS
             if message := false_relation(scene):
-                self.faults.add("false relation", file, i, f"{where}.relationships{message}")
+                self.issues.add("false relation", file, i, f"{where}.relationships{message}")
             if facts.condition != "none":
                 for j in cogent_offenders(scene, facts.condition):
                     item = scene.objects[j]
                     message = f"{where}.objects[{j}]: a {item.color} {item.shape} under {facts.condition}"
-                    self.faults.add("condition not kept", file, i, message)
+                    self.issues.add("condition not kept", file, i, message)
             self._look_for_copy(self.same_objects, _objects_key(scene), facts, name, "the same objects")
         return scenes
 
@@ -204,11 +204,11 @@ class _Checker:
             try:
                 question = Question.from_json(record, where)
             except InputError as error:
-                self.faults.add("broken question", file, i, str(error))
+                self.issues.add("broken question", file, i, str(error))
                 continue
             name = question.image_filename or names.get(-1 if question.image_index is None else question.image_index)
             if name is None:
-                self.faults.add("broken question", file, i, f"{where}: names no picture that has a scene")
+                self.issues.add("broken question", file, i, f"{where}: names no image that has a scene")
                 continue
             facts.questions += 1
             facts.asked.add(name)
@@ -225,7 +225,7 @@ class _Checker:
         if answer is None:
             facts.no_answer += 1
         elif answer not in ANSWERS:
-            self.faults.add("wrong answer", file, i, f"{where}: {answer!r:.40} is none of the {len(ANSWERS)} answers")
+            self.issues.add("wrong answer", file, i, f"{where}: {answer!r:.40} is none of the {len(ANSWERS)} answers")
             return
         if program is None:
             facts.no_program += 1
@@ -237,26 +237,26 @@ class _Checker:
         if scene is None:
             facts.no_scene += 1
             if scenes:
-                self.faults.add("broken question", file, i, f"{where}: {name} has no scene")
+                self.issues.add("broken question", file, i, f"{where}: {name} has no scene")
             return
         if question.image_index not in (None, scene.image_index):
             message = f"{where}: image_index {question.image_index}, but {name} has {scene.image_index}"
-            self.faults.add("broken question", file, i, message)
+            self.issues.add("broken question", file, i, message)
         try:
             result = answer_string(execute(program, scene)[-1])
         except (IllPosedError, InputError) as error:
-            self.faults.add("broken question", file, i, f"{where}.program: {error} on {name}")
+            self.issues.add("broken question", file, i, f"{where}.program: {error} on {name}")
             return
         if question_type(program) not in QUESTION_TYPES:
             message = f"{where}.program: ends in {program[-1].function}, which is no answer"
-            self.faults.add("broken question", file, i, message)
+            self.issues.add("broken question", file, i, message)
         elif answer is not None:
             facts.executed += 1
             if result != answer:
                 message = f"{where}: answer {answer!r}, but the program gives {result!r} on {name}"
-                self.faults.add("wrong answer", file, i, message)
+                self.issues.add("wrong answer", file, i, message)
 
-    def _check_pictures(
+    def _check_images(
         self,
         facts: SplitFacts,
         opened: Iterable[Opened],
@@ -267,28 +267,28 @@ class _Checker:
         indices = {name: i for i, name in enumerate(scenes)}
         wanted = scenes.keys() | facts.asked
         if wanted and not folder.is_dir():
-            message = f"no such folder; {len(wanted):,} pictures are named"
-            self.faults.add("missing picture", self._relative(folder), None, message)
+            message = f"no such folder; {len(wanted):,} images are named"
+            self.issues.add("missing image", self._relative(folder), None, message)
             return
         for name in sorted(wanted - files):
-            self.faults.add("missing picture", self._relative(folder / name), indices.get(name), "no such file")
+            self.issues.add("missing image", self._relative(folder / name), indices.get(name), "no such file")
         facts.unused = sorted(files - wanted) if wanted else []
         sizes: dict[str, tuple[int, int]] = {}
-        for picture in opened:
-            name = Path(picture.path).relative_to(folder).as_posix()
-            if picture.error:
-                self.faults.add("broken picture", self._relative(folder / name), indices.get(name), picture.error)
+        for image in opened:
+            name = Path(image.path).relative_to(folder).as_posix()
+            if image.error:
+                self.issues.add("broken image", self._relative(folder / name), indices.get(name), image.error)
                 continue
-            facts.pictures += 1
-            facts.sizes[picture.size] += 1
-            sizes[name] = picture.size
-            self._look_for_copy(self.same_pixels, picture.digest, facts, name, "the same pixels")
+            facts.images += 1
+            facts.sizes[image.size] += 1
+            sizes[name] = image.size
+            self._look_for_copy(self.same_pixels, image.digest, facts, name, "the same pixels")
         if sizes:
             (width, height), _ = facts.sizes.most_common(1)[0]
             for name, size in sizes.items():
                 if abs(size[0] * height - size[1] * width) > max(width, height):
                     message = f"{size[0]}x{size[1]} pixels, another shape than the others' {width}x{height}"
-                    self.faults.add("broken picture", self._relative(folder / name), indices.get(name), message)
+                    self.issues.add("broken image", self._relative(folder / name), indices.get(name), message)
 
     def _records(self, path: Path, key: str) -> Iterator[object]:
         """The entries of a file up to the first place where it is no JSON, which is a fault."""
@@ -296,7 +296,7 @@ class _Checker:
             yield from iter_records(path, key, progress=True)
         except InputError as error:
             message = str(error).removeprefix(f"{path}: ")
-            self.faults.add("broken file", self._relative(path), None, message)
+            self.issues.add("broken file", self._relative(path), None, message)
 
     def _look_for_copy(self, known: dict, key: bytes | int, facts: SplitFacts, name: str, what: str) -> None:
         here = f"{facts.name}/{name}"
@@ -342,7 +342,7 @@ def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
 
 
 def _split_of(path: Path, names: Sequence[str]) -> str:
-    """The split whose pictures a question file is about: what its info or its first question says."""
+    """The split whose images a question file is about: what its info or its first question says."""
     if not path.is_file():
         raise InputError(f"{path}: no such question file")
     first = next(iter_records(path, "questions"))
@@ -371,7 +371,7 @@ def _objects_key(scene: Scene) -> int:
     return hash(tuple(places))
 
 
-def _list_pictures(folder: Path) -> set[str]:
+def _list_images(folder: Path) -> set[str]:
     if not folder.is_dir():
         return set()
     return {

@@ -18,10 +18,10 @@ def report_text(report: CheckReport) -> str:
     lines = [f"{report.root}", "", *_table(report.splits)]
     if notes := list(notes_of(report)):
         lines += ["", "notes", *(f"  {note}" for note in notes)]
-    counts = report.faults.counts
+    counts = report.issues.counts
     for kind, count in counts.most_common():
-        kept = [fault for fault in report.faults.kept if fault.kind == kind]
-        lines += ["", f"{kind}: {count:,}", *(f"  {fault}" for fault in kept)]
+        kept = [issue for issue in report.issues.kept if issue.kind == kind]
+        lines += ["", f"{kind}: {count:,}", *(f"  {issue}" for issue in kept)]
         if count > len(kept):
             lines.append(f"  ... and {count - len(kept):,} more (--limit)")
     total = counts.total()
@@ -39,7 +39,7 @@ def notes_of(report: CheckReport) -> Iterator[str]:
         alike[there.partition("/")[0], here.partition("/")[0]][what].append((there, here))
     for (first, second), found in alike.items():
         kind = f"{first}: duplicates" if first == second else f"leak between {first} and {second}"
-        counts = ", ".join(f"{len(same):,} pictures with {what}" for what, same in found.items())
+        counts = ", ".join(f"{len(same):,} images with {what}" for what, same in found.items())
         there, here = next(iter(found.values()))[0]
         yield f"{kind}: {counts}, first {there} and {here}"
 
@@ -50,7 +50,7 @@ def _table(splits: list[SplitFacts]) -> list[str]:
         (
             facts.name,
             facts.condition,
-            f"{facts.pictures:,}",
+            f"{facts.images:,}",
             " ".join(f"{width}x{height}" for (width, height), _ in facts.sizes.most_common(2)) or "-",
             f"{facts.scenes:,}",
             f"{facts.questions:,}",
@@ -71,7 +71,7 @@ def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
     elif not facts.questions:
         yield "no questions"
     elif facts.no_scene:
-        yield f"{facts.no_scene:,} questions not executed: their pictures have no scene"
+        yield f"{facts.no_scene:,} questions not executed: their images have no scene"
     if facts.no_program:
         yield f"{facts.no_program:,} questions have no program, so that their answers cannot be checked"
     if facts.no_answer:
@@ -82,9 +82,9 @@ def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
         yield f"{len(facts.unused):,} files in images/{facts.name} that nothing names, first {facts.unused[0]}"
     if len(facts.sizes) > 1:
         sizes = ", ".join(f"{width}x{height} ({count:,})" for (width, height), count in facts.sizes.most_common(5))
-        yield f"pictures of different sizes: {sizes}"
+        yield f"images of different sizes: {sizes}"
     if facts.repeated:
-        yield f"duplicates: {facts.repeated:,} questions repeat another about the same picture word for word"
+        yield f"duplicates: {facts.repeated:,} questions repeat another about the same image word for word"
     if facts.other_split:
         yield f"{facts.other_split:,} scenes and questions name another split"
     if facts.other_directions:
@@ -94,8 +94,8 @@ def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
     if 0 < facts.questions < 1000:
         margin = 98 / math.sqrt(facts.questions)
         yield f"small: an accuracy on {facts.questions:,} questions is known to +-{margin:.0f} points (95 %) at best"
-    if 0 < max(facts.pictures, facts.scenes) < 100:
-        yield f"small: {max(facts.pictures, facts.scenes)} pictures"
+    if 0 < max(facts.images, facts.scenes) < 100:
+        yield f"small: {max(facts.images, facts.scenes)} images"
 
 
 def _balance_notes(facts: SplitFacts) -> Iterator[str]:

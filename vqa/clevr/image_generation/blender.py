@@ -1,7 +1,7 @@
-"""Renders pictures with Blender in child processes, so that its version pins, its licence and its crashes stay outside.
+"""Renders images with Blender in child processes, so that its version pins, its licence and its crashes stay outside.
 
 A child is `blender_worker.py` run by Blender's Python: by default `bpy`, which uv fetches into an environment of its
-own, or an installed Blender. Each is bound to one core and replaced every 1000 pictures, for its memory creeps up.
+own, or an installed Blender. Each is bound to one core and replaced every 1000 images, for its memory creeps up.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from vqa.errors import InputError
 from vqa.utils.files import atomic_write
 
 BPY = "bpy==5.0.1"
-PICTURES_PER_PROCESS = 1000
+IMAGES_PER_PROCESS = 1000
 FORMATS = ("png", "jpg")
 
 _WORKER = Path(__file__).resolve().with_name("blender_worker.py")
@@ -41,7 +41,7 @@ _TRIES = 3
 class RenderSettings:
     """Size in pixels, 3:2 as in CLEVR, and Cycles samples a pixel, denoised (default: 8, from a width of 480 on 16).
 
-    Raises InputError for another shape of picture, or sizes out of range.
+    Raises InputError for another shape of image, or sizes out of range.
     """
 
     width: int = 240
@@ -51,7 +51,7 @@ class RenderSettings:
     def __post_init__(self) -> None:
         if not 30 <= self.width <= 7680 or 2 * self.width != 3 * self.height:
             raise InputError(
-                f"--width {self.width} --height {self.height}: pictures must be 3:2 as in CLEVR and 30 to 7680 wide, "
+                f"--width {self.width} --height {self.height}: images must be 3:2 as in CLEVR and 30 to 7680 wide, "
                 "for example 240x160 or 480x320"
             )
         if self.samples is None:
@@ -118,11 +118,11 @@ class BlenderWorker:
         self.close()
 
     def render(self, layout: Layout) -> Image.Image:
-        """The picture of a layout, RGB. Raises InputError when Blender does not start, refuses, or dies three times."""
+        """The image of a layout, RGB. Raises InputError when Blender does not start, refuses, or dies three times."""
         path = Path(self._folder.name, "picture.png")
         job = json.dumps({"path": str(path), **_job(layout)})
         for _ in range(_TRIES):
-            if self._made >= PICTURES_PER_PROCESS:
+            if self._made >= IMAGES_PER_PROCESS:
                 self._stop()
             if self._process is None:
                 self._start()
@@ -135,15 +135,15 @@ class BlenderWorker:
                 raise InputError(
                     f"Blender could not render {layout.scene.image_filename or 'the scene'}: {reply['error']}"
                 )
-            with Image.open(path) as picture:
-                return picture.convert("RGB")
+            with Image.open(path) as image:
+                return image.convert("RGB")
         raise InputError(
             f"Blender died {_TRIES} times on {layout.scene.image_filename or 'a scene'} (out of memory? try fewer "
             f"--workers; the same command goes on where it stopped): {self._last_words()}"
         )
 
     def close(self) -> None:
-        """End the process at once, even in the middle of a picture, and remove its temporary files."""
+        """End the process at once, even in the middle of an image, and remove its temporary files."""
         with self._lock:
             self._closed = True
         self._stop()
@@ -215,7 +215,7 @@ class BlenderWorker:
 def render_layouts(
     layouts: Iterable[Layout], settings: RenderSettings, workers: int = 1, blender: str | Path | None = None
 ) -> Iterator[tuple[Layout, Image.Image]]:
-    """Render layouts with `workers` processes; yields (layout, RGB picture) as they come, in about the given order.
+    """Render layouts with `workers` processes; yields (layout, RGB image) as they come, in about the given order.
 
     Layouts are drawn from the iterable only as they are needed. Raises InputError as `BlenderWorker.render` does;
     whatever ends the iteration early also ends the processes.
@@ -283,20 +283,20 @@ def render_scenes(
     if len(set(paths)) < len(paths):
         raise InputError("two scenes to render have the same image_filename; give each its own")
     places = dict(zip(map(id, layouts), paths, strict=True))
-    for layout, picture in render_layouts(
+    for layout, image in render_layouts(
         layouts, settings or RenderSettings(), min(workers, len(layouts) or 1), blender
     ):
-        save_picture(picture, places[id(layout)])
+        save_image(image, places[id(layout)])
     return paths
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG, or a JPEG fine enough for small coloured objects (quality 92, 4:4:4), whole or not at all."""
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a PNG, or a JPEG fine enough for small colored objects (quality 92, 4:4:4), whole or not at all."""
     with atomic_write(path) as file:
         if path.suffix == ".png":
-            picture.save(file, "PNG")
+            image.save(file, "PNG")
         else:
-            picture.save(file, "JPEG", quality=92, subsampling=0)
+            image.save(file, "JPEG", quality=92, subsampling=0)
 
 
 def _job(layout: Layout) -> dict[str, Any]:

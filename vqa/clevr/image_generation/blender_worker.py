@@ -1,12 +1,12 @@
-"""Renders CLEVR pictures inside Blender's own Python, one job a line; started by vqa/clevr/blender.py, never imported.
+"""Renders CLEVR images inside Blender's own Python, one job a line; started by vqa/clevr/blender.py, never imported.
 
 Standard library, numpy and bpy only. The first argument after `--` is a JSON object {"width", "height", "samples"}.
 Each line of standard input is a job {"path", "seed", "camera", "lamps", "objects"}: where to write the PNG, Cycles'
 noise seed, the camera's and lamps' object-to-world matrices, and objects {"shape", "material", "color", "location",
-"rotation", "scale"}. Each answer is a line that starts with "@": {} when the picture is written, {"error"} when it is
+"rotation", "scale"}. Each answer is a line that starts with "@": {} when the image is written, {"error"} when it is
 not. It ends with its input.
 
-The scene is CLEVR's (Johnson et al. 2017), built in code. Lengths are Blender units, powers watts, colours linear.
+The scene is CLEVR's (Johnson et al. 2017), built in code. Lengths are Blender units, powers watts, colors linear.
 """
 
 import functools
@@ -41,7 +41,7 @@ AREA_LAMPS = {
     "fill": (7.5 * math.pi, (0.7616662, 0.8177196, 1.0), 0.5),
     "back": (12.5 * math.pi, (1.0, 1.0, 1.0), 1.0),
 }
-"""Name -> power, colour, side of the square."""
+"""Name -> power, color, side of the square."""
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def render(path: str, seed: int, camera: list, lamps: dict[str, list], objects: list[dict[str, Any]]) -> None:
-    """Write one picture, 8-bit RGB PNG, to `path`."""
+    """Write one image, 8-bit RGB PNG, to `path`."""
     scene = bpy.context.scene
     for name, matrix in {"camera": camera, **lamps}.items():
         bpy.data.objects[name].matrix_world = Matrix(matrix)
@@ -330,19 +330,19 @@ class Shading:
                 self.tree.links.new(source, socket)
         return node.outputs[0] if node.outputs else node
 
-    def finish(self, surface: Any) -> bpy.types.Material:
+    def finish(self, surface: Any) -> bpy.types.ProbeSet:
         self.node("OutputMaterial", surface)
         return self.material
 
 
-def ground_material() -> bpy.types.Material:
+def ground_material() -> bpy.types.ProbeSet:
     make = Shading("ground")
     return make.finish(make.node("BsdfDiffuse", Color=(0.8, 0.8, 0.8, 1), Roughness=0))
 
 
 @functools.cache
-def rubber(color: tuple[float, ...]) -> bpy.types.Material:
-    """Diffuse colour with a sheen and a faint grey gloss, both growing toward the rim."""
+def rubber(color: tuple[float, ...]) -> bpy.types.ProbeSet:
+    """Diffuse color with a sheen and a faint gray gloss, both growing toward the rim."""
     make = Shading("rubber")
     diffuse = make.node("BsdfDiffuse", Color=color, Roughness=0)
     sheen = make.node("BsdfSheen", Color=color, Roughness=0.6, distribution="ASHIKHMIN")
@@ -354,8 +354,8 @@ def rubber(color: tuple[float, ...]) -> bpy.types.Material:
 
 
 @functools.cache
-def metal(color: tuple[float, ...]) -> bpy.types.Material:
-    """Two anisotropic reflections of the colour, one blurred and one sharp."""
+def metal(color: tuple[float, ...]) -> bpy.types.ProbeSet:
+    """Two anisotropic reflections of the color, one blurred and one sharp."""
     make = Shading("metal")
     blurred, sharp = (
         make.node("BsdfAnisotropic", Color=color, Roughness=roughness, Anisotropy=0.25, distribution="GGX")

@@ -1,4 +1,4 @@
-"""CLEVR's camera: where scene points fall in the picture, and which object each pixel shows.
+"""CLEVR's camera: where scene points fall in the image, and which object each pixel shows.
 
 The camera is a pinhole of 35 mm on a 32 mm sensor that always looks at the world's origin, upright (Johnson et al.
 2017, supplementary A). Lengths are Blender units, world Z is up, pixels count from the top left.
@@ -16,13 +16,13 @@ CAMERA_LOCATION: Vector = (7.4811316, -6.5076399, 5.3436651)
 """Where the camera stands before its jitter."""
 
 PIXEL_FRAME = (480, 320)
-"""Width and height of the pixels in which `pixel_coords` count, whatever the size of the picture."""
+"""Width and height of the pixels in which `pixel_coords` count, whatever the size of the image."""
 
 RADIUS = {"large": 0.7, "small": 0.35}
 """Size -> radius of a sphere, half edge of a cube, radius and half height of a cylinder."""
 
 _FOCAL = 35 / 32
-"""Focal length in picture widths."""
+"""Focal length in image widths."""
 
 
 def look_at_origin(location: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def pose(location: Sequence[float]) -> np.ndarray:
 def project(
     points: np.ndarray, location: Sequence[float] | np.ndarray, frame: tuple[int, int] = PIXEL_FRAME
 ) -> np.ndarray:
-    """Picture places of world points (N, 3): (N, 3) of x and y in pixels of `frame`, and depth along the view axis."""
+    """Image places of world points (N, 3): (N, 3) of x and y in pixels of `frame`, and depth along the view axis."""
     width, height = frame
     right, up, depth = (look_at_origin(location) @ (np.asarray(points, float) - location).T) * [[1], [1], [-1]]
     scale = _FOCAL * width / depth
@@ -59,7 +59,7 @@ def pixel_coords(center: Sequence[float], location: Sequence[float]) -> Vector:
 
 
 def object_disc(item: SceneObject) -> Vector:
-    """The disc that stands for an object in the picture: x, y and radius in pixels of the 480x320 frame.
+    """The disc that stands for an object in the image: x, y and radius in pixels of the 480x320 frame.
 
     Its centre is the annotated one, or that of the camera before jitter; its radius is `RADIUS`, projected at that
     depth.
@@ -129,7 +129,7 @@ def object_map(
 def visible_pixels(
     objects: Sequence[SceneObject], location: Sequence[float] = CAMERA_LOCATION, frame: tuple[int, int] = PIXEL_FRAME
 ) -> list[int]:
-    """How many pixels of the picture show each object."""
+    """How many pixels of the image show each object."""
     shown = object_map(objects, location, frame)
     return np.bincount(shown.ravel() + 1, minlength=len(objects) + 1)[1:].tolist()
 

@@ -1,4 +1,4 @@
-"""CLEVR-like datasets from nothing: sampled scenes, rendered pictures, and questions about them, in CLEVR's layout."""
+"""CLEVR-like datasets from nothing: sampled scenes, rendered images, and questions about them, in CLEVR's layout."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vqa.clevr.annotations import check_split, image_path, questions_path, read_info, scenes_path, write_scenes
-from vqa.clevr.image_generation.blender import FORMATS, RenderSettings, render_layouts, save_picture
+from vqa.clevr.image_generation.blender import FORMATS, RenderSettings, render_layouts, save_image
 from vqa.clevr.image_generation.sample_scenes import CONDITIONS, Layout, sample_layout
 from vqa.clevr.question_generation.generate_questions import make_question_file
 from vqa.clevr.question_generation.templates import Template
@@ -19,12 +19,12 @@ from vqa.errors import InputError
 from vqa.utils.files import atomic_write
 from vqa.utils.images import load_image
 
-_PIXEL_COORDS = "x and y count in a 480x320 frame whatever the picture's size; the third is depth in Blender units"
+_PIXEL_COORDS = "x and y count in a 480x320 frame whatever the image's size; the third is depth in Blender units"
 
 
 @dataclass(frozen=True, slots=True)
 class SceneSource:
-    """Where sampled scenes come from: the seed, split and CoGenT condition that name them, and the pictures' format."""
+    """Where sampled scenes come from: the seed, split and CoGenT condition that name them, and the images' format."""
 
     seed: int = 0
     split: str = "train"
@@ -39,15 +39,15 @@ class SceneSource:
             raise InputError(f"--format {self.image_format!r:.40}: expected one of {', '.join(FORMATS)}")
 
     def filename(self, index: int) -> str:
-        """The name of picture `index`, as CLEVR names it."""
+        """The name of image `index`, as CLEVR names it."""
         return f"CLEVR_{self.split}_{index:06d}.{self.image_format}"
 
     def layout(self, index: int) -> Layout:
-        """Picture `index`, always the same (see `sample_layout`)."""
+        """Image `index`, always the same (see `sample_layout`)."""
         return sample_layout(self.seed, self.split, index, self.condition, self.filename(index))
 
     def scenes(self, num: int) -> Iterator[Scene]:
-        """The scenes of pictures 0 to num - 1, with a progress bar."""
+        """The scenes of images 0 to num - 1, with a progress bar."""
         for index in tqdm(range(num), desc="scenes", unit=" scenes", disable=None):
             yield self.layout(index).scene
 
@@ -64,7 +64,7 @@ class SceneSource:
 
 
 def write_sampled_scenes(path: str | os.PathLike, source: SceneSource, num: int) -> int:
-    """Write the first `num` scenes of a source as a CLEVR scene file, without pictures; returns how many."""
+    """Write the first `num` scenes of a source as a CLEVR scene file, without images; returns how many."""
     _check_num(num)
     return write_scenes(path, source.scenes(num), source.info())
 
@@ -79,11 +79,11 @@ def render_dataset(
     blender: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
 ) -> int:
-    """Render pictures 0 to num - 1 into a CLEVR folder and write their scene file; returns how many were rendered now.
+    """Render images 0 to num - 1 into a CLEVR folder and write their scene file; returns how many were rendered now.
 
-    What a run that was killed, or a smaller one, left is kept. A picture is whole or absent; the scene file comes last.
-    `shard` (k, n) renders every n-th picture from the k-th, counted from 1, and leaves the scene file to the run that
-    finds all pictures there. Raises InputError where `out` holds other pictures of that split, the disk is full, or
+    What a run that was killed, or a smaller one, left is kept. An image is whole or absent; the scene file comes last.
+    `shard` (k, n) renders every n-th image from the k-th, counted from 1, and leaves the scene file to the run that
+    finds all images there. Raises InputError where `out` holds other images of that split, the disk is full, or
     Blender is missing or fails.
     """
     _check_num(num)
@@ -98,11 +98,11 @@ def render_dataset(
     size = (settings.width, settings.height)
     missing = [index for index in range(num) if not _is_whole(folder / source.filename(index), size)]
     todo = [index for index in missing if index % parts == part - 1]
-    with tqdm(total=num, initial=num - len(missing), desc=source.split, unit=" pictures", smoothing=0.1) as bar:
+    with tqdm(total=num, initial=num - len(missing), desc=source.split, unit=" images", smoothing=0.1) as bar:
         if todo:
             layouts = (source.layout(index) for index in todo)
-            for layout, picture in render_layouts(layouts, settings, min(workers, len(todo)), blender):
-                save_picture(picture, folder / layout.scene.image_filename)
+            for layout, image in render_layouts(layouts, settings, min(workers, len(todo)), blender):
+                save_image(image, folder / layout.scene.image_filename)
                 bar.update()
     if len(todo) == len(missing):
         write_scenes(scenes_path(out, source.split), source.scenes(num), info)
@@ -121,12 +121,12 @@ def make_dataset(
     workers: int = 2,
     blender: str | Path | None = None,
 ) -> int:
-    """A complete CLEVR-like dataset: pictures, scenes (see `render_dataset`) and questions; returns the questions."""
+    """A complete CLEVR-like dataset: images, scenes (see `render_dataset`) and questions; returns the questions."""
     if per_image < 1:
         raise InputError(f"--per-image {per_image}: must be at least 1")
     render_dataset(out, num, source, settings, workers=workers, blender=blender)
     scenes = scenes_path(out, source.split)
-    with tqdm(total=num, desc="questions", unit=" pictures", disable=None) as bar:
+    with tqdm(total=num, desc="questions", unit=" images", disable=None) as bar:
         return make_question_file(
             scenes, questions_path(out, source.split), templates, per_image, source.seed, on_scene=bar.update
         )
@@ -154,7 +154,7 @@ def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str
     elif scenes.exists():
         before = read_info(scenes)
     else:
-        raise InputError(f"{folder}: holds pictures that `vqa data render` did not make; {elsewhere}")
+        raise InputError(f"{folder}: holds images that `vqa data render` did not make; {elsewhere}")
     if not isinstance(before, dict) or "seed" not in before:
         raise InputError(f"{scenes}: was not made by `vqa data render`, and is left as it is; {elsewhere}")
     for name, value in info.items():
@@ -166,7 +166,7 @@ def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str
     wanted = {source.filename(index) for index in range(num)}
     beyond = [path.name for path in standing if path.name not in wanted]
     if beyond:
-        raise InputError(f"{folder}: holds {max(beyond)}, beyond --num {num}; ask for more pictures or {elsewhere}")
+        raise InputError(f"{folder}: holds {max(beyond)}, beyond --num {num}; ask for more images or {elsewhere}")
     with atomic_write(journal) as file:
         file.write(json.dumps(info).encode())
     return journal

@@ -1,6 +1,6 @@
 """Random CLEVR scenes: attributes, placement, visibility, jitter (Johnson et al. 2017, supplementary A).
 
-Each picture has a generator of its own, seeded from (seed, split, index), so that any share of a dataset, made on any
+Each image has a generator of its own, seeded from (seed, split, index), so that any share of a dataset, made on any
 machine in any order, holds the same scenes.
 """
 
@@ -23,7 +23,7 @@ from vqa.clevr.scenes import DIRECTIONS, Scene, SceneObject, compute_relationshi
 from vqa.clevr.vocabulary import COGENT_COLORS, COLORS, MATERIALS, MAX_OBJECTS, RELATIONS, SHAPES, SIZES
 
 CONDITIONS = ("none", *COGENT_COLORS)
-"""Which colours a shape may have: any, or those of CoGenT's condition A or B."""
+"""Which colors a shape may have: any, or those of CoGenT's condition A or B."""
 
 LAMP_LOCATIONS: dict[str, Vector] = {
     "key": (6.4467101, -2.9051747, 4.2583981),
@@ -52,7 +52,7 @@ _TRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One picture to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed."""
+    """One image to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed."""
 
     scene: Scene
     camera: Vector = CAMERA_LOCATION
@@ -81,7 +81,7 @@ def annotate(
 def sample_layout(
     seed: int, split: str, index: int, condition: str = "none", image_filename: str | None = None
 ) -> Layout:
-    """The scene, camera and lamps of picture `index` of `split`; `condition` is one of `CONDITIONS`.
+    """The scene, camera and lamps of image `index` of `split`; `condition` is one of `CONDITIONS`.
 
     3 to 10 objects, each with at least `MIN_PIXELS` visible pixels, no two nearer than `MIN_GAP`, and none in doubt
     about a relation (`MIN_MARGIN`). The same arguments give the same layout.
@@ -105,7 +105,7 @@ def sample_layout(
 
 
 def sample_scenes(num: int, split: str = "train", condition: str = "none", seed: int = 0) -> list[Scene]:
-    """The scenes of pictures 0 to num - 1 of `split` (see `sample_layout`)."""
+    """The scenes of images 0 to num - 1 of `split` (see `sample_layout`)."""
     return [sample_layout(seed, split, index, condition).scene for index in range(num)]
 
 
@@ -150,28 +150,28 @@ def _single(value: float) -> float:
     return float(np.float32(value))
 
 
-def placement_faults(objects: Sequence[SceneObject], camera: Vector = CAMERA_LOCATION) -> list[tuple[str, set[int]]]:
+def placement_issues(objects: Sequence[SceneObject], camera: Vector = CAMERA_LOCATION) -> list[tuple[str, set[int]]]:
     """What CLEVR would not allow, as phrases, each with the objects it is about; empty for a scene that it allows.
 
     More than ten objects, a centre more than `REACH` from the middle, circles on the ground nearer than `MIN_GAP`,
     centres so level along a direction that a relation is in doubt (`MIN_MARGIN`), fewer than `MIN_PIXELS` in sight.
     """
-    faults: list[tuple[str, set[int]]] = []
+    issues: list[tuple[str, set[int]]] = []
     if len(objects) > MAX_OBJECTS:
-        faults.append((f"there are {len(objects)} objects; CLEVR has at most {MAX_OBJECTS}", set(range(len(objects)))))
+        issues.append((f"there are {len(objects)} objects; CLEVR has at most {MAX_OBJECTS}", set(range(len(objects)))))
     for i, item in enumerate(objects):
         if max(abs(item.coords[0]), abs(item.coords[1])) > REACH:
-            faults.append(("is off the ground", {i}))
+            issues.append(("is off the ground", {i}))
     for (i, one), (j, other) in combinations(enumerate(objects), 2):
         dx, dy = one.coords[0] - other.coords[0], one.coords[1] - other.coords[1]
         if (dx * dx + dy * dy) ** 0.5 - RADIUS[one.size] - RADIUS[other.size] < MIN_GAP:
-            faults.append(("are too close to each other", {i, j}))
+            issues.append(("are too close to each other", {i, j}))
         else:
             for name, toward in (("left or right", DIRECTIONS["right"]), ("in front or behind", DIRECTIONS["front"])):
                 if abs(dx * toward[0] + dy * toward[1]) < MIN_MARGIN:
-                    faults.append((f"are level: neither is clearly {name}", {i, j}))
-    if not faults:
+                    issues.append((f"are level: neither is clearly {name}", {i, j}))
+    if not issues:
         for i, pixels in enumerate(visible_pixels(objects, camera)):
             if pixels < MIN_PIXELS:
-                faults.append(("can hardly be seen", {i}))
-    return faults
+                issues.append(("can hardly be seen", {i}))
+    return issues

@@ -22,8 +22,8 @@ _SAID = {
     "cylinders": "tubes barrels",
     "thing": "item",
     "things": "items ones shapes",
-    "color": "colour colored coloured hue",
-    "gray": "grey silver",
+    "color": "color colored colored hue",
+    "gray": "gray silver",
     "yellow": "gold golden",
     "cyan": "teal turquoise aqua",
     "purple": "violet",
@@ -53,7 +53,7 @@ _COMMON = frozenset(
     about above all also am at away back be been being below beside between black blocked bright but by can close
     could did different each eight equally far few five for four from get got had half he here hidden hit i if
     inside into item just kind last least light like line make matter me middle most my name near neither next no
-    non none nor not nothing now off one ones only other's others our out outnumber over partly per picture roll
+    non none nor not nothing now off one ones only other's others our out outnumber over partly per image roll
     round same see seen shade shades share shares she should show shows six so some such tall tallest ten their them
     then there these they third this those three time top total touch tower two type under up us very was we were
     when where which who whose why will with would you your

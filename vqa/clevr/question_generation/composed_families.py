@@ -1,7 +1,7 @@
 """Question families that CLEVR lacks: its frames around other chains of relations, to train on for new compositions.
 
 Whether a model composes is tested by CLOSURE (Bahdanau et al. 2019): referring expressions of equal meaning in each
-other's places. The families made here put "left of ..." and "same colour as ..." wherever the grammar admits them, up
+other's places. The families made here put "left of ..." and "same color as ..." wherever the grammar admits them, up
 to five reasoning steps, *except* in CLOSURE's seven forms, which thus stay a test of what was never trained on.
 """
 

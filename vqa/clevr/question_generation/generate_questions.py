@@ -137,7 +137,7 @@ def make_question_file(
     Raises InputError naming file and field; nothing is left under `out` then.
     """
     if per_image < 1:
-        raise InputError(f"questions a picture: {per_image} makes none; take 1 or more")
+        raise InputError(f"questions an image: {per_image} makes none; take 1 or more")
     if Path(out).exists() and Path(scenes).exists() and Path(out).samefile(scenes):
         raise InputError(f"{out}: is the scene file itself; give the questions another name")
 

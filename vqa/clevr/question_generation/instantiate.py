@@ -24,7 +24,7 @@ Key = tuple[str | None, ...]
 
 
 @dataclass(slots=True)
-class Filled:
+class FilledNode:
     """A node with its choices made. Sets of objects are bit masks: object i is bit i."""
 
     objects: int = 0
@@ -92,12 +92,12 @@ class SceneIndex:
         return found
 
 
-def fill(template: Template, index: SceneIndex, rng: random.Random) -> list[Filled] | None:
+def fill(template: Template, index: SceneIndex, rng: random.Random) -> list[FilledNode] | None:
     """Choose values for every node at random; None where the choices lead nowhere."""
-    filled: list[Filled] = []
+    filled: list[FilledNode] = []
     for node in template.nodes:
         inputs = [filled[j] for j in node.inputs]
-        item = Filled()
+        item = FilledNode()
         for read in inputs:
             item.passed |= read.passed
         operation = node.operation
@@ -121,7 +121,7 @@ _COMPARE = {
 }
 
 
-def _fill_set(node: Node, item: Filled, inputs: list[Filled], index: SceneIndex, rng: random.Random) -> bool:
+def _fill_set(node: Node, item: FilledNode, inputs: list[FilledNode], index: SceneIndex, rng: random.Random) -> bool:
     operation = node.operation
     if operation == "scene":
         base = index.everything
@@ -196,7 +196,7 @@ def _describe(node: Node, base: int, index: SceneIndex, rng: random.Random) -> K
     return None if key == _ANYTHING and base == index.everything and node.terminal != "count" else key
 
 
-def is_degenerate(template: Template, filled: list[Filled], index: SceneIndex) -> bool:
+def is_degenerate(template: Template, filled: list[FilledNode], index: SceneIndex) -> bool:
     """Whether a relation does nothing, or the words alone tell how two sets compare (see `generate_questions`)."""
     for i, node in enumerate(template.nodes):
         if node.operation in ("relate", "same_size", "same_color", "same_material", "same_shape"):
@@ -209,7 +209,7 @@ def is_degenerate(template: Template, filled: list[Filled], index: SceneIndex) -
     return False
 
 
-def _is_idle(start: int, template: Template, filled: list[Filled], index: SceneIndex) -> bool:
+def _is_idle(start: int, template: Template, filled: list[FilledNode], index: SceneIndex) -> bool:
     """Whether the set that reaches the next unique, count or exist is the same without the relation of a node."""
     item = filled[start]
     _, origin = item.reference or ("", 0)
@@ -230,14 +230,14 @@ def _is_idle(start: int, template: Template, filled: list[Filled], index: SceneI
     return False
 
 
-def _implies(one: Filled, other: Filled) -> bool:
+def _implies(one: FilledNode, other: FilledNode) -> bool:
     """Whether the words alone say that the first set lies in the second."""
     if other.reference is not None and other.reference != one.reference:
         return False
     return all(wide is None or wide == narrow for narrow, wide in zip(one.key, other.key, strict=True))
 
 
-def program_of(template: Template, filled: list[Filled]) -> Program:
+def program_of(template: Template, filled: list[FilledNode]) -> Program:
     """The program of a filled template, its composite nodes spelt out."""
     steps: list[Step] = []
     last: list[int] = []
@@ -259,7 +259,7 @@ def program_of(template: Template, filled: list[Filled]) -> Program:
     return tuple(steps)
 
 
-def text_of(template: Template, filled: list[Filled], rng: random.Random) -> str:
+def text_of(template: Template, filled: list[FilledNode], rng: random.Random) -> str:
     """One of the template's wordings, with one of the synonyms for each value."""
     said: dict[str, str] = {}
     for node, item in zip(template.nodes, filled, strict=True):
