@@ -49,9 +49,13 @@ class CBAM(nn.Module):
         self.channel = ChannelAttention(channels, reduction)
         self.spatial = SpatialAttention(kernel_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W), scaled by channel and by place."""
-        return self.spatial(self.channel(x))
+    def weights(self, x: Tensor, query: Tensor | None = None) -> Tensor:
+        """The channel weights (B, C) for x (B, C, H, W); the query is not read."""
+        return self.channel.weights(x)
+
+    def forward(self, x: Tensor, query: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), scaled by channel (by `weights` (B, C) where given) and then by place."""
+        return self.spatial(film_modulate(x, self.weights(x) if weights is None else weights))
 
 
 class SpatialAttention(nn.Module):

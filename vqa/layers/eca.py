@@ -34,11 +34,11 @@ class EfficientChannelAttention(nn.Module):
         self.channels = channels
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
-    def weights(self, x: Tensor) -> Tensor:
-        """The channel weights (B, C) for x (B, C, H, W)."""
+    def weights(self, x: Tensor, query: Tensor | None = None) -> Tensor:
+        """The channel weights (B, C) for x (B, C, H, W); the query is not read."""
         check_features(x, self.channels)
         return torch.sigmoid(self.conv(SQUEEZES["mean"](x).unsqueeze(1)).squeeze(1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) with every channel scaled by its weight."""
-        return film_modulate(x, self.weights(x))
+    def forward(self, x: Tensor, query: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W) with every channel scaled by its weight, or by the `weights` (B, C) given instead."""
+        return film_modulate(x, self.weights(x) if weights is None else weights)

@@ -9,14 +9,31 @@ from torch import Tensor
 Squeeze = Literal["mean", "max"]
 """How a map becomes one number a channel."""
 
-Gate = Literal["sigmoid", "tanh", "relu"]
-"""What bounds the channel weights: (0, 1), (-1, 1) or [0, inf)."""
+Gate = Literal["sigmoid", "tanh", "relu", "hard"]
+"""The range of the channel weights: (0, 1), (-1, 1), [0, inf), or exactly 0 and 1."""
 
 SQUEEZES: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x: x.mean((2, 3)),
     "max": lambda x: x.amax((2, 3)),
 }
-GATES: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+
+
+def hard_gate(logits: Tensor) -> Tensor:
+    """1 where the logit is positive and exactly 0 elsewhere, with the gradient of the sigmoid.
+
+    The straight-through estimator of Bengio et al. 2013 ("Estimating or Propagating Gradients Through Stochastic
+    Neurons"), without noise: the same logits always give the same gate.
+    """
+    soft = torch.sigmoid(logits)
+    return (logits > 0).to(soft.dtype) + (soft - soft.detach())
+
+
+GATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "hard": hard_gate,
+}
 
 
 def film_modulate(x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tensor:
@@ -32,6 +49,14 @@ def film_modulate(x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tenso
     broadcast = (*expected, *[1] * (x.ndim - 2))
     scaled = x * gamma.reshape(broadcast)
     return scaled if beta is None else scaled + beta.reshape(broadcast)
+
+
+def coordinate_maps(features: Tensor) -> Tensor:
+    """x and y of every cell, from -1 to 1, for features (N, C, H, W): (1, 2, H, W), as FiLM and CoordConv use."""
+    height, width = features.shape[-2:]
+    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype)
+    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype)
+    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
 
 
 def check_features(x: Tensor, channels: int | None = None) -> None:

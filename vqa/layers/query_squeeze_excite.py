@@ -1,9 +1,9 @@
-"""Squeeze-and-excitation that also hears the question: which channels matter depends on what is asked.
+"""Query-conditioned squeeze-and-excitation: which channels pass depends on the question.
 
-Our own joining of Hu et al. 2018 (the gate) with Perez et al. 2018 (the conditioning).
+Joins the gate of Hu et al. 2018 with the conditioning of Perez et al. 2018.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,6 @@ from vqa.layers.functional import (
 Join = Literal["concat", "query", "features", "multiply"]
 
 
-class Excitation(NamedTuple):
-    """What the gate decides: `weights` (B, C), and `shift` (B, C) or None."""
-
-    weights: Tensor
-    shift: Tensor | None
-
-
 class QueryConditionedSE(nn.Module):
     """y = x * gate(W2 relu(W1 [squeeze(x); Wq q])), optionally + shift.
 
@@ -38,15 +31,16 @@ class QueryConditionedSE(nn.Module):
         query_features: size of the query vector q.
         reduction: r; the hidden layer has max(1, C // r) units.
         squeeze: "mean" or "max" over all places.
-        gate: "sigmoid", "tanh" or "relu".
-        join: what W1 reads. "concat": [squeeze(x); Wq q]; "query": Wq q; "features": squeeze(x), which is
-            `SqueezeExcitation` and ignores the query; "multiply": squeeze(x) * Wq q.
-        shift: W2 also yields, without a gate, a (B, C) vector that is added everywhere, so that what is seen in one
+        gate: "sigmoid", "tanh", "relu", or "hard": exactly 0 or 1, trained by the straight-through estimator (see
+            `vqa.layers.functional.hard_gate`).
+        join: what W1 reads. "concat": [squeeze(x); Wq q]; "query": Wq q, so that the question alone decides;
+            "features": squeeze(x), which is `SqueezeExcitation` and ignores the query; "multiply": squeeze(x) * Wq q.
+        shift: W2 also yields, without a gate, a (B, C) vector that is added at every place, so that what is seen in one
             place can be told to all places within one layer.
 
-    `forward` returns the features alone; `excite` gives the weights and the shift, for who wants to show them, and
-    `film_modulate(x, *module.excite(x, query))` is `forward` without computing them twice. Raises ValueError for an
-    unknown option and for shapes that do not agree.
+    `forward` returns the features; `weights` the channel weights, which `forward` takes back so that they need not be
+    computed twice, or can be replaced. `logits` are what the gate decides by, for losses on hard gates. Raises
+    ValueError for an unknown option and for shapes that do not agree.
     """
 
     def __init__(
@@ -72,31 +66,42 @@ class QueryConditionedSE(nn.Module):
         self.reduce = nn.Linear(channels * (2 if join == "concat" else 1), hidden)
         self.expand = nn.Linear(hidden, channels * (2 if shift else 1))
 
-    def excite(self, x: Tensor, query: Tensor) -> Excitation:
-        """The channel weights (B, C) and the shift (B, C) or None, for x (B, C, H, W) and query (B, query_features)."""
-        check_features(x, self.channels)
-        check_vectors("query", query, self.query_features, batch=x.shape[0])
-        out = self.expand(torch.relu(self.reduce(self._joined(x, query))))
+    def logits(self, x: Tensor | None, query: Tensor) -> Tensor:
+        """The gate's logits (B, C), for x (B, C, H, W) (not read, and may be None, with join="query")."""
+        return self._excite(x, query)[:, : self.channels]
+
+    def weights(self, x: Tensor | None, query: Tensor | None = None) -> Tensor:
+        """The channel weights (B, C) for x (B, C, H, W) and query (B, query_features)."""
+        return GATES[self.gate](self.logits(x, self._given(query)))
+
+    def forward(self, x: Tensor, query: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), every channel scaled by its weight (or the `weights` given), and shifted where `shift`."""
         if self.shift:
-            logits, shift = out.chunk(2, dim=1)
-            return Excitation(GATES[self.gate](logits), shift)
-        return Excitation(GATES[self.gate](out), None)
+            logits, shift = self._excite(x, self._given(query)).chunk(2, dim=1)
+            return film_modulate(x, GATES[self.gate](logits) if weights is None else weights, shift)
+        return film_modulate(x, self.weights(x, query) if weights is None else weights)
 
-    def weights(self, x: Tensor, query: Tensor) -> Tensor:
-        """The channel weights (B, C) alone."""
-        return self.excite(x, query).weights
+    def _given(self, query: Tensor | None) -> Tensor:
+        if query is None:
+            raise ValueError(f"query must be (B, {self.query_features}); this gate depends on it")
+        return query
 
-    def forward(self, x: Tensor, query: Tensor) -> Tensor:
-        """x (B, C, H, W) with every channel scaled by its weight, and shifted where `shift` is on."""
-        return film_modulate(x, *self.excite(x, query))
+    def _excite(self, x: Tensor | None, query: Tensor) -> Tensor:
+        if x is not None:
+            check_features(x, self.channels)
+        check_vectors("query", query, self.query_features, batch=None if x is None else x.shape[0])
+        return self.expand(torch.relu(self.reduce(self._joined(x, query))))
 
-    def _joined(self, x: Tensor, query: Tensor) -> Tensor:
-        if self.project is None:
-            return SQUEEZES[self.squeeze](x)
-        asked = self.project(query)
+    def _joined(self, x: Tensor | None, query: Tensor) -> Tensor:
         if self.join == "query":
-            return asked
+            assert self.project is not None
+            return self.project(query)
+        if x is None:
+            raise ValueError(f"features are needed with join={self.join}")
         seen = SQUEEZES[self.squeeze](x)
+        if self.project is None:
+            return seen
+        asked = self.project(query)
         return seen * asked if self.join == "multiply" else torch.cat([seen, asked], dim=1)
 
     def extra_repr(self) -> str:

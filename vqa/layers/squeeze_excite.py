@@ -55,15 +55,15 @@ class SqueezeExcitation(nn.Module):
         self.reduce = nn.Linear(channels, hidden, bias=bias)
         self.expand = nn.Linear(hidden, channels, bias=bias)
 
-    def weights(self, x: Tensor) -> Tensor:
-        """The channel weights (B, C) for x (B, C, H, W)."""
+    def weights(self, x: Tensor, query: Tensor | None = None) -> Tensor:
+        """The channel weights (B, C) for x (B, C, H, W); the query is not read."""
         check_features(x, self.channels)
         hidden = _ACTIVATIONS[self.activation](self.reduce(SQUEEZES[self.squeeze](x)))
         return GATES[self.gate](self.expand(hidden))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, C, H, W) with every channel scaled by its weight."""
-        return film_modulate(x, self.weights(x))
+    def forward(self, x: Tensor, query: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W) with every channel scaled by its weight, or by the `weights` (B, C) given instead."""
+        return film_modulate(x, self.weights(x) if weights is None else weights)
 
     def extra_repr(self) -> str:
         return f"squeeze={self.squeeze}, gate={self.gate}"

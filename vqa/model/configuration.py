@@ -8,7 +8,7 @@ from transformers import PretrainedConfig
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 
-OWN_VISION_ENCODERS = ("conv", "mbconv", "film")
+OWN_VISION_ENCODERS = ("conv", "mbconv", "film", "two_stream")
 """Encoders of our own; every other name is torchvision's."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -17,7 +17,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "film_placement": ("after_norm", "before_norm", "after_relu"),
     "channel_attention": ("none", "query_se", "se", "eca", "cbam"),
     "squeeze": ("mean", "max"),
-    "gate": ("sigmoid", "tanh", "relu"),
+    "gate": ("sigmoid", "tanh", "relu", "hard"),
+    "gate_placement": ("output", "input"),
     "gate_join": ("concat", "query", "features", "multiply"),
     "head": ("evidence", "max", "mean", "attention", "pathways"),
 }
@@ -41,6 +42,8 @@ _FLAGS = (
     "word_attention",
     "film",
     "gate_shift",
+    "random_gray",
+    "second_look",
     "evidence",
     "trunk_features",
     "classifier_norm",
@@ -63,6 +66,9 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "gate": ("channel_attention", ("query_se", "se")),
     "gate_shift": ("channel_attention", ("query_se", "se")),
     "gate_join": ("channel_attention", ("query_se",)),
+    "gate_placement": ("channel_attention", ("query_se",)),
+    "random_gray": ("vision_encoder", ("two_stream",)),
+    "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
 }
 """Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
@@ -75,14 +81,17 @@ class FilmSEConfig(PretrainedConfig):
         vocab_size: number of words, special tokens included.
         image_size: (height, width) in pixels to which images are resized; CLEVR's ratio is 2:3.
         keep_aspect_ratio: border images of another ratio instead of squashing them.
-        vision_encoder: `conv` (our stem), `mbconv` (a stem of MBConv blocks with squeeze-and-excitation), `film` (Perez
-            et al. 2018, section 4.1, from raw pixels), or the name of a torchvision classification model, such as
+        vision_encoder: `conv` (our stem), `mbconv` (a stem of MBConv blocks with squeeze-and-excitation), `two_stream`
+            (form from luminance, color from pixels; `vqa.model.two_stream`), `film` (Perez et al. 2018, section 4.1,
+            from raw pixels), or the name of a torchvision classification model, such as
             `resnet18` or `efficientnet_b0`.
         vision_stride: pixels per grid cell that a torchvision encoder is cut at.
         vision_weights: torchvision weights to begin with (`DEFAULT` or an entry's name); None is from scratch.
         freeze_vision: keep a torchvision encoder's weights and statistics as they are.
         stem_widths: channels after each halving of the grid by a `conv` or `mbconv` stem.
         stem_blocks: residual blocks at that stem's end.
+        random_gray: in training, the luminance stream of `two_stream` mixes red, green and blue by random weights.
+        second_look: size, material and shape are read again from crops around the objects (`two_stream`).
         width: channels C of the trunk.
         num_blocks: residual blocks K of the trunk.
         text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
@@ -97,6 +106,9 @@ class FilmSEConfig(PretrainedConfig):
         channel_attention: `query_se` (squeeze joined with the question), `se` (Hu et al. 2018), `eca` (Wang et al.
             2020), `cbam` (Woo et al. 2018) or `none`.
         reduction, squeeze, gate, gate_join, gate_shift: options of the channel attention; see `vqa.layers`.
+        gate_placement: `output`, the gate scales what a block adds to its skip connection; or `input`, it scales the
+            attribute channels that a block and the head read of the scene, from that block's view of the question. A
+            block then begins from nothing but these, so that no feature carries a shut attribute past the gate.
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
         trunk_features: the blocks begin from the encoder's features; otherwise from nothing, and all that they know of
             the image is what `evidence` reads of it: objects, their attributes and places.
@@ -126,6 +138,8 @@ class FilmSEConfig(PretrainedConfig):
         freeze_vision: bool = False,
         stem_widths: tuple[int, ...] = (32, 64, 96),
         stem_blocks: int = 2,
+        random_gray: bool = True,
+        second_look: bool = True,
         width: int = 64,
         num_blocks: int = 5,
         text_encoder: str = "gru",
@@ -144,6 +158,7 @@ class FilmSEConfig(PretrainedConfig):
         squeeze: str = "mean",
         gate: str = "sigmoid",
         gate_join: str = "concat",
+        gate_placement: str = "output",
         gate_shift: bool = False,
         evidence: bool = True,
         trunk_features: bool = True,
@@ -165,6 +180,8 @@ class FilmSEConfig(PretrainedConfig):
         self.freeze_vision = freeze_vision
         self.stem_widths = list(stem_widths)
         self.stem_blocks = stem_blocks
+        self.random_gray = random_gray
+        self.second_look = second_look
         self.width = width
         self.num_blocks = num_blocks
         self.text_encoder = text_encoder
@@ -183,6 +200,7 @@ class FilmSEConfig(PretrainedConfig):
         self.squeeze = squeeze
         self.gate = gate
         self.gate_join = gate_join
+        self.gate_placement = gate_placement
         self.gate_shift = gate_shift
         self.evidence = evidence
         self.trunk_features = trunk_features
@@ -234,6 +252,14 @@ class FilmSEConfig(PretrainedConfig):
             )
         if self.head == "evidence" and not self.evidence:
             raise InputError("config.head: the evidence head needs evidence=true")
+        if self.vision_encoder == "two_stream" and not 2 <= len(self.stem_widths) <= 4:
+            raise InputError(f"config.stem_widths: {self.stem_widths!r:.80}: two_stream needs 2 to 4 of them")
+        if self.second_look and self.vision_encoder == "two_stream" and not self.evidence:
+            raise InputError("config.second_look: it looks at the objects that models with evidence=true find")
+        if self.gate_placement == "input" and (not self.evidence or self.trunk_features or self.gate_join != "query"):
+            raise InputError(
+                "config.gate_placement: input needs evidence=true, trunk_features=false and gate_join=query"
+            )
         if not self.film and self.channel_attention == "none":
             raise InputError("config.film: without FiLM and without channel attention the question reaches no block")
         if self.film_gamma == self.film_beta == "fixed":

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from vqa.layers import FiLM, PathwayBank
-from vqa.layers.functional import film_modulate
+from vqa.layers.functional import coordinate_maps, film_modulate
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.object_attention import Pointer
 from vqa.model.scene import ATTRIBUTE_SIZES, Grid
-from vqa.model.vision import coordinate_maps
 
 _COUNTS = 11
 
@@ -45,7 +44,7 @@ class GridPool(nn.Module):
 
 
 class EvidencePool(nn.Module):
-    """What lies under the last map and under one earlier map: contents, agreement and counts."""
+    """What the last attention map and one earlier map select: their contents, agreement and counts."""
 
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__()

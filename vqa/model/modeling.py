@@ -16,13 +16,16 @@ from transformers.utils import ModelOutput
 
 from vqa.layers import FiLM
 from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
+from vqa.layers.functional import coordinate_maps
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.gates import MECHANISMS
+from vqa.model.gates import build_gate
 from vqa.model.heads import HEADS
-from vqa.model.object_attention import Evidence, StepClassifier
-from vqa.model.scene import SceneHead, SceneMaps
+from vqa.model.object_attention import ObjectAttention, StepClassifier
+from vqa.model.scene import ATTRIBUTE_SIZES, SceneHead, SceneMaps, TwoStreamSceneHead
+from vqa.model.second_look import SecondLook
 from vqa.model.text import WordAttention, build_text_encoder
-from vqa.model.vision import build_vision_encoder, coordinate_maps
+from vqa.model.two_stream import TwoStreamEncoder
+from vqa.model.vision import build_vision_encoder
 
 
 @dataclass
@@ -33,7 +36,8 @@ class FilmSEOutput(ModelOutput):
         loss: cross-entropy of the answers, where labels were given; shape ().
         logits: (B, answers), divided by `config.logit_temperature` when the model is not in training.
         film_gamma, film_beta: FiLM's scale and shift, (B, C).
-        channel_weights: the gate's weight of every channel, (B, C).
+        channel_weights: the gate's weight of every channel, (B, C); of an input gate, of the attribute channels that a
+            block reads, (B, 15).
         spatial_weights: the evidence map, the probability of an object that the block selects in a cell, (B, H, W).
         word_weights: softmax weights of the words, (B, L).
         pathway_weights: weights of the nine pathways of the pathway head, (B, 9).
@@ -43,6 +47,8 @@ class FilmSEOutput(ModelOutput):
             column j + 1 block j.
         step_logits: what each block believes its reasoning step to be, (B, blocks, operations and filters).
         scene: objectness, attribute logits and ground positions of every cell of the N images.
+        gate_logits: what an input gate decides by, for each block and, last, the head, (B, blocks + 1, 15).
+        head_channel_weights: an input gate's weights of the attribute channels that the head reads, (B, 15).
     """
 
     loss: Tensor | None = None
@@ -57,6 +63,8 @@ class FilmSEOutput(ModelOutput):
     pointer_logits: Tensor | None = None
     step_logits: Tensor | None = None
     scene: SceneMaps | None = None
+    gate_logits: Tensor | None = None
+    head_channel_weights: Tensor | None = None
 
 
 torch.export.register_dataclass(SceneMaps)
@@ -69,13 +77,12 @@ class FilmSEBlock(nn.Module):
         super().__init__()
         width = config.width
         self.placement = cast(Placement, config.film_placement)
-        self.mechanism = MECHANISMS[config.channel_attention]
         self.reduce = nn.Conv2d(in_channels, width, 1)
         self.conv = nn.Conv2d(width, width, 3, padding=1)
         self.norm = nn.BatchNorm2d(width, affine=not config.film)
         gamma, beta = cast(Gamma, config.film_gamma), cast(Beta, config.film_beta)
         self.film = FiLM(condition_dim, width, gamma=gamma, beta=beta) if config.film else None
-        self.gate = self.mechanism.build(config)
+        self.gate = build_gate(config, width) if config.gate_placement == "output" else None
 
     def forward(
         self, x: Tensor, condition: Tensor, question: Tensor
@@ -88,8 +95,19 @@ class FilmSEBlock(nn.Module):
         else:
             gamma, beta = self.film.parameters_for(condition)
             x = film_norm_relu(x, self.norm, gamma, beta, self.placement)
-        x, weights = self.mechanism.apply(self.gate, x, question)
+        x, weights = self.apply_gate(x, question)
         return skip + x, gamma, beta, weights
+
+    def apply_gate(self, x: Tensor, question: Tensor) -> tuple[Tensor, Tensor | None]:
+        """x (B, C, H, W) through the gate, and its weights (B, C); as it is, and None, without a gate."""
+        if self.gate is None:
+            return x, None
+        weights = self.gate.weights(x, question)
+        return self.gate(x, question, weights), weights
+
+    def open_channels(self, gate: nn.Module, view: Tensor) -> Tensor:
+        """What an input gate lets this block read: weights (B, 15) for its view of the question (B, D)."""
+        return gate.weights(None, view)
 
 
 class FilmSEPreTrainedModel(PreTrainedModel):
@@ -100,7 +118,9 @@ class FilmSEPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.Embedding | nn.GRU | SceneHead):
+        if isinstance(
+            module, nn.Conv1d | nn.Conv2d | nn.Linear | nn.Embedding | nn.GRU | SceneHead | TwoStreamSceneHead
+        ):
             module.reset_parameters()
 
 
@@ -114,18 +134,45 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         self.text = build_text_encoder(config)
         readers = blocks + 1 if config.evidence else blocks
         self.word_attention = WordAttention(dim, readers) if config.word_attention else None
-        self.scene = SceneHead(width) if config.evidence else None
-        self.evidence = nn.ModuleList(Evidence(config, k) for k in range(blocks)) if config.evidence else None
+        self.scene = self._build_scene_head(config)
+        self.second_look = SecondLook() if config.vision_encoder == "two_stream" and config.second_look else None
+        self.evidence = nn.ModuleList(ObjectAttention(config, k) for k in range(blocks)) if config.evidence else None
+        gated = config.channel_attention != "none" and config.gate_placement == "input"
+        self.input_gate = build_gate(config, sum(ATTRIBUTE_SIZES)) if gated else None
         self.steps = StepClassifier(dim) if config.evidence else None
-        extra = Evidence.EXTRA_CHANNELS if config.evidence else 0
-        condition = Evidence.condition_dim(config) if config.evidence else dim
-        self.blocks = nn.ModuleList(FilmSEBlock(config, width + 2 + extra, condition) for _ in range(blocks))
+        extra = ObjectAttention.EXTRA_CHANNELS if config.evidence else 0
+        condition = ObjectAttention.condition_dim(config) if config.evidence else dim
+        # behind an input gate a block begins from what it reads alone; else from the features before it too
+        before = [0] * blocks if gated else [self._features_read(config), *[width] * (blocks - 1)]
+        self.blocks = nn.ModuleList(FilmSEBlock(config, size + 2 + extra, condition) for size in before)
         self.head = HEADS[config.head](config)
         self.post_init()
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
-        """Images (N, 3, H, W) -> stem features (N, C, h, w); pass them as `image_features` to ask again cheaply."""
-        return self.vision(pixel_values)
+        """Images (N, 3, H, W) -> features (N, C, h, w); pass them as `image_features` to ask again cheaply.
+
+        With a second look its logits are the last seven channels.
+        """
+        features = self.vision(pixel_values)
+        if self.second_look is None:
+            return features
+        scene = self.scene(features)
+        assert scene.center is not None
+        luminance = self.vision.luminance(pixel_values.float())
+        second = self.second_look(luminance, scene.objectness.detach(), scene.center)
+        return torch.cat([features, second.to(features.dtype)], 1)
+
+    def _build_scene_head(self, config: FilmSEConfig) -> nn.Module | None:
+        if not config.evidence:
+            return None
+        if isinstance(self.vision, TwoStreamEncoder):
+            return TwoStreamSceneHead(self.vision.form_channels, self.vision.color_channels)
+        return SceneHead(config.width)
+
+    def _features_read(self, config: FilmSEConfig) -> int:
+        if not isinstance(self.vision, TwoStreamEncoder):
+            return config.width
+        return self.vision.out_channels if config.trunk_features else config.width
 
     def forward(
         self,
@@ -147,8 +194,9 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             image_index: (B,), the image each question is about; may be left out where B = N.
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
-            encoders_only: leave out the trunk and give `scene` and `step_logits` alone, to teach the encoders first.
-            separate_vision: of all outputs let `scene` alone teach what sees the image.
+            encoders_only: leave out the trunk and give `scene`, `step_logits` and `gate_logits` alone, to train the
+                encoders first.
+            separate_vision: only the losses on `scene` train the image encoder.
 
         Raises ValueError where the shapes do not fit each other.
         """
@@ -167,33 +215,41 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             views, word_weights = self.word_attention(words, question, attention_mask)
         scene = self.scene(features) if self.scene is not None else None
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
+        gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
-            return FilmSEOutput(step_logits=steps, scene=scene)
+            return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
         read = scene
         if separate_vision:
-            features, read = features.detach(), scene and SceneMaps(*(maps.detach() for maps in vars(scene).values()))
+            features, read = features.detach(), scene and scene.map(Tensor.detach)
         grid = read.per_question(image_index) if read is not None else None
-        x = features if self.config.trunk_features else torch.zeros_like(features)
-        x = x if image_index is None else x.index_select(0, image_index)
-        coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
+        x = self._first_features(features, image_index, len(input_ids))
+        coords = coordinate_maps(features).expand(len(input_ids), -1, -1, -1)
         gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []
         maps: list[Tensor] = []
         for k, block in enumerate(self.blocks):
-            inputs, condition = [x, coords], views[:, k]
-            evidence = cast(Evidence, self.evidence[k]) if self.evidence is not None else None
-            if evidence is not None and grid is not None:
-                extra, condition, pointer = evidence.read(grid, maps, views[:, k])
-                inputs.append(extra.to(x.dtype))
+            inputs, condition = [x, coords] if self.input_gate is None else [coords], views[:, k]
+            attention = cast(ObjectAttention, self.evidence[k]) if self.evidence is not None else None
+            seen, opened = grid, None
+            if attention is not None and grid is not None:
+                if self.input_gate is not None:
+                    opened = block.open_channels(self.input_gate, views[:, k])
+                    seen = grid.gated(opened.float())
+                extra, condition, pointer = attention.read(seen, maps, views[:, k])
+                inputs.append(extra.to(coords.dtype))
                 pointers.append(pointer)
             x, gamma, beta, gate = block(torch.cat(inputs, 1), condition, views[:, k])
             gammas.append(gamma)
             betas.append(beta)
-            gates.append(gate)
-            if evidence is not None and grid is not None:
-                logits, marked = evidence.mark(x, condition, grid)
+            gates.append(gate if opened is None else opened)
+            if attention is not None and grid is not None:
+                logits, attended = attention.attend(x, condition, grid)
                 evidence_logits.append(logits)
-                maps.append(marked)
-        answers, pointer, pathway_weights = self.head(x, views[:, -1], grid, maps)
+                maps.append(attended)
+        head_gate, seen = None, grid
+        if self.input_gate is not None and grid is not None:
+            head_gate = self.open_for_head(views[:, -1])
+            seen = grid.gated(head_gate.float())
+        answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, maps)
         if pointer is not None:
             pointers.append(pointer)
         config = self.config
@@ -212,5 +268,24 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             pointer_logits=torch.stack(pointers, 1) if pointers else None,
             step_logits=steps,
             scene=scene,
+            gate_logits=gate_logits,
+            head_channel_weights=head_gate,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def open_for_head(self, view: Tensor) -> Tensor:
+        """What the input gate lets the head read: weights (B, 15) for its view of the question (B, D)."""
+        assert self.input_gate is not None
+        return self.input_gate.weights(None, view)
+
+    def _gate_logits(self, views: Tensor) -> Tensor:
+        assert self.input_gate is not None
+        return self.input_gate.logits(None, views.flatten(0, 1)).unflatten(0, views.shape[:2])
+
+    def _first_features(self, features: Tensor, image_index: Tensor | None, questions: int) -> Tensor:
+        """What the first block begins from, (B, C, h, w): the encoder's features, or nothing."""
+        if not self.config.trunk_features:
+            return features.new_zeros(questions, self.config.width, *features.shape[-2:])
+        if isinstance(self.vision, TwoStreamEncoder):
+            features = features[:, : self.vision.out_channels]
+        return features if image_index is None else features.index_select(0, image_index)

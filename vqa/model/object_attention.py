@@ -1,12 +1,11 @@
-"""Spatial evidence: each block marks the objects its step of the question selects, and later blocks read the marks.
+"""Object attention: each block attends to the objects that its step of the question selects; later blocks read its map.
 
-A dense head reads from the stem's features, for every grid cell, whether an object's centre lies there, its attributes
-and its place on the ground. A block's map is that objectness times the block's own probability that the object is
-meant.
-The next block sees the map, positions relative to the marked objects, and (through FiLM) the marked objects' features,
-so that "left of X" or "same color as X" crosses the grid within one block. All of it trains from answers alone; scenes
-and programs can supervise it (`vqa.training.losses`). The idea of maps handed from step to step is that of Stack-NMN
-(Hu et al. 2018) and MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
+For every grid cell the scene head reads whether an object's centre lies there, its attributes and its ground position.
+A block's attention map is that objectness times the block's own probability that the step selects the object. The next
+block sees the map, positions relative to the attended objects, and (through FiLM) their contents, so that "left of X"
+or "same color as X" crosses the grid within one block. All of it trains from answers alone; scenes and programs can
+supervise it (`vqa.training.losses`). Attention maps handed from step to step are from Stack-NMN (Hu et al. 2018) and
+MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
 """
 
 from collections.abc import Sequence
@@ -37,11 +36,11 @@ class Pointer(nn.Module):
         return chosen, F.pad(scores, (0, self.missing), value=-1e4)
 
 
-class Evidence(nn.Module):
-    """What one block reads from earlier maps, and how it marks its own."""
+class ObjectAttention(nn.Module):
+    """What one block reads from earlier attention maps, and how it computes its own."""
 
     EXTRA_CHANNELS = 4 + 1 + sum(ATTRIBUTE_SIZES)
-    """Added to a block's input: position relative to the marked objects (2), presence and attributes, the last map,
+    """Added to a block's input: position relative to the attended objects (2), presence and attributes, the last map,
     the map pointed at."""
 
     def __init__(self, config: FilmSEConfig, index: int) -> None:
@@ -67,7 +66,7 @@ class Evidence(nn.Module):
         joined = self.query_join(view) * self.read_join(contents)
         return extra, torch.cat([view, contents, joined], 1), pointer
 
-    def mark(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    def attend(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """How well features (B, C, H, W) fit the condition (B, E): log-odds, by inner product, and map, (B, H, W)."""
         weights, bias = self.select(condition).split((x.shape[1], 1), 1)
         logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()

@@ -1,5 +1,6 @@
 """The scene head: dense readings of objects, attributes and ground positions from the encoder's features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,8 @@ from torch import Tensor, nn
 
 from vqa.clevr.programs import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
-from vqa.model.vision import coordinate_maps
+from vqa.layers.functional import coordinate_maps, film_modulate
+from vqa.model.second_look import REREAD, REREAD_SIZES
 
 ATTRIBUTE_SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 STEP_SIZES = (len(OPERATIONS), *(size + 1 for size in ATTRIBUTE_SIZES))
@@ -23,12 +25,18 @@ class SceneMaps:
 
     objectness (N, H, W) and attributes (N, 15, H, W) are logits, position is (N, 2, H, W). Attributes are
     concatenated in the order of `ATTRIBUTES`; positions are CLEVR's ground coordinates along "right" and "front",
-    divided by `POSITION_SCALE`, so that they lie about in -1..1 as the coordinate maps do.
+    divided by `POSITION_SCALE`, so that they lie about in -1..1 as the coordinate maps do. `center` (N, 2, H, W), where
+    the head reads it, is where in the image a cell's object lies, x and y as fractions of its width and height.
     """
 
     objectness: Tensor
     attributes: Tensor
     position: Tensor
+    center: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "SceneMaps":
+        """The readings with a function applied to each."""
+        return SceneMaps(*(None if value is None else function(value) for value in vars(self).values()))
 
     def per_question(self, image_index: Tensor | None) -> "Grid":
         """The readings as each question's blocks use them."""
@@ -53,6 +61,12 @@ class Grid:
     presence: Tensor
     contents: Tensor
     maps: Tensor
+
+    def gated(self, gate: Tensor) -> "Grid":
+        """The readings with every attribute channel scaled by its gate (B, 15); where it is 0, so are they, exactly."""
+        maps = torch.cat([self.maps[:, :3], film_modulate(self.maps[:, 3:], gate)], 1)
+        contents = torch.cat([self.contents[..., :2], self.contents[..., 2:] * gate[:, None]], -1)
+        return Grid(self.presence, contents, maps)
 
     def pool(self, weights: Tensor) -> Tensor:
         """Mean contents under a map (B, H, W): (B, 17); near zero where the map is empty."""
@@ -85,3 +99,46 @@ class SceneHead(nn.Module):
         coords = coordinate_maps(features).expand(features.shape[0], -1, -1, -1)
         hidden = torch.relu(self.hidden(torch.cat([features, coords], 1)))
         return SceneMaps(self.objectness(hidden)[:, 0], self.attributes(hidden), coords + self.position(hidden))
+
+
+class TwoStreamSceneHead(nn.Module):
+    """Reads color from the color stream alone, and all else from the form stream (see `TwoStreamEncoder`)."""
+
+    def __init__(self, form_channels: int, color_channels: int, hidden: int = 96) -> None:
+        super().__init__()
+        self.streams = (form_channels, color_channels)
+        self.hidden = nn.Conv2d(form_channels + 2, hidden, 1)
+        self.objectness = nn.Conv2d(hidden, 1, 1)
+        self.form = nn.Conv2d(hidden, sum(REREAD_SIZES), 1)
+        self.color = nn.Conv2d(color_channels, len(ATTRIBUTES["color"]), 1)
+        self.position = nn.Conv2d(hidden, 2, 1)
+        self.center = nn.Conv2d(hidden, 2, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Begin with few objects everywhere, in the middle of their cells, at the image's coordinates."""
+        assert self.objectness.bias is not None
+        nn.init.constant_(self.objectness.bias, -3.0)
+        for layer in (self.position, self.center):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Tensor) -> SceneMaps:
+        """Features (N, form + color [+ 7], H, W), the last seven logits of `SecondLook`, -> `SceneMaps`."""
+        form, color, *second = features.split([*self.streams, *self._rest(features)], 1)
+        coords = coordinate_maps(form).expand(form.shape[0], -1, -1, -1)
+        hidden = torch.relu(self.hidden(torch.cat([form, coords], 1)))
+        read = self.form(hidden)
+        read = read + second[0] if second else read
+        parts = dict(zip(REREAD, read.split(REREAD_SIZES, 1), strict=True), color=self.color(color))
+        attributes = torch.cat([parts[name] for name in ATTRIBUTES], 1)
+        # the middle of the cell and at most 0.75 cells from there; in float32, for bfloat16 is off by up to a pixel
+        middle, scale = coordinate_maps(form.float()), hidden.new_tensor(form.shape[:-3:-1]).float()[:, None, None]
+        center = (middle * (scale - 1) / scale + 1) / 2 + 0.75 * torch.tanh(self.center(hidden).float()) / scale
+        position = coords + self.position(hidden)
+        return SceneMaps(self.objectness(hidden)[:, 0], attributes, position, center)
+
+    def _rest(self, features: Tensor) -> list[int]:
+        rest = features.shape[1] - sum(self.streams)
+        return [rest] if rest else []

@@ -7,33 +7,9 @@ from torch import Tensor, nn
 
 from vqa.errors import InputError
 from vqa.layers.mbconv import MBConvEncoder
+from vqa.layers.residual import ResidualConv
 from vqa.model.configuration import FilmSEConfig
-
-
-def coordinate_maps(features: Tensor) -> Tensor:
-    """x and y of every cell, from -1 to 1, for features (N, C, H, W): (1, 2, H, W), as FiLM and CoordConv use."""
-    height, width = features.shape[-2:]
-    y = torch.linspace(-1, 1, height, device=features.device, dtype=features.dtype)
-    x = torch.linspace(-1, 1, width, device=features.device, dtype=features.dtype)
-    return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
-
-
-class ResidualConv(nn.Module):
-    """Two 3x3 convolutions with batch normalisation around a skip (He et al. 2016, basic block)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        return torch.relu(x + self.body(x))
+from vqa.model.two_stream import TwoStreamEncoder
 
 
 class ConvStem(nn.Module):
@@ -128,7 +104,12 @@ def build_vision_encoder(config: FilmSEConfig) -> nn.Module:
     return _OWN.get(config.vision_encoder, TorchvisionEncoder)(config)
 
 
-_OWN: dict[str, Callable[[FilmSEConfig], nn.Module]] = {"conv": ConvStem, "mbconv": MBConvStem, "film": FilmStem}
+_OWN: dict[str, Callable[[FilmSEConfig], nn.Module]] = {
+    "conv": ConvStem,
+    "mbconv": MBConvStem,
+    "film": FilmStem,
+    "two_stream": TwoStreamEncoder,
+}
 
 
 def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Sequential:

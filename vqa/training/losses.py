@@ -1,4 +1,4 @@
-"""Losses: the answer's cross-entropy, those that scenes and programs add, and the guard of the channel weights.
+"""Losses: the answer's cross-entropy, those that scenes and programs supervise, and the entropy regularizer.
 
 Each is a sum and the number of things it sums over, so that processes of different load can share one mean.
 """
@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqa.clevr.programs import OPERATIONS
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.layers.entropy import entropy_penalties, gate_statistics
 from vqa.model.modeling import FilmSEOutput
 from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES
@@ -20,12 +22,14 @@ WEIGHTS = {
     "objectness": 0.1,
     "attributes": 0.3,
     "position": 3.0,
+    "center": 20.0,
     "evidence": 3.0,
     "steps": 1.0,
     "pointers": 0.5,
+    "gates": 3.0,
     "entropy": 0.0,
 }
-"""Default weight of each loss in the total; `entropy` is the guard of the channel weights, off by default."""
+"""Default weight of each loss in the total; `entropy`, the regularizer of the channel weights, is off."""
 
 
 class Loss(NamedTuple):
@@ -60,24 +64,24 @@ def scene_losses(output: FilmSEOutput, targets: SceneTargets) -> dict[str, Loss]
     where = torch.zeros(cells.shape[0], height * width, device=cells.device)
     where = where.scatter_add_(1, cells, present.float()).clamp(max=1)
     objectness = F.binary_cross_entropy_with_logits(scene.objectness.float().flatten(1), where, reduction="none")
-    labels = targets.attributes[present].long()
-    attributes = _at_cells(scene.attributes, cells)[present].float().split(ATTRIBUTE_SIZES, 1)
-    attribute = torch.stack(
-        [F.cross_entropy(part, labels[:, j], reduction="sum") for j, part in enumerate(attributes)]
-    ).sum()
-    position = _at_cells(scene.position, cells)[present].float()
-    place = F.smooth_l1_loss(position, targets.position[present], beta=0.1, reduction="sum") / 2
-    return {
+    # cells without an object are masked rather than left out, which would make a GPU wait for their number
+    labels = targets.attributes.long().masked_fill(~present[..., None], -100)
+    attributes = _at_cells(scene.attributes, cells).split(ATTRIBUTE_SIZES, 2)
+    attribute = [_cross_entropy(part, labels[..., j]).total for j, part in enumerate(attributes)]
+    losses = {
         "objectness": Loss((objectness * known[:, None]).sum(), number),
-        "attributes": Loss(attribute, number),
-        "position": Loss(place, number),
+        "attributes": Loss(torch.stack(attribute).sum(), number),
+        "position": Loss(_distance(scene.position, cells, targets.position, present, 0.1), number),
     }
+    if scene.center is not None:
+        losses["center"] = Loss(_distance(scene.center, cells, targets.centre, present, 0.01), number)
+    return losses
 
 
 def program_losses(
     output: FilmSEOutput, steps: StepTargets, scenes: SceneTargets, image_index: Tensor
 ) -> dict[str, Loss]:
-    """Each block's evidence at the objects' cells, and what blocks and head point at."""
+    """Each block's object attention at the objects' cells, and what blocks and head point at."""
     assert output.evidence_logits is not None
     assert output.pointer_logits is not None
     evidence = torch.stack(output.evidence_logits, 1)
@@ -95,7 +99,7 @@ def program_losses(
 
 
 def step_losses(output: FilmSEOutput, steps: StepTargets) -> dict[str, Loss]:
-    """What each block's view of the question tells of its operation and its filters."""
+    """The operation and filters of each block's step, read from its view of the question."""
     assert output.step_logits is not None
     nothing = ~steps.known[:, None]
     operation = steps.operation.masked_fill(nothing, -100)
@@ -103,14 +107,27 @@ def step_losses(output: FilmSEOutput, steps: StepTargets) -> dict[str, Loss]:
     parts = output.step_logits.split(STEP_SIZES, -1)
     language = [_cross_entropy(parts[0], operation)]
     language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
-    return {"steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number)}
+    losses = {"steps": Loss(torch.stack([loss.total for loss in language]).sum(), language[0].number)}
+    return losses if output.gate_logits is None else losses | gate_losses(output, steps)
+
+
+def gate_losses(output: FilmSEOutput, steps: StepTargets) -> dict[str, Loss]:
+    """Which attribute channels an input gate opens: those that the step filters by or compares, or the answer names."""
+    assert output.gate_logits is not None
+    compared = torch.stack([steps.operation == OPERATIONS.index(f"same_{name}") for name in ATTRIBUTES], -1)
+    asked = torch.arange(1, len(ATTRIBUTES) + 1, device=steps.asked.device) == steps.asked[:, None]
+    wanted = torch.cat([(steps.filters > 0) | compared, asked[:, None]], 1).float()
+    channels = [wanted[..., j : j + 1].expand(-1, -1, size) for j, size in enumerate(ATTRIBUTE_SIZES)]
+    logits = output.gate_logits.float()
+    loss = F.binary_cross_entropy_with_logits(logits, torch.cat(channels, -1), reduction="none").mean(-1)
+    return {"gates": Loss((loss * steps.known[:, None]).sum(), steps.known.sum() * loss.shape[1])}
 
 
 def entropy_loss(output: FilmSEOutput, labels: Tensor) -> dict[str, Loss]:
-    """The channel-entropy guard of every block's gate, for the questions whose labels (B,) are not -100."""
+    """The channel-entropy regularizer of every block's gate, for the questions whose labels (B,) are not -100."""
     assert output.channel_weights is not None
     asked = labels != -100
-    penalties = [entropy_penalties(weights)[asked].sum() for weights in output.channel_weights]
+    penalties = [(entropy_penalties(weights) * asked).sum() for weights in output.channel_weights]
     return {"entropy": Loss(torch.stack(penalties).sum(), asked.sum() * len(penalties))}
 
 
@@ -126,6 +143,13 @@ def gate_values(gates: Sequence[Tensor]) -> dict[str, float]:
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Loss:
     total = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten().long(), reduction="sum", ignore_index=-100)
     return Loss(total, (labels != -100).sum())
+
+
+def _distance(maps: Tensor, cells: Tensor, targets: Tensor, present: Tensor, beta: float) -> Tensor:
+    """The sum over objects of how far maps (N, 2, H, W) are from targets (N, M, 2) at their cells (N, M)."""
+    found = _at_cells(maps, cells).float()
+    each = F.smooth_l1_loss(found, targets, beta=beta, reduction="none").mean(-1)
+    return (each * present).sum()
 
 
 def _at_cells(maps: Tensor, cells: Tensor) -> Tensor:

@@ -37,7 +37,8 @@ class StepTarget:
 
     operation (K,), filters (K, 4) with 0 for any, pointers (K + 1,) with the head's last and 0 for none,
     members (K, MAX_OBJECTS): 1 where the object is in the step's set, 0 where it is not, -1 for blocks without a step;
-    and whether the question has such targets at all.
+    whether the question has such targets at all, and which attribute the answer is read from: 0 for none, else 1 + its
+    index.
     """
 
     operation: np.ndarray
@@ -45,6 +46,7 @@ class StepTarget:
     pointers: np.ndarray
     members: np.ndarray
     known: np.ndarray
+    asked: np.ndarray
 
 
 def stacked(targets: Sequence[Target]) -> Target:
@@ -76,7 +78,7 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
     filters = np.zeros((blocks, len(ATTRIBUTES)), np.int8)
     pointers = np.zeros(blocks + 1, np.int8)
     members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
-    target = StepTarget(operation, filters, pointers, members, np.array(False))
+    target = StepTarget(operation, filters, pointers, members, np.array(False), np.array(0, np.int8))
     if program is None or scene is None or len(scene.objects) > MAX_OBJECTS:
         return target
     steps, readers = reasoning_steps(program)
@@ -97,7 +99,14 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
         members[k, list(objects)] = 1
     pointers[blocks] = _second(readers, first)
     target.known = np.array(True)
+    target.asked = np.array(_asked_attribute(program), np.int8)
     return target
+
+
+def _asked_attribute(program: Program) -> int:
+    """The attribute that a program's last function queries or compares: 0 for none, else 1 + its index."""
+    function, _, attribute = program[-1].function.partition("_")
+    return 1 + list(ATTRIBUTES).index(attribute) if function in ("query", "equal") and attribute in ATTRIBUTES else 0
 
 
 def _second(inputs: Sequence[int], first: int) -> int:
@@ -121,7 +130,8 @@ class SceneTargets(NamedTuple):
 
 
 class StepTargets(NamedTuple):
-    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B).
+    """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B),
+    asked (B).
 
     Numbers are int8 but for `known`, which is bool.
     """
@@ -131,6 +141,7 @@ class StepTargets(NamedTuple):
     pointers: Tensor
     members: Tensor
     known: Tensor
+    asked: Tensor
 
     @classmethod
     def of(cls, targets: Sequence[StepTarget] | StepTarget, device: torch.device) -> "StepTargets":
