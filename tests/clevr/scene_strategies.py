@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from vqa.clevr.image_generation.sample_scenes import sample_layout
 from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
 from vqa.clevr.vocabulary import ATTRIBUTES
 
@@ -25,6 +26,11 @@ _objects = st.builds(
     coords=st.tuples(_places, _places, st.just(0.7)),
 )
 scenes = st.lists(_objects, max_size=10).map(make_scene)
+
+
+def sampled_scenes(count: int, split: str = "train", condition: str = "none", seed: int = 0) -> list[Scene]:
+    """The scenes of images 0 to `count` - 1 of a split, placed as in CLEVR."""
+    return [sample_layout(seed, split, index, condition).scene for index in range(count)]
 
 
 def random_scenes(count: int, seed: int = 0) -> list[Scene]:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scene_strategies import sampled_scenes
 
 from vqa.clevr.annotations import iter_questions, questions_path, read_questions, read_scenes, scenes_path
 from vqa.clevr.dataset.derived_splits import select_rows, splits_of, write_selection
 from vqa.clevr.dataset.validate import check_dataset
-from vqa.clevr.image_generation.sample_scenes import sample_scenes
 from vqa.clevr.programs import Program, Step, signature
 from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
@@ -97,10 +97,10 @@ def test_cogent_conditions_are_those_of_the_paper(words: list[str]) -> None:
 
 @pytest.mark.parametrize("condition", ["cogent-a", "cogent-b"])
 def test_cogent_selects_all_that_was_made_under_a_condition(condition: str) -> None:
-    scenes = sample_scenes(20, "val", condition)
+    scenes = sampled_scenes(20, "val", condition)
     assert all(condition in cogent_conditions(scene) for scene in scenes)
     part = condition[-1].upper()
-    assert all(SPLITS["cogent"].select(part, scene, ask(None)) for scene in scenes)
+    assert all(SPLITS["cogent"].parts[part](scene, ask(None)) for scene in scenes)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_held_out_pairs_are_absent_from_training_in_images_and_words() -> None:
     asks_gray = ask(program_of("scene; filter_color gray 0; unique 1; query_shape 2"))
 
     def parts(scene: Scene, question: Question) -> set[str]:
-        return {name for name in protocol.parts if protocol.select(name, scene, question)}
+        return {name for name in protocol.parts if protocol.parts[name](scene, question)}
 
     assert parts(clean, asks_red) == {"train", "seen"}
     assert parts(clean, asks_cube) == {"unseen"}, "the words are new though no such object is there"
@@ -163,18 +163,18 @@ def test_default_pairs_leave_every_value_to_be_seen() -> None:
 def test_families_are_seen_or_unseen(program: Program, seed: int) -> None:
     protocol, again = held_out_families(seed=seed), held_out_families(seed=seed)
     question = ask(program)
-    seen, unseen = (protocol.select(part, None, question) for part in ("seen", "unseen"))
+    seen, unseen = (protocol.parts[part](None, question) for part in ("seen", "unseen"))
     assert seen != unseen
-    assert protocol.select("train", None, question) == seen == again.select("seen", None, question)
+    assert protocol.parts["train"](None, question) == seen == again.parts["seen"](None, question)
 
 
 def test_a_share_of_the_families_is_drawn() -> None:
     families = [ask(None, template_filename=f"{i % 9}.json", question_family_index=i) for i in range(2000)]
     for seed in range(3):
-        unseen = sum(held_out_families(share=0.3, seed=seed).select("unseen", None, family) for family in families)
+        unseen = sum(held_out_families(share=0.3, seed=seed).parts["unseen"](None, family) for family in families)
         assert 520 < unseen < 680
     first, second = (
-        [held_out_families(seed=seed).select("unseen", None, family) for family in families] for seed in (0, 1)
+        [held_out_families(seed=seed).parts["unseen"](None, family) for family in families] for seed in (0, 1)
     )
     assert first != second
 
@@ -187,7 +187,7 @@ def test_named_families() -> None:
 
     def unseen(*names: str) -> list[bool]:
         protocol = held_out_families(names)
-        return [protocol.select("unseen", None, question) for question in (a, b, c, d)]
+        return [protocol.parts["unseen"](None, question) for question in (a, b, c, d)]
 
     assert unseen("one.json:1") == [True, False, False, False]
     assert unseen("one.json") == [True, True, False, False]
@@ -302,7 +302,7 @@ def test_every_protocol_says_what_it_is(name: str) -> None:
 def test_missing_scenes_and_programs_are_named(name: str) -> None:
     question = ask(None, image_filename="CLEVR_val_000007.png", question_index=3)
     with pytest.raises(InputError, match=r"question 3 on CLEVR_val_000007\.png has (no|neither)"):
-        SPLITS[name].select("train", None, question)
+        SPLITS[name].parts["train"](None, question)
 
 
 def test_mistakes_in_settings() -> None:
@@ -314,7 +314,6 @@ def test_mistakes_in_settings() -> None:
         (lambda: make_protocol("attribute-pairs", {"pairs": ["red"]}), "'' is no attribute value"),
         (lambda: make_protocol("families", {"share": 1.5}), "between 0 and 1"),
         (lambda: make_protocol("families", {"families": []}), "at least one"),
-        (lambda: SPLITS["closure"].select("nothing", None, ask(ZERO_HOP)), "it has train, clevr, and_mat_spa"),
     ]:
         with pytest.raises(InputError, match=words):
             call()
@@ -327,7 +326,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vqa.clevr.annotations import write_questions, write_scenes
 
     root = tmp_path_factory.mktemp("small")
-    scenes = sample_scenes(10, "val")
+    scenes = sampled_scenes(10, "val")
     (root / "images" / "val").mkdir(parents=True)
     write_scenes(scenes_path(root, "val"), scenes, {"split": "val", "license": "CC BY 4.0"})
     deep = program_of(

@@ -40,12 +40,6 @@ class SplitProtocol:
         """Part name -> selection, `train` first."""
         return {"train": self.train, **self.tests}
 
-    def select(self, part: str, scene: Scene | None, question: Question) -> bool:
-        """Whether the row belongs to `part`. Raises InputError for an unknown part, or a row without what it needs."""
-        if part not in self.parts:
-            raise InputError(f"{self.name} has no part {part!r:.80}; it has {', '.join(self.parts)}")
-        return self.parts[part](scene, question)
-
 
 def cogent() -> SplitProtocol:
     """CoGenT: train on condition A, test on A and B. An image of spheres alone keeps both conditions.
@@ -242,18 +236,24 @@ def held_out_families(families: Collection[str] | None = None, share: float = 0.
     )
 
 
-_CLOSURE_SHAPES = {
-    ("same(scene)&relate(scene)",): "and_mat_spa",
-    ("relate(same(scene))",): "embed_mat_spa",
-    ("same(relate(scene))",): "embed_spa_mat",
-    ("same(scene)|scene",): "or_mat",
-    ("same(scene)|relate(scene)",): "or_mat_spa",
-    ("same(scene)", "scene"): "compare_mat",
-    ("same(scene)", "relate(scene)"): "compare_mat_spa",
+CLOSURE_SHAPES: dict[str, tuple[str, ...]] = {
+    "and_mat_spa": ("same(scene)&relate(scene)",),
+    "embed_spa_mat": ("same(relate(scene))",),
+    "embed_mat_spa": ("relate(same(scene))",),
+    "compare_mat": ("same(scene)", "scene"),
+    "compare_mat_spa": ("same(scene)", "relate(scene)"),
+    "or_mat": ("same(scene)|scene",),
+    "or_mat_spa": ("same(scene)|relate(scene)",),
 }
+"""Form -> how the object sets that its answer reads are made, as `closure_form` writes them.
 
-CLOSURE_FORMS = tuple(sorted(_CLOSURE_SHAPES.values()))
+In the order in which question families are loaded: what a seed makes depends on it.
+"""
+
+CLOSURE_FORMS = tuple(sorted(CLOSURE_SHAPES))
 """The seven forms, by the names of the published files."""
+
+_CLOSURE_FORM_OF = {shapes: form for form, shapes in CLOSURE_SHAPES.items()}
 
 
 def closure() -> SplitProtocol:
@@ -290,7 +290,7 @@ def closure_form(program: Program) -> str | None:
         else:
             shapes.append(f"{'relate' if step.operation in RELATIONS else 'same'}({inputs[0]})")
     read = tuple(sorted((shapes[j] for j in readers), key=_same_first))
-    form = _CLOSURE_SHAPES.get(read)
+    form = _CLOSURE_FORM_OF.get(read)
     if form and form.startswith("compare") and program[-1].function.removeprefix("equal_") not in ATTRIBUTES:
         return None
     return form

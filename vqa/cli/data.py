@@ -1,6 +1,10 @@
 """`vqa data ...`: make, render, check, fetch, split and pack CLEVR-like datasets."""
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa.clevr.image_generation.render_images import SceneSource
 
 
 def register(commands: argparse._SubParsersAction) -> None:
@@ -101,6 +105,17 @@ def _add_scene_options(parser: argparse.ArgumentParser) -> None:
         help="colors that cubes and cylinders may have (default: none, all)",
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
+    parser.add_argument("--objects", metavar="LOW-HIGH", default="3-10", help="objects of a scene (default: 3-10)")
+    parser.add_argument(
+        "--half-hidden", action="store_true", help="every scene has an object of which less than half is visible"
+    )
+
+
+def _scene_source(args: argparse.Namespace, image_format: str = "png") -> "SceneSource":
+    from vqa.clevr.image_generation.render_images import SceneSource, parse_object_range
+
+    objects = parse_object_range(args.objects)
+    return SceneSource(args.seed, args.split, args.condition, image_format, objects, args.half_hidden)
 
 
 def _add_render_options(parser: argparse.ArgumentParser) -> None:
@@ -115,12 +130,11 @@ def _add_render_options(parser: argparse.ArgumentParser) -> None:
 
 def _render_options(args: argparse.Namespace) -> tuple:
     from vqa.clevr.image_generation.blender import RenderSettings
-    from vqa.clevr.image_generation.render_images import SceneSource
 
     width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
     height = args.height if args.height is not None else width * 2 // 3
     settings = RenderSettings(width, height, args.samples)
-    return SceneSource(args.seed, args.split, args.condition, args.format), settings
+    return _scene_source(args, args.format), settings
 
 
 def _register_scenes(actions: argparse._SubParsersAction) -> None:
@@ -131,9 +145,9 @@ def _register_scenes(actions: argparse._SubParsersAction) -> None:
 
 
 def _scenes(args: argparse.Namespace) -> None:
-    from vqa.clevr.image_generation.render_images import SceneSource, write_sampled_scenes
+    from vqa.clevr.image_generation.render_images import write_sampled_scenes
 
-    written = write_sampled_scenes(args.out, SceneSource(args.seed, args.split, args.condition), args.num)
+    written = write_sampled_scenes(args.out, _scene_source(args), args.num)
     print(f"{args.out}: {written} scenes")
 
 

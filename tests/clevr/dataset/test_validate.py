@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scene_strategies import sampled_scenes
 
 from vqa.clevr.annotations import questions_path, scenes_path, write_questions, write_scenes
 from vqa.clevr.dataset import image_pool as image_pool
 from vqa.clevr.dataset.validate import CheckReport, check_dataset, false_relation
 from vqa.clevr.dataset.validation_report import notes_of, report_text
-from vqa.clevr.image_generation.sample_scenes import sample_scenes
 from vqa.clevr.programs import Step, answer_string, execute
 from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene
@@ -42,7 +42,7 @@ PROGRAMS = (
 
 def write_split(root: Path, split: str, num: int = 4, condition: str = "none", seed: int = 0) -> list[Scene]:
     """Images of noise, sampled scenes, three questions for each."""
-    scenes = sample_scenes(num, split, condition, seed)
+    scenes = sampled_scenes(num, split, condition, seed)
     noise = np.random.default_rng([seed, *split.encode()])
     (root / "images" / split).mkdir(parents=True)
     questions = []
@@ -338,7 +338,7 @@ def test_several_processes_give_the_same_report(data: Path, monkeypatch: pytest.
 
 
 def test_relations_within_rounding_are_not_judged() -> None:
-    scene = sample_scenes(1, "val", seed=3)[0]
+    scene = sampled_scenes(1, "val", seed=3)[0]
     first, second, *_ = scene.objects
     direction = (scene.directions or {})["right"]
     x, y, z = (a + d * (0.2 + 1e-9) for a, d in zip(first.coords, direction, strict=True))

@@ -21,7 +21,6 @@ from vqa.clevr.image_generation.blender import (
     RenderSettings,
     find_blender,
     render_layouts,
-    render_scenes,
     save_image,
 )
 from vqa.clevr.image_generation.camera import object_map
@@ -232,7 +231,7 @@ def test_blender_s_own_complaint_is_passed_on(tmp_path, stand_in, mode, message)
 
 
 def test_processes_are_replaced(tmp_path, stand_in, monkeypatch):
-    monkeypatch.setattr(blender, "PICTURES_PER_PROCESS", 2)
+    monkeypatch.setattr(blender, "IMAGES_PER_PROCESS", 2)
     render(tmp_path / "set", stand_in, num=5, workers=1)
     assert len(stand_in.started()) == 3
 
@@ -305,6 +304,20 @@ def test_scenes_are_written_without_images(tmp_path, capsys):
     assert out.read_bytes() == first
 
 
+def test_objects_and_half_hidden_are_options_that_a_scene_file_tells(tmp_path, stand_in):
+    out = tmp_path / "scenes.json"
+    flags = ["--num", "2", "--seed", "7", "--split", "crowded", "--objects", "8-10", "--half-hidden"]
+    assert main(["data", "scenes", "--out", str(out), *flags]) == 0
+    assert all(len(scene.objects) >= 8 for scene in read_scenes(out).values())
+    info = read_info(out)
+    assert (info["objects"], info["half_hidden"]) == ("8-10", True)
+    plain = SceneSource(split="val").info()
+    assert not {"objects", "half_hidden"} & plain.keys()
+    render(tmp_path / "a", stand_in)
+    with pytest.raises(InputError, match="with objects as by default, not 8-10"):
+        render(tmp_path / "a", stand_in, source=SceneSource(3, "val", objects=(8, 10)))
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -316,6 +329,9 @@ def test_scenes_are_written_without_images(tmp_path, capsys):
         (["--split", "../../etc"], "split"),
         (["--shard", "3/2"], "--shard 3/2"),
         (["--shard", "half"], "--shard half"),
+        (["--objects", "many"], "--objects 'many'"),
+        (["--objects", "8-11"], "--objects 8-11"),
+        (["--objects", "1-3", "--half-hidden"], "never hidden"),
         (["--blender", "no-such-blender"], "no such program"),
     ],
 )
@@ -338,19 +354,6 @@ def test_uv_s_refusal_is_passed_on(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(InputError, match=r"no route to the index\n.*--blender"):
         find_blender()
-
-
-def test_given_scenes_get_their_own_camera_and_names(tmp_path, stand_in):
-    scenes = [sample_layout(0, "train", index).scene for index in range(3)]
-    paths = render_scenes(scenes, tmp_path, SMALL, image_format="jpg", workers=2, blender=stand_in.path)
-    assert [path.name for path in paths] == [f"CLEVR_train_{index:06d}.jpg" for index in range(3)]
-    assert all(path.exists() for path in paths)
-    assert render_scenes([EMPTY, EMPTY], tmp_path, SMALL, blender=stand_in.path)[1] == tmp_path / "000001.png"
-    with pytest.raises(InputError, match="same image_filename"):
-        render_scenes([scenes[0], scenes[0]], tmp_path, SMALL, blender=stand_in.path)
-    hostile = Scene((), EMPTY.relationships, image_filename="../../x.png")
-    with pytest.raises(InputError, match="image_filename"):
-        render_scenes([hostile], tmp_path, SMALL, blender=stand_in.path)
 
 
 def test_a_image_that_cannot_be_written_is_named(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scene_strategies import SHARED, needs_shared
 
-from tests.clevr.scene_strategies import SHARED, needs_shared
 from vqa.clevr.image_generation.camera import (
     CAMERA_LOCATION,
     RADIUS,
@@ -25,7 +25,6 @@ from vqa.clevr.image_generation.sample_scenes import (
     Layout,
     annotate,
     sample_layout,
-    sample_scenes,
 )
 from vqa.clevr.scenes import DIRECTIONS, Scene, SceneObject, compute_relationships
 from vqa.clevr.vocabulary import COGENT_COLORS, COLORS, RELATIONS, SHAPES, SIZES
@@ -80,10 +79,21 @@ def test_statistics_of_many_scenes():
 def test_a_image_depends_on_seed_split_and_index_alone():
     alone = sample_layout(7, "train", 5)
     assert [sample_layout(7, "train", index) for index in range(4, 7)][1] == alone
-    assert sample_scenes(6, "train", seed=7)[5] == alone.scene
     for other in (sample_layout(8, "train", 5), sample_layout(7, "val", 5), sample_layout(7, "train", 6)):
         assert other.scene.objects != alone.scene.objects
         assert other.render_seed != alone.render_seed
+
+
+def test_number_of_objects_and_half_hidden_ones():
+    for index in range(6):
+        layout = sample_layout(7, "crowded", index, objects=(8, 10), half_hidden=True)
+        check_rules(layout, "none")
+        objects = layout.scene.objects
+        assert len(objects) >= 8
+        whole = [visible_pixels([item], layout.camera)[0] for item in objects]
+        seen = visible_pixels(objects, layout.camera)
+        assert any(2 * part < all_of_it for part, all_of_it in zip(seen, whole, strict=True))
+    assert len(sample_layout(7, "train", 0, objects=(2, 2), half_hidden=True).scene.objects) == 2
 
 
 def test_a_written_scene_reads_back_the_same():

@@ -26,9 +26,9 @@ def test_official_questions_stay_as_they_are():
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("whats the color of the big ball", "what is the color of the big ball"),
+        ("whats the colour of the big ball", "what is the color of the big ball"),
         ("how many shiny blocks r there", "how many shiny blocks are there"),
-        ("How many silver boxes are there in this image?", "how many gray cubes are there"),
+        ("How many silver boxes are there in this picture?", "how many gray cubes are there"),
         ("How many items are pictured?", "how many things are visible"),
         ("how many cubes", "how many cubes are there"),
         ("How many objects are green?", "how many green objects are there"),
@@ -65,7 +65,7 @@ def test_free_wording_becomes_clevrs(said, meant):
 
 
 def test_short_forms_are_read_beside_unknown_words():
-    assert " ".join(read_words("whats the color of the giraffe")) == "what is the color of the giraffe"
+    assert " ".join(read_words("whats the colour of the giraffe")) == "what is the color of the giraffe"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_other_english_words_are_not_taken_for_misspelt(text):
 
 
 def test_words_that_a_model_knows_stay():
-    text = "What color is the largest square in the image?"
+    text = "What color is the largest square in the picture?"
     assert read_words(text) == ["what", "color", "is", "the", "large", "cube"]
     assert read_words(text, {*WORDS, "largest", "square", "picture"}) == words_of(text)
 

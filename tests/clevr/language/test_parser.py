@@ -100,8 +100,8 @@ def test_a_program_in_clevrs_order():
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("What color is the shiny ball?", "what is the color of the metallic sphere"),
-        ("What's the size of the gray block?", "How big is the gray cube?"),
+        ("What color is the shiny ball?", "what is the colour of the metallic sphere"),
+        ("What's the size of the grey block?", "How big is the gray cube?"),
         ("How many other things are left of the cube?", "What number of objects are on the left side of the block?"),
         ("There is a cube; what number of balls are behind it?", "How many spheres are behind the cube?"),
         (
@@ -142,7 +142,7 @@ def test_a_modifier_belongs_to_the_noun_before_it():
         ("", "0 words"),
         ("?!", "expected"),
         ("What color is the pyramid?", "'pyramid'"),
-        ("What color is the ball on the moon?", "'moon'"),
+        ("What colour is the ball on the moon?", "'moon'"),
         ("cube " * (MAX_WORDS + 1), "expected 1 to"),
         ("The cube.", "none of the forms"),
         ("Is it true?", "'true'"),

@@ -4,8 +4,8 @@ import random
 from collections import Counter
 
 import pytest
+from scene_strategies import random_scenes
 
-from tests.clevr.question_generation.test_generate_questions import random_scenes
 from vqa.clevr.language.parser import parse_question, unknown_words
 from vqa.clevr.programs import MAX_STEPS, answer_string, equivalent, execute, question_type, reasoning_steps
 from vqa.clevr.question_generation.composed_families import composed_templates

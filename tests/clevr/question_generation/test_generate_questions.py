@@ -43,13 +43,13 @@ CLEVR_FILES = {
     "zero_hop": 6,
 }
 CLOSURE_FILES = {
-    "and_sim_loc": 12,
-    "chain_loc_sim": 4,
-    "chain_sim_loc": 4,
-    "compare_sim": 9,
-    "compare_sim_loc": 9,
-    "or_sim": 4,
-    "or_sim_loc": 4,
+    "and_mat_spa": 12,
+    "embed_spa_mat": 4,
+    "embed_mat_spa": 4,
+    "compare_mat": 9,
+    "compare_mat_spa": 9,
+    "or_mat": 4,
+    "or_mat_spa": 4,
 }
 
 
@@ -465,7 +465,7 @@ def test_any_json_is_templates_or_refused(tmp_path_factory, record):
         (["one_hop.json", "one_hop:3"], 6),
         (["one_hop:3", "two_hop.json:5"], 2),
         (["closure"], 46),
-        (["or_sim"], 4),
+        (["or_mat"], 4),
     ],
 )
 def test_families_are_chosen_by_name(families, count):

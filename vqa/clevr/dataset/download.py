@@ -16,13 +16,13 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from vqa.clevr.dataset.archives import check_structure, require_space, unpack
+from vqa.clevr.split_protocols import CLOSURE_FORMS
 from vqa.errors import InputError
 from vqa.utils.files import lock_folder
 
 _CHUNK = 1 << 20
 _GB = 10**9
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR)
-_FORMS = ("and_mat_spa", "compare_mat", "compare_mat_spa", "embed_mat_spa", "embed_spa_mat", "or_mat", "or_mat_spa")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ ARCHIVES: dict[str, Archive] = {
             "closure",
             "https://zenodo.org/record/3634090/files/closure.zip",
             "CLOSURE",
-            {f"{form}_{part}.json": 1 for form in _FORMS for part in ("val", "test")},
+            {f"{form}_{part}.json": 1 for form in CLOSURE_FORMS for part in ("val", "test")},
             max_size=2 * _GB,
             source="address: the authors' repository github.com/rizar/CLOSURE (questions on CLEVR's val images)",
         ),

@@ -161,6 +161,11 @@ class PackedDataset:
         """The numbers of the image's questions."""
         return range(int(self.image_start[row]), int(self.image_start[row + 1]))
 
+    @property
+    def question_rows(self) -> np.ndarray:
+        """The row (Q,) of each question's image."""
+        return np.repeat(np.arange(len(self)), np.diff(self.image_start))
+
     def scene_json(self, row: int) -> bytes | None:
         starts = self._tensors["scene_start"]
         if row >= len(starts) - 1:

@@ -22,10 +22,8 @@ from typing import Any
 
 from PIL import Image
 
-from vqa.clevr.image_generation.camera import RADIUS, Vector, pose
+from vqa.clevr.image_generation.camera import RADIUS, pose
 from vqa.clevr.image_generation.sample_scenes import Layout
-from vqa.clevr.question import safe_filename
-from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
 from vqa.utils.files import atomic_write
 
@@ -96,7 +94,7 @@ def find_blender(blender: str | Path | None = None, *, fetch: bool = True) -> li
 
 
 class BlenderWorker:
-    """One Blender child process that renders layouts; starts when first needed, and anew after a crash.
+    """One Blender child process that renders layouts; starts when first needed, and again after a crash.
 
     `core` is the core to bind it to (Linux): a single-thread Cycles left free wakes a second thread, which spins.
     """
@@ -254,40 +252,6 @@ def render_layouts(
         for worker in pool:
             worker.close()
         threads.shutdown()
-
-
-def render_scenes(
-    scenes: Iterable[Scene],
-    out_dir: str | Path,
-    settings: RenderSettings | None = None,
-    *,
-    camera: Vector | None = None,
-    lamps: dict[str, Vector] | None = None,
-    image_format: str = "png",
-    workers: int = 1,
-    blender: str | Path | None = None,
-    render_seed: int = 0,
-) -> list[Path]:
-    """Render given scenes to `out_dir`, named by their `image_filename` (else by number); returns the paths, in order.
-
-    `camera` and `lamps` (key, fill, back) are fixed locations. Without a camera each scene's own is recovered from its
-    `pixel_coords`; a scene without them is seen by the camera before jitter. Lamps stand where they do before jitter.
-    """
-    out = Path(out_dir)
-    layouts, paths = [], []
-    for number, scene in enumerate(scenes):
-        plain = Layout.of_scene(scene)
-        layouts.append(Layout(scene, camera or plain.camera, {**plain.lamps, **(lamps or {})}, render_seed))
-        name = safe_filename(scene.image_filename or f"{number:06d}", f"scene {number}: image_filename")
-        paths.append(out / Path(name).with_suffix(f".{image_format}"))
-    if len(set(paths)) < len(paths):
-        raise InputError("two scenes to render have the same image_filename; give each its own")
-    places = dict(zip(map(id, layouts), paths, strict=True))
-    for layout, image in render_layouts(
-        layouts, settings or RenderSettings(), min(workers, len(layouts) or 1), blender
-    ):
-        save_image(image, places[id(layout)])
-    return paths
 
 
 def save_image(image: Image.Image, path: Path) -> None:

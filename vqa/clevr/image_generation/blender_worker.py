@@ -1,4 +1,4 @@
-"""Renders CLEVR images inside Blender's own Python, one job a line; started by vqa/clevr/blender.py, never imported.
+"""Renders CLEVR images inside Blender's own Python, one job a line; started by blender.py, never imported.
 
 Standard library, numpy and bpy only. The first argument after `--` is a JSON object {"width", "height", "samples"}.
 Each line of standard input is a job {"path", "seed", "camera", "lamps", "objects"}: where to write the PNG, Cycles'
@@ -17,8 +17,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import bpy  # makes the next two importable
+
+# isort: split
 import bmesh
-import bpy
 import numpy as np
 from mathutils import Matrix
 
@@ -330,18 +332,18 @@ class Shading:
                 self.tree.links.new(source, socket)
         return node.outputs[0] if node.outputs else node
 
-    def finish(self, surface: Any) -> bpy.types.ProbeSet:
+    def finish(self, surface: Any) -> bpy.types.Material:
         self.node("OutputMaterial", surface)
         return self.material
 
 
-def ground_material() -> bpy.types.ProbeSet:
+def ground_material() -> bpy.types.Material:
     make = Shading("ground")
     return make.finish(make.node("BsdfDiffuse", Color=(0.8, 0.8, 0.8, 1), Roughness=0))
 
 
 @functools.cache
-def rubber(color: tuple[float, ...]) -> bpy.types.ProbeSet:
+def rubber(color: tuple[float, ...]) -> bpy.types.Material:
     """Diffuse color with a sheen and a faint gray gloss, both growing toward the rim."""
     make = Shading("rubber")
     diffuse = make.node("BsdfDiffuse", Color=color, Roughness=0)
@@ -354,7 +356,7 @@ def rubber(color: tuple[float, ...]) -> bpy.types.ProbeSet:
 
 
 @functools.cache
-def metal(color: tuple[float, ...]) -> bpy.types.ProbeSet:
+def metal(color: tuple[float, ...]) -> bpy.types.Material:
     """Two anisotropic reflections of the color, one blurred and one sharp."""
     make = Shading("metal")
     blurred, sharp = (

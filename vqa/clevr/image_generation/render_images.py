@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from tqdm import tqdm
 
 from vqa.clevr.annotations import check_split, image_path, questions_path, read_info, scenes_path, write_scenes
 from vqa.clevr.image_generation.blender import FORMATS, RenderSettings, render_layouts, save_image
-from vqa.clevr.image_generation.sample_scenes import CONDITIONS, Layout, sample_layout
+from vqa.clevr.image_generation.sample_scenes import CONDITIONS, OBJECT_RANGE, Layout, sample_layout
 from vqa.clevr.question_generation.generate_questions import make_question_file
 from vqa.clevr.question_generation.templates import Template
 from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import MAX_OBJECTS
 from vqa.errors import InputError
 from vqa.utils.files import atomic_write
 from vqa.utils.images import load_image
@@ -24,12 +26,14 @@ _PIXEL_COORDS = "x and y count in a 480x320 frame whatever the image's size; the
 
 @dataclass(frozen=True, slots=True)
 class SceneSource:
-    """Where sampled scenes come from: the seed, split and CoGenT condition that name them, and the images' format."""
+    """What decides the sampled scenes, and their images' format; see `sample_layout`."""
 
     seed: int = 0
     split: str = "train"
     condition: str = "none"
     image_format: str = "png"
+    objects: tuple[int, int] = OBJECT_RANGE
+    half_hidden: bool = False
 
     def __post_init__(self) -> None:
         check_split(self.split)
@@ -37,6 +41,11 @@ class SceneSource:
             raise InputError(f"--condition {self.condition!r:.40}: expected one of {', '.join(CONDITIONS)}")
         if self.image_format not in FORMATS:
             raise InputError(f"--format {self.image_format!r:.40}: expected one of {', '.join(FORMATS)}")
+        low, high = self.objects
+        if not 1 <= low <= high <= MAX_OBJECTS:
+            raise InputError(f"--objects {low}-{high}: expected LOW-HIGH from 1 to {MAX_OBJECTS}, such as 8-10")
+        if self.half_hidden and low < 2:
+            raise InputError(f"--half-hidden --objects {low}-{high}: a single object is never hidden; begin with 2")
 
     def filename(self, index: int) -> str:
         """The name of image `index`, as CLEVR names it."""
@@ -44,7 +53,15 @@ class SceneSource:
 
     def layout(self, index: int) -> Layout:
         """Image `index`, always the same (see `sample_layout`)."""
-        return sample_layout(self.seed, self.split, index, self.condition, self.filename(index))
+        return sample_layout(
+            self.seed,
+            self.split,
+            index,
+            self.condition,
+            self.filename(index),
+            objects=self.objects,
+            half_hidden=self.half_hidden,
+        )
 
     def scenes(self, num: int) -> Iterator[Scene]:
         """The scenes of images 0 to num - 1, with a progress bar."""
@@ -60,7 +77,18 @@ class SceneSource:
             "condition": self.condition,
             "pixel_coords": _PIXEL_COORDS,
             **({"format": self.image_format, **asdict(settings)} if settings else {}),
+            # written only where they differ, so that the scene files of earlier versions can still be added to
+            **({"objects": "{}-{}".format(*self.objects)} if self.objects != OBJECT_RANGE else {}),
+            **({"half_hidden": True} if self.half_hidden else {}),
         }
+
+
+def parse_object_range(text: str) -> tuple[int, int]:
+    """ "8-10" as (8, 10). Raises InputError for anything else."""
+    match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text)
+    if match is None:
+        raise InputError(f"--objects {text!r:.40}: expected LOW-HIGH, such as 8-10")
+    return int(match[1]), int(match[2])
 
 
 def write_sampled_scenes(path: str | os.PathLike, source: SceneSource, num: int) -> int:
@@ -157,11 +185,12 @@ def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str
         raise InputError(f"{folder}: holds images that `vqa data render` did not make; {elsewhere}")
     if not isinstance(before, dict) or "seed" not in before:
         raise InputError(f"{scenes}: was not made by `vqa data render`, and is left as it is; {elsewhere}")
-    for name, value in info.items():
-        if before.get(name) != value:
+    for name in sorted((info.keys() - {"pixel_coords"}) | {"objects", "half_hidden"}):  # the remark decides nothing
+        was, value = (options.get(name, "as by default") for options in (before, info))
+        if was != value:
             raise InputError(
-                f"{folder}: is being made, or was, with {name} {before.get(name)}, not {value}; "
-                f"give the same options to go on, or {elsewhere}"
+                f"{folder}: is being made, or was, with {name} {was}, not {value}; "
+                f"give the same options to resume, or {elsewhere}"
             )
     wanted = {source.filename(index) for index in range(num)}
     beyond = [path.name for path in standing if path.name not in wanted]

@@ -32,7 +32,9 @@ LAMP_LOCATIONS: dict[str, Vector] = {
 }
 """Where the three area lamps stand before their jitter; the sun never moves."""
 
-MIN_OBJECTS = 3
+OBJECT_RANGE = (3, MAX_OBJECTS)
+"""Least and greatest number of objects of CLEVR's scenes."""
+
 MIN_GAP = 0.25
 """Least distance between two objects' circles on the ground, Blender units."""
 
@@ -79,34 +81,41 @@ def annotate(
 
 
 def sample_layout(
-    seed: int, split: str, index: int, condition: str = "none", image_filename: str | None = None
+    seed: int,
+    split: str,
+    index: int,
+    condition: str = "none",
+    image_filename: str | None = None,
+    *,
+    objects: tuple[int, int] = OBJECT_RANGE,
+    half_hidden: bool = False,
 ) -> Layout:
-    """The scene, camera and lamps of image `index` of `split`; `condition` is one of `CONDITIONS`.
+    """The scene, camera and lamps of image `index` of `split`; the same arguments give the same layout.
 
-    3 to 10 objects, each with at least `MIN_PIXELS` visible pixels, no two nearer than `MIN_GAP`, and none in doubt
-    about a relation (`MIN_MARGIN`). The same arguments give the same layout.
+    Every object has at least `MIN_PIXELS` visible pixels, no two are nearer than `MIN_GAP`, and none is in doubt about
+    a relation (`MIN_MARGIN`).
+
+    Args:
+        condition: one of `CONDITIONS`.
+        objects: the least and the greatest number of objects.
+        half_hidden: whether at least one object must be hidden by more than half; takes two objects or more.
     """
     draw = random.Random(f"{seed}/{split}/{index}")
     camera = _jitter(draw, CAMERA_LOCATION, _CAMERA_JITTER)
     lamps = {name: _jitter(draw, location, _LAMP_JITTER) for name, location in LAMP_LOCATIONS.items()}
-    count = draw.randint(MIN_OBJECTS, MAX_OBJECTS)
+    count = draw.randint(*objects)
     while True:
-        objects = _place_objects(draw, count, condition)
-        if objects and min(visible_pixels(objects, camera)) >= MIN_PIXELS:
+        placed = _place_objects(draw, count, condition)
+        if placed and _is_in_sight(placed, camera, half_hidden):
             break
     scene = annotate(
-        objects,
+        placed,
         camera,
         image_index=index,
         image_filename=image_filename or f"CLEVR_{split}_{index:06d}.png",
         split=split,
     )
     return Layout(scene, camera, lamps, render_seed=draw.getrandbits(31))
-
-
-def sample_scenes(num: int, split: str = "train", condition: str = "none", seed: int = 0) -> list[Scene]:
-    """The scenes of images 0 to num - 1 of `split` (see `sample_layout`)."""
-    return [sample_layout(seed, split, index, condition).scene for index in range(num)]
 
 
 def _jitter(draw: random.Random, location: Vector, reach: float) -> Vector:
@@ -131,6 +140,16 @@ def _place_objects(draw: random.Random, count: int, condition: str) -> list[Scen
         material = draw.choice(MATERIALS)
         objects.append(SceneObject(shape, color, size, material, (x, y, _single(RADIUS[size])), rotation))
     return objects
+
+
+def _is_in_sight(objects: Sequence[SceneObject], camera: Vector, half_hidden: bool) -> bool:
+    """Whether every object can be seen, and, if asked for, one of them by less than half."""
+    visible = visible_pixels(objects, camera)
+    if min(visible) < MIN_PIXELS:
+        return False
+    return not half_hidden or any(
+        2 * seen < visible_pixels([item], camera)[0] for item, seen in zip(objects, visible, strict=True)
+    )
 
 
 def _is_free(x: float, y: float, radius: float, objects: Sequence[SceneObject]) -> bool:

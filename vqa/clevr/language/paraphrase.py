@@ -22,8 +22,8 @@ _SAID = {
     "cylinders": "tubes barrels",
     "thing": "item",
     "things": "items ones shapes",
-    "color": "color colored colored hue",
-    "gray": "gray silver",
+    "color": "colour colored coloured hue",
+    "gray": "grey silver",
     "yellow": "gold golden",
     "cyan": "teal turquoise aqua",
     "purple": "violet",
@@ -53,7 +53,7 @@ _COMMON = frozenset(
     about above all also am at away back be been being below beside between black blocked bright but by can close
     could did different each eight equally far few five for four from get got had half he here hidden hit i if
     inside into item just kind last least light like line make matter me middle most my name near neither next no
-    non none nor not nothing now off one ones only other's others our out outnumber over partly per image roll
+    non none nor not nothing now off one ones only other's others our out outnumber over partly per picture roll
     round same see seen shade shades share shares she should show shows six so some such tall tallest ten their them
     then there these they third this those three time top total touch tower two type under up us very was we were
     when where which who whose why will with would you your
@@ -162,15 +162,16 @@ _FORMS = [
 
 def read_words(text: str, known: Container[str] = frozenset(WORDS)) -> list[str]:
     """A question's words as a model that knows the words `known` should read them; see the module."""
-    return _words(_read(text, known))
+    return _words(restate(text, known))
 
 
 def is_clevr(text: str) -> bool:
     """Whether a question, once it is put into CLEVR's words, has one of the forms of CLEVR's language."""
-    return _parses(_read(text, frozenset(WORDS)))
+    return parses(restate(text))
 
 
-def _read(text: str, known: Container[str]) -> str:
+def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
+    """A question in CLEVR's words, as `read_words` gives them, with the punctuation that the parser needs."""
     tokens = tokens_of(text)
     said = _rephrased(tokens, known)
     if len(tokens) <= _LONGEST and not all(word in known for word in _words(said)):
@@ -180,7 +181,7 @@ def _read(text: str, known: Container[str]) -> str:
             found[-1] if token in _COMMON or len(token) < _SURE else found[0]
             for token, found in zip(tokens, choices, strict=True)
         ]
-        said = next(filter(_parses, readings), None) or _rephrased(surely, known)
+        said = next(filter(parses, readings), None) or _rephrased(surely, known)
     return said
 
 
@@ -214,7 +215,8 @@ def _corrected(token: str, known: Container[str]) -> list[str]:
     return [token] if right else [*corrections(token, _SPELLED), token]
 
 
-def _parses(text: str) -> bool:
+def parses(text: str) -> bool:
+    """Whether a question has one of the forms of CLEVR's language as it stands."""
     try:
         parse_question(text)
     except InputError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vqa.clevr.question_generation.composed_families import composed_templates
 from vqa.clevr.question_generation.templates import Template, read_templates
+from vqa.clevr.split_protocols import CLOSURE_SHAPES
 from vqa.errors import InputError
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -25,7 +26,7 @@ def load_templates(
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; --templates takes a folder of template files (*.json)")
     paths = {path.stem: path for path in sorted(folder.glob("*.json")) if not path.stem.endswith("_meta")}
-    extra = {path.stem: path for path in sorted((folder / "closure").glob("*.json"))} if directory is None else {}
+    extra = {form: folder / "closure" / f"{form}.json" for form in CLOSURE_SHAPES} if directory is None else {}
     if not paths:
         raise InputError(f"{folder}: holds no template file (*.json)")
     if families is None:
