@@ -1,8 +1,8 @@
-"""Visual question answering on CLEVR, with the channels that answer on show.
+"""Visual question answering on CLEVR, with the channels behind each answer on show.
 
 >>> import vqa
 >>> answer = vqa.load().ask("image.png", "What color is the cube left of the big sphere?")
->>> answer.answer, answer.confidence, answer.weights["block_1"]["channel_weights"]
+>>> answer.answer, answer.confidence, answer.blocks[0].channel_gate
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ __all__ = ["Answer", "VisualQuestionAnswerer", "load"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from vqa.inference import answerer as answering
+        from vqa.inference import answerer
 
-        return getattr(answering, name)
+        return getattr(answerer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,8 +10,9 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
-from vqa.explain.atlas import FILENAME, WEIGHTS, format_atlas, kind_counts, read_atlas, write_atlas
-from vqa.explain.build_atlas import survey
+from vqa.explain.atlas import FILENAME, format_atlas, kind_counts, read_atlas, write_atlas
+from vqa.explain.build_atlas import build_atlas
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.probe_set import gather_probe_set
 from vqa.inference.checkpoints import weights_sha256
@@ -26,7 +27,7 @@ def checkpoint(tiny_checkpoint, tmp_path_factory):
 @pytest.fixture(scope="module")
 def atlas(answerer, checkpoint, mini):
     about = {"data": "mini", "split": "val", "weights_sha256": weights_sha256(checkpoint)}
-    return survey(answerer.model, answerer.processor, mini, images=8, about=about)
+    return build_atlas(answerer.model, answerer.processor, mini, images=8, about=about)
 
 
 def test_an_atlas_knows_every_channel(atlas):
@@ -36,7 +37,7 @@ def test_an_atlas_knows_every_channel(atlas):
         assert (block.areas >= 0).all()
         assert (block.areas <= 1).all()
         assert (block.baseline >= 0.5 - 1e-6).all()
-        assert set(block.weights) == set(WEIGHTS)
+        assert set(block.weights) == set(CHANNEL_WEIGHTS)
         for found in block.weights.values():
             assert found.by_type.shape == (len(QUESTION_TYPES), 16)
             assert sum(found.shares[name] for name in SOURCES) in (0, pytest.approx(1, abs=1e-3))

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from vqa.clevr.annotations import read_scenes
 from vqa.explain.anova import SOURCES, variance_shares
-from vqa.explain.concepts import CONCEPTS, Regions, RocAreas, Units, concept_areas, find_regions, mean_ranks
+from vqa.explain.concepts import CONCEPTS, Regions, RocAreas, Units, concept_areas, find_regions
 from vqa.explain.object_regions import WHOLE
 from vqa.utils.resources import shipped
 
@@ -26,10 +26,6 @@ def test_areas_are_scikit_learns(values, labels, counted):
             sides = np.unique(labels[mask, k])
             expected = roc_auc_score(labels[mask, k], values[mask, c]) if len(sides) == 2 else 0.5
             assert found[c, k] == pytest.approx(expected, abs=1e-5)
-
-
-def test_equal_values_share_their_rank():
-    assert mean_ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
 
 
 def planted(rng, strength):

@@ -14,7 +14,7 @@ from vqa.clevr.programs import execute
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.explain.explanation import explain
-from vqa.explain.explanation_html import evidence_figures, html_explanation, referents_note
+from vqa.explain.explanation_html import explanation_figures, html_explanation, referents_note
 from vqa.explain.explanation_png import png_explanation
 from vqa.explain.object_regions import find_referents
 from vqa.inference.answerer import VisualQuestionAnswerer, load
@@ -94,7 +94,7 @@ def test_a_model_without_evidence_or_words_is_explained_too(tiny, tmp_path):
     config = build_config("film-qcse", [*overrides, "image_size=32x48", "evidence=false", "head=max"])
     found = explain(VisualQuestionAnswerer(build_model(config), build_processor(config)), load_image(IMAGE), QUESTION)
     assert found.answer_map is None
-    whole, blocks = evidence_figures(found)
+    whole, blocks = explanation_figures(found)
     assert len(whole) == 2
     assert blocks == []
     assert Image.open(io.BytesIO(png_explanation(found))).size[0] > 800

@@ -71,8 +71,8 @@ def experiment(tiny, mini):
         model.head.classifier[0].weight.abs_()
         model.head.classifier[-1].weight[11].abs_().mul_(30)
         model.head.classifier[-1].bias[12] = 12.0
-    material = gather_probe_set(model, processor, mini, images=6, per_image=3, seed=0)
-    return Experiment(model, processor, material, lambda number: None)
+    probes = gather_probe_set(model, processor, mini, images=6, per_image=3, seed=0)
+    return Experiment(model, processor, probes, lambda number: None)
 
 
 def test_the_channel_that_answers_is_the_one_that_costs(experiment):
@@ -113,11 +113,11 @@ def test_the_trained_model_points_at_what_is_meant(mini):
     from vqa.inference.checkpoints import load_checkpoint
 
     model, processor = load_checkpoint(None, "cpu")
-    material = gather_probe_set(model, processor, mini, images=6, per_image=2, seed=0)
+    probes = gather_probe_set(model, processor, mini, images=6, per_image=2, seed=0)
     on_progress = []
-    experiment = Experiment(model, processor, material, on_progress.append)
+    experiment = Experiment(model, processor, probes, on_progress.append)
     found = measure_pointing(experiment, on_progress.append)
-    assert sum(on_progress) == 2 * len(material.questions)
+    assert sum(on_progress) == 2 * len(probes.questions)
     assert found["answer"]["value"] > 0.7
     assert found["answer"]["chance"] < 0.6
     assert {"block 5", "Grad-CAM"} <= set(found)

@@ -127,7 +127,7 @@ def test_watching_sees_every_block(tiny):
         (Scale(1, None, float("nan")), "factor: must be finite"),
         (SetGate(1, None, 1e9), "weights: must be finite and within"),
         (Fill(1, None, [1.0, 2.0]), r"values: \(2,\) values for 16 channels"),
-        (Scale(1, torch.ones(5, dtype=torch.bool)), r"truths for \(5,\) channels"),
+        (Scale(1, torch.ones(5, dtype=torch.bool)), r"mask of shape \(5,\)"),
     ],
 )
 def test_what_the_model_lacks_is_refused(answerer, edit, complaint):

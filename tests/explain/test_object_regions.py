@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from vqa.clevr.annotations import read_scenes
 from vqa.clevr.image_generation.camera import object_disc, object_map, recover_location
-from vqa.explain.object_regions import contains, coverage, discs_of, grid_points, overlap, peak_inside
+from vqa.explain.object_regions import contains, coverage, discs_of, grid_points, overlap
+from vqa.explain.pointing_game import peak_inside
 from vqa.utils.resources import shipped
 
 

@@ -67,7 +67,7 @@ def test_what_is_no_folder(tmp_path):
     _refused(tmp_path / "missing" / "deep", "no such checkpoint folder")
     (tmp_path / "file").write_text("")
     _refused(tmp_path / "file", "this is a file")
-    _refused("owner/name", "owner/name: no folder here, nor a model of the Hugging Face hub")
+    _refused("owner/name", "owner/name: neither a folder nor a model that the Hugging Face hub")
     _refused("a" * 5000, "checkpoint")
     _refused("bad\0name", "checkpoint")
     _refused("", "no such checkpoint|config.json is missing")
@@ -77,7 +77,7 @@ def test_the_shipped_checkpoint_is_the_default():
     model, processor = load_checkpoint(None, "cpu")
     assert checkpoint_folder(None).name == "film-qcse-clevr"
     assert len(model.config.answers) == 28
-    assert processor.check_question("What color is the cube?") == []
+    assert processor.check_question("What color is the cube?").unknown_words == []
 
 
 def test_a_hub_id_is_read_from_the_cache_without_network(folder, tmp_path, monkeypatch):
@@ -250,10 +250,10 @@ def test_huge_values_cost_no_memory(folder):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
 
 
-def test_a_device_that_is_not_here():
+def test_an_unavailable_device():
     assert choose_device("cpu") == torch.device("cpu")
     for name in ("cuda:99", "nonsense", "meta", ""):
-        with pytest.raises(InputError, match="is not here; use cpu"):
+        with pytest.raises(InputError, match="is unavailable; use cpu"):
             choose_device(name)
 
 

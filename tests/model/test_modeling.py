@@ -215,8 +215,8 @@ def test_a_bert_in_a_folder_is_the_text_encoder(bert, tiny, tmp_path):
     processor = build_processor(model.config)
     batch = processor(text=QUESTIONS, return_tensors="pt")
     assert batch["input_ids"][0, 0] == 2
-    assert processor.token_words("The cube")[0] == "[CLS]"
-    assert processor.unknown_words("The dog's cube") == ["dog's"]
+    assert processor.read_question("The cube").words[0] == "[CLS]"
+    assert processor.read_question("The dog's cube").unknown_words == ["dog's"]
     assert len(processor.encode_questions(["cube " * 90])[0]) == 38
 
     batch = _batch(model)

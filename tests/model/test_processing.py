@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
-from vqa.clevr.language.paraphrase import read_words
-from vqa.clevr.language.parser import MAX_WORDS, WORDS
+from vqa.clevr.language.paraphrase import is_clevr, read_words
+from vqa.clevr.language.parser import MAX_WORDS, WORDS, words_of
 from vqa.errors import InputError
 from vqa.model import FilmSEImageProcessor, FilmSEProcessor, build_config, build_processor
 from vqa.model.processing import word_tokenizer
@@ -59,7 +59,7 @@ def test_pixels_are_those_of_packed_training_data(processor, image_file):
 @given(width=st.integers(1, 900), height=st.integers(1, 900))
 def test_a_image_of_any_ratio_is_never_squashed(width, height):
     images = FilmSEImageProcessor(size={"height": 32, "width": 48})
-    left, top, right, bottom = images.content_box(width, height)
+    left, top, right, bottom = images.placement(width, height)
     assert 0 <= left < right <= 48
     assert 0 <= top < bottom <= 32
     assert right - left == 48 or bottom - top == 32
@@ -88,7 +88,7 @@ def test_plain_borders_are_cut_off(color, borders):
     framed.paste(bare, (left, top))
     assert (images.to_array(framed) == images.to_array(bare)).all()
     expected = (-left / 120, -top / 80, 1 + right / 120, 1 + bottom / 80)
-    assert images.picture_box(framed) == pytest.approx(expected)
+    assert images.prepare(framed).box == pytest.approx(expected)
     kept = FilmSEImageProcessor(size={"height": 32, "width": 48}, do_trim=False)
     assert (kept.to_array(framed) == images.to_array(bare)).all() == (not any(borders))
 
@@ -177,17 +177,21 @@ def test_questions_are_numbered_by_words_and_padded_on_the_right(processor):
 
 def test_no_question_is_empty_or_endless(processor):
     assert processor.encode_questions(["", "??", "cube " * 500]) == [[1], [1], [WORDS.index("cube") + 2] * MAX_WORDS]
-    assert processor.token_words("") == ["[UNK]"]
+    assert processor.read_question("").words == ["[UNK]"]
 
 
 @given(st.text(max_size=60))
 def test_each_token_has_its_word(text):
     tokens = _word_processor().encode_questions([text])[0]
-    words = _word_processor().token_words(text)
+    read = _word_processor().read_question(text)
+    words = read.words
+    assert read.token_ids == tokens
     assert len(tokens) == len(words)
+    assert read.is_clevr == is_clevr(text)
+    assert read.restated == (None if read_words(text) == words_of(text) else " ".join(read_words(text)))
     assert words == (read_words(text)[:MAX_WORDS] or ["[UNK]"])
     assert [w for w, t in zip(words, tokens, strict=True) if t > 1] == [w for w in words if w in WORDS]
-    assert _word_processor().unknown_words(text) == [w for w in dict.fromkeys(read_words(text)) if w not in WORDS]
+    assert read.unknown_words == [w for w in dict.fromkeys(read_words(text)) if w not in WORDS]
 
 
 @pytest.mark.parametrize("text", [CLEVR_QUESTION, "How many cubes are there?", "Is there a big thing?"])
@@ -221,7 +225,7 @@ def test_a_question_that_cannot_be_asked_is_refused(processor, text, message):
 
 
 def test_unknown_words_are_named_once(processor):
-    assert processor.check_question("Is the dog a DOG, or a big cat?") == ["dog", "cat"]
+    assert processor.check_question("Is the dog a DOG, or a big cat?").unknown_words == ["dog", "cat"]
 
 
 def test_it_reloads_offline_as_it_was(processor, tmp_path, image_file):

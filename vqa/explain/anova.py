@@ -1,4 +1,4 @@
-"""How much of a gate's variance comes from the kind of question, the question itself, and the image.
+"""How much of the variance of channel weights comes from the type of question, the question, and the image.
 
 A balanced two-way analysis of variance without replication (Fisher 1925): every one of Q questions is asked about every
 one of P images, so that the sums of squares add up, and their shares are eta squared. Questions are nested in types.
@@ -12,9 +12,9 @@ interaction)."""
 
 
 def variance_shares(values: np.ndarray, types: np.ndarray) -> dict[str, float]:
-    """Shares of the variance of values (P, Q, C), summed over channels, with the type (Q,) of every question.
+    """Shares of the variance of values (P, Q, C), summed over channels, that each of `SOURCES` explains.
 
-    The shares of `SOURCES` add up to 1, or are all 0 where nothing varies.
+    `types` (Q,) are those of the questions. The shares add up to 1, or are all 0 if nothing varies.
     """
     values = values.astype(np.float64)
     images = values.shape[0]

@@ -1,4 +1,4 @@
-"""The channel atlas of a checkpoint: what its channels track, and how their weights move with the question.
+"""The channel atlas of a checkpoint: what its channels track, and what moves their weights.
 
 It is a JSON file beside the weights, tied to them by their SHA-256, and read as data only.
 """
@@ -15,22 +15,18 @@ import numpy as np
 from vqa.clevr.vocabulary import ATTRIBUTES, QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS, KINDS
 from vqa.inference.checkpoints import read_config, weights_sha256
 from vqa.model.configuration import FilmSEConfig
 from vqa.utils.files import atomic_write, read_object
+from vqa.utils.json_values import plain
 
 FILENAME = "atlas.json"
 FORMAT = "vqa-channel-atlas-1"
-WEIGHTS = ("channel_weights", "film_gamma", "film_beta")
-"""Kinds of weights, as `FilmSEOutput` names them."""
 
 _MAX_BYTES = 4_000_000
-
-
 _MAX_BLOCKS, _MAX_CHANNELS, _MAX_EXAMPLES = 64, 4096, 16
-
-_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -85,12 +81,12 @@ class BlockAtlas:
         return self.areas.argmax(1)
 
     def concept(self, channel: int) -> str | None:
-        """What the channel tracks, None where its best area does not exceed the baseline."""
+        """The concept that the channel tracks; None if its best area does not exceed the baseline."""
         best = int(self.best[channel])
         return CONCEPTS[best] if self.areas[channel, best] > self.baseline[channel] else None
 
     def channels_of(self, concept: str) -> list[int]:
-        """The channels that track a concept, the surest first."""
+        """The channels that track a concept, in falling order of area."""
         areas = self.areas[:, CONCEPTS.index(concept)]
         return sorted((c for c in range(len(areas)) if self.concept(c) == concept), key=lambda c: -areas[c])
 
@@ -107,27 +103,26 @@ class Atlas:
     blocks: list[BlockAtlas]
 
     def to_json(self) -> dict[str, Any]:
-        """The whole as plain lists and numbers."""
-        record = asdict(self)
-        return {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES), **_plain(record)}
+        """The atlas as plain lists and numbers."""
+        return {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES), **plain(asdict(self), 4)}
 
 
 def weight_kinds(config: FilmSEConfig) -> list[str]:
-    """Those of `WEIGHTS` that a model has."""
-    has = {"channel_weights": config.channel_attention != "none", "film_gamma": config.film, "film_beta": config.film}
-    return [kind for kind in WEIGHTS if has[kind]]
+    """Those of `CHANNEL_WEIGHTS` that a model has."""
+    gated = config.channel_attention != "none"
+    return [kind for kind in CHANNEL_WEIGHTS if (gated if kind == "channel_weights" else config.film)]
 
 
 def write_atlas(atlas: Atlas, path: str | os.PathLike) -> None:
-    """Write the atlas, whole or not at all."""
+    """Writes the atlas to a file, atomically."""
     with atomic_write(path) as file:
         file.write(json.dumps(atlas.to_json(), separators=(",", ":")).encode() + b"\n")
 
 
 def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None) -> Atlas:
-    """The atlas in a checkpoint's folder, or that of another file for it.
+    """The atlas in a checkpoint's folder, or in another file.
 
-    Raises InputError where there is none, where it is broken, and where it was made for other weights.
+    Raises InputError if it is missing, broken or made for other weights.
     """
     folder = Path(folder)
     file = folder / FILENAME if path is None else Path(path)
@@ -175,7 +170,7 @@ def _block(record: dict[str, Any], width: int) -> BlockAtlas:
             float(item["spread"]),
         )
         for kind, item in record["weights"].items()
-        if kind in WEIGHTS
+        if kind in CHANNEL_WEIGHTS
     }
     examples = record["examples"]
     if len(examples) != width or any(len(some) > _MAX_EXAMPLES for some in examples):
@@ -204,44 +199,27 @@ def _array(value: Any, *shape: int) -> np.ndarray:
     return array
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return np.round(value.astype(float), _DIGITS).tolist()
-    return round(value, _DIGITS) if isinstance(value, float) else value
-
-
-NAMES = {"channel_weights": "SE weight", "film_gamma": "FiLM gamma", "film_beta": "FiLM beta"}
-"""Kind of weight -> what people call it."""
-
-
 def format_atlas(atlas: Atlas) -> str:
     """Block by block: how many channels track which kind of concept, and what moves their weights."""
-    source = atlas.source
+    source, kinds = atlas.source, [*ATTRIBUTES, "position", "question", "object", "none"]
     lines = [
         f"{source['pictures']} images, {source['questions']} questions, {source['objects']} objects",
         "",
         "Channels by the kind of concept they track; median ROC area of those that track one, and by chance; "
         "share of questions under which a channel is not silent",
-        _row(
-            "block", [*(name for name in [*ATTRIBUTES, "position", "question", "object"]), "none", "median", "chance"]
-        ),
+        _row("block", [*kinds, "median", "chance"]),
     ]
     for k, block in enumerate(atlas.blocks, 1):
         counts, areas = kind_counts(block)
-        kinds = [*ATTRIBUTES, "position", "question", "object", "none"]
         cells = [str(counts.get(kind, 0)) for kind in kinds]
         median = f"{np.median(areas):.3f}" if len(areas) else "-"
         lines.append(_row(str(k), [*cells, median, f"{np.median(block.baseline):.3f}", f"{block.active.mean():.0%}"]))
     images, questions = source["crossed"]
-    for kind, name in NAMES.items():
+    for kind, weight in CHANNEL_WEIGHTS.items():
         if kind in atlas.blocks[0].weights:
             lines += [
                 "",
-                f"{name}: its spread (standard deviation), and the share of its variance, in %, "
+                f"{weight.name}: its spread (standard deviation), and the share of its variance, in %, "
                 f"that each source explains ({questions} questions x {images} images)",
                 _row("block", ["mean", "spread", *SOURCES]),
             ]

@@ -1,4 +1,4 @@
-"""Computing a channel atlas: run a model over a sample of questions, and look at what its channels do.
+"""Builds a channel atlas: runs a model over a sample of questions and measures what its channels do.
 
 A channel's map is what its block adds to the skip connection, after the gate (y in `vqa.explain.interventions`): what
 the gate governs, and what an intervention switches off.
@@ -27,25 +27,27 @@ from vqa.model.processing import FilmSEProcessor
 from vqa.utils.resources import shipped
 
 IMAGES, PER_IMAGE = 400, 5
-
+"""Images that are studied by default, and questions about each."""
 
 CROSSED_IMAGES, CROSSED_OF_TYPE = 40, 8
+"""Images, and questions of each type, of the analysis of variance, where all are asked about all."""
 
-PERMUTATIONS = 200
-PERCENTILE = 99
+PERMUTATIONS, PERCENTILE = 200, 99
+"""Of a channel's best areas with permuted labels, this percentile is its baseline."""
+
 EXAMPLES = 3
 _SILENCE = 1e-6
 _EXAMPLE_SPLITS = ("train", "val")
 
 Progress = Callable[[str, int], Callable[[int], object]]
-"""Begins a stage, by its name and number of steps; gives what is told of further steps."""
+"""Begins a stage, by its name and number of steps; gives a callback for the steps done."""
 
 
 def _silent(stage: str, steps: int) -> Callable[[int], object]:
     return lambda number: None
 
 
-def survey(
+def build_atlas(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
     data: PackedDataset,
@@ -59,20 +61,20 @@ def survey(
 
     Args:
         data: a split with scenes and programs.
-        images: how many to look at, each under up to five questions, one of each type where there are.
-        about: what the atlas's `source` shall say besides.
+        images: how many of them, each with up to five questions of different types.
+        about: further entries of the atlas's `source`.
 
     Raises InputError for data without scenes or programs.
     """
     on_progress = progress("pictures", min(images, len(data)))
-    material = gather_probe_set(
+    probes = gather_probe_set(
         model, processor, data, images=images, per_image=PER_IMAGE, seed=seed, on_image=on_progress
     )
-    rows, columns = material.features.shape[2:]
-    regions = find_regions(material.scenes, material.boxes, rows, columns)
-    on_progress = progress("questions", len(material.questions))
-    seen = _look(model, processor, material, regions, on_progress)
-    crossing = _crossing(material, seed)
+    rows, columns = probes.features.shape[2:]
+    regions = find_regions(probes.scenes, probes.boxes, rows, columns)
+    on_progress = progress("questions", len(probes.questions))
+    seen = _look(model, processor, probes, regions, on_progress)
+    crossing = _crossing(probes, seed)
     on_progress = progress("questions about other images", len(crossing.questions))
     crossed = _weights(model, processor, crossing, on_progress)
     examples = _examples(model, processor, seed, progress)
@@ -82,14 +84,14 @@ def survey(
         areas, by_chance = concept_areas(seen.units(k), regions, permutations=PERMUTATIONS, seed=seed)
         baseline = np.percentile(by_chance, PERCENTILE, axis=0)
         weights = {
-            kind: _statistics(values[k], material.types, crossed[kind][k], crossing)
+            kind: _statistics(values[k], probes.types, crossed[kind][k], crossing)
             for kind, values in seen.weights.items()
         }
         blocks.append(BlockAtlas(areas, baseline, seen.active[k].mean(0), seen.activation[k], weights, examples[k]))
         on_progress(1)
     source = {
-        "pictures": len(material.scenes),
-        "questions": len(material.questions),
+        "pictures": len(probes.scenes),
+        "questions": len(probes.questions),
         "objects": len(regions.labels),
         "permutations": PERMUTATIONS,
         "crossed": [len(np.unique(crossing.images)), len(crossing.questions) // len(np.unique(crossing.images))],
@@ -122,11 +124,11 @@ class _Seen:
 def _look(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: ProbeSet,
+    probes: ProbeSet,
     regions: Regions,
     on_progress: Callable[[int], object],
 ) -> _Seen:
-    blocks, total = model.config.num_blocks, len(material.questions)
+    blocks, total = model.config.num_blocks, len(probes.questions)
     watch = Watch(model)
     objects: list[list[np.ndarray]] = [[] for _ in range(blocks)]
     decoys: list[list[np.ndarray]] = [[] for _ in range(blocks)]
@@ -135,21 +137,21 @@ def _look(
     active = np.zeros((blocks, total, model.config.width), bool)
     activation = np.zeros((blocks, model.config.width))
     with torch.inference_mode():
-        for numbers, inputs in material.batches(processor):
+        for numbers, inputs in probes.batches(processor):
             _keep_weights(watch(**inputs), numbers, weights)
             flat = [y.flatten(2).transpose(1, 2).float().cpu().numpy() for y in watch.maps]
             for k in range(blocks):
                 activation[k] += flat[k].mean(1).sum(0) / total
                 active[k, numbers] = np.ptp(flat[k], 1) > _SILENCE
             for i, number in enumerate(numbers.tolist()):
-                image = int(material.images[number])
+                image = int(probes.images[number])
                 mine, mask = regions.objects[image], regions.masks[image]
                 for k in range(blocks):
                     values = mask @ flat[k][i]
                     objects[k].append(values[: len(mine)])
                     decoys[k].append(values[len(mine) :])
                 owner.append(np.arange(regions.first[image], regions.first[image + 1]))
-                asked.append(_asked(material, number, mine, blocks))
+                asked.append(_asked(probes, number, mine, blocks))
                 own_question.append(np.full(len(mine), number))
                 decoy_question.append(np.full(len(mask) - len(mine), number))
             on_progress(len(numbers))
@@ -165,11 +167,11 @@ def _look(
     )
 
 
-def _asked(material: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> np.ndarray:
+def _asked(probes: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> np.ndarray:
     """Whether each block's step is about each of these objects: 1, 0, or -1 without a step; (blocks, M)."""
-    question = material.questions[number]
+    question = probes.questions[number]
     assert question.program is not None
-    found = find_referents(question.program, material.scenes[material.images[number]], blocks)
+    found = find_referents(question.program, probes.scenes[probes.images[number]], blocks)
     out = np.full((blocks, len(objects)), -1)
     for k, chosen in enumerate(found.blocks if found else ()):
         if chosen is not None:
@@ -177,25 +179,25 @@ def _asked(material: ProbeSet, number: int, objects: np.ndarray, blocks: int) ->
     return out
 
 
-def _crossing(material: ProbeSet, seed: int) -> ProbeSet:
+def _crossing(probes: ProbeSet, seed: int) -> ProbeSet:
     """Equally many questions of each type about the same images."""
     rng = np.random.default_rng((seed, 1))
-    types = material.types
+    types = probes.types  # a balanced design needs as many of each: as the rarest type that occurs has
     of_type = [rng.permutation(np.flatnonzero(types == i)) for i in range(len(QUESTION_TYPES))]
-    each = min(CROSSED_OF_TYPE, *(len(numbers) for numbers in of_type if len(numbers)), CROSSED_OF_TYPE)
+    each = min(CROSSED_OF_TYPE, CROSSED_OF_TYPE, *(len(numbers) for numbers in of_type if len(numbers)))
     questions = np.concatenate([numbers[:each] for numbers in of_type])
-    return material.crossed(rng.permutation(len(material.scenes))[:CROSSED_IMAGES], questions)
+    return probes.crossed(rng.permutation(len(probes.scenes))[:CROSSED_IMAGES], questions)
 
 
 def _weights(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: ProbeSet,
+    probes: ProbeSet,
     on_progress: Callable[[int], object],
 ) -> dict[str, np.ndarray]:
-    weights = _room(model, len(material.questions))
+    weights = _room(model, len(probes.questions))
     with torch.inference_mode():
-        for numbers, inputs in material.batches(processor):
+        for numbers, inputs in probes.batches(processor):
             _keep_weights(model(**inputs), numbers, weights)
             on_progress(len(numbers))
     return weights
@@ -230,7 +232,7 @@ def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, cros
 def _examples(
     model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, seed: int, progress: Progress
 ) -> list[list[list[ExampleImage]]]:
-    """For each block and channel the shipped images that make it loudest; none where they are not installed."""
+    """For each block and channel the shipped images that make it loudest; empty if they are not installed."""
     blocks, width = range(model.config.num_blocks), range(model.config.width)
     peaks: list[np.ndarray] = []
     places: list[tuple[str, ProbeSet, int, np.ndarray]] = []
@@ -239,11 +241,11 @@ def _examples(
             data = open_data(shipped("data/clevr-mini"), split)
         except InputError:
             continue
-        material = gather_probe_set(model, processor, data, images=len(data), per_image=PER_IMAGE, seed=seed)
-        on_progress = progress(f"example images, {split}", len(material.questions))
-        for number, highest, cells in _peaks(model, processor, material, on_progress):
+        probes = gather_probe_set(model, processor, data, images=len(data), per_image=PER_IMAGE, seed=seed)
+        on_progress = progress(f"example images, {split}", len(probes.questions))
+        for number, highest, cells in _peaks(model, processor, probes, on_progress):
             peaks.append(highest)
-            places.append((split, material, number, cells))
+            places.append((split, probes, number, cells))
     if not places:
         return [[[] for _ in width] for _ in blocks]
     values = np.stack(peaks)
@@ -253,16 +255,16 @@ def _examples(
     def best(k: int, c: int) -> list[ExampleImage]:
         found: dict[str, ExampleImage] = {}
         for i in loudest[:, k, c].tolist():
-            split, material, number, cells = places[i]
-            image = int(material.images[number])
-            name = material.filenames[image]
+            split, probes, number, cells = places[i]
+            image = int(probes.images[number])
+            name = probes.filenames[image]
             if values[i, k, c] <= 0 or len(found) == EXAMPLES:
                 break
             if name not in found:
-                left, top, right, bottom = material.boxes[image]
+                left, top, right, bottom = probes.boxes[image]
                 at = np.unravel_index(cells[k, c], x.shape)
                 fractions = (float(x[at]) - left) / (right - left), (float(y[at]) - top) / (bottom - top)
-                question = material.questions[number].question
+                question = probes.questions[number].question
                 found[name] = ExampleImage(split, name, question, *fractions, float(values[i, k, c]))
         return list(found.values())
 
@@ -272,13 +274,13 @@ def _examples(
 def _peaks(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
-    material: ProbeSet,
+    probes: ProbeSet,
     on_progress: Callable[[int], object],
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """For each question its number, the highest value of every channel (blocks, C), and the cell that has it."""
     watch = Watch(model)
     with torch.inference_mode():
-        for numbers, inputs in material.batches(processor):
+        for numbers, inputs in probes.batches(processor):
             watch(**inputs)
             highest = torch.stack([y.flatten(2).max(2).values for y in watch.maps], 1).float().cpu().numpy()
             cells = torch.stack([y.flatten(2).argmax(2) for y in watch.maps], 1).cpu().numpy()

@@ -1,11 +1,11 @@
-"""Which concept a channel tracks: ROC areas of its maps against regions of objects, beside permuted labels.
+"""Which concept a channel tracks: ROC areas of its maps on regions of objects, with permuted labels as baseline.
 
-The idea of asking each unit for the concept whose regions it picks out is that of Network Dissection (Bau et al. 2017);
-with few objects a ROC area is steadier than their intersection over union, and needs no threshold.
+Matching each unit with the concept whose regions it selects is the idea of Network Dissection (Bau et al. 2017); with
+few objects a ROC area is steadier than intersection over union, and needs no threshold.
 
 A unit is one object under one question; a channel's value for it is the mean of the channel's map over the object's
-disc. Questions under which a channel is silent all over the image say nothing about what it picks out, and are left
-out for that channel. A concept's area is the probability that a unit with it has a higher value than a unit without,
+disc. Questions under which a channel is silent all over the image say nothing about what it selects, and are left out
+for that channel. A concept's area is the probability that a unit with it has a higher value than a unit without,
 ties counting half (Mann and Whitney 1947). A channel's best area is compared with the best ones after objects exchange
 their labels, which allows for the choice among concepts.
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES
@@ -34,6 +35,7 @@ KINDS = {value: name for name, values in ATTRIBUTES.items() for value in values}
 
 _OWN = len(CONCEPTS) - 2
 _SEEN = 0.05
+"""Cells that an object must cover, in sum, to count as visible."""
 
 
 @dataclass
@@ -41,8 +43,8 @@ class Regions:
     """The objects of P images, and decoys: discs of other images' objects where this image has none.
 
     Attributes: `masks`, for each image (M + D, h*w), each row's weights sum to 1; `objects`, for each image the
-    scene's numbers of the M objects in sight; `first` (P + 1,) where each image's objects begin among all N; `labels`
-    (N, concepts of an object) truths.
+    indices in the scene of the M visible objects; `first` (P + 1,), where each image's objects begin among all N;
+    `labels`, boolean (N, concepts of an object).
     """
 
     masks: list[np.ndarray]
@@ -98,27 +100,22 @@ class RocAreas:
         self._counted = counted.T.astype(np.float32)
         self._excess = np.zeros(self._counted.shape, np.float32)
         for row, column, mask in zip(self._excess, values.T, counted.T, strict=True):
-            row[mask] = mean_ranks(column[mask]) - (mask.sum() + 1) / 2
+            row[mask] = rankdata(column[mask]) - (mask.sum() + 1) / 2
 
     def of(self, labels: np.ndarray) -> np.ndarray:
-        """(C, K) for labels (U, K) truths; 0.5 where all units that count, or none, have a label."""
+        """(C, K) for boolean labels (U, K); 0.5 if all or none of the units that count have a label."""
         labels = labels.astype(np.float32)
         positive = self._counted @ labels
         pairs = positive * (self._counted.sum(1, keepdims=True) - positive)
         return 0.5 + np.divide(self._excess @ labels, pairs, out=np.zeros(pairs.shape, np.float32), where=pairs > 0)
 
 
-def mean_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1 of values (U,); equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
 def concept_areas(units: Units, regions: Regions, *, permutations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Areas (C, concepts) of a block's channels, and (permutations, C) the best ones with exchanged labels.
 
-    Objects exchange their labels with any other object, in all questions alike; whether an object is asked for is
-    exchanged within a question; and objects exchange places with decoys.
+    Each permutation keeps what the real labels share with the maps by construction: an object's labels move to another
+    object in all its questions at once, since its values under them are alike; "asked for" is exchanged within a
+    question, since questions differ in how loud they make a channel; and objects exchange places with decoys.
     """
     rng = np.random.default_rng(seed)
     own = len(units.owner)

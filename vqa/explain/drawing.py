@@ -1,4 +1,4 @@
-"""Drawings of an answer's weights: channel strips as SVG, places lit in the image, words shaded. HTML as text."""
+"""Drawings of an answer's weights: channel strips as SVG, shaded words, and places lit in the image."""
 
 import base64
 import html
@@ -8,17 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 _LONGER_SIDE = 300
-_DIMMED = 0.42
-_SPREAD = 1.3
-_FAINT = 0.04
+_DIMMED = 0.42  # brightness of what is not lit
+_SPREAD = 1.3  # radius in cells of the light around a cell
+_FAINT = 0.04  # below this probability a cell is not lit
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How a kind of channel weight is colored: blank at `centre`, full from `reach` below and above it on."""
+    """How channel weights are colored: blank at `centre`, fully from `reach` below and above it on."""
 
     centre: float
     reach: float
@@ -41,7 +42,7 @@ def escape(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def strip(values: np.ndarray, scale: Scale) -> str:
+def strip(values: np.ndarray, scale: Scale) -> Markup:
     """Channel weights (C,) as a row of C colored cells."""
     cells = []
     for channel, value in enumerate(values.tolist()):
@@ -49,24 +50,24 @@ def strip(values: np.ndarray, scale: Scale) -> str:
         if abs(strength) > 0.01:
             side = "up" if strength > 0 else "down"
             cells.append(f'<rect x="{channel}" class="{side}" opacity="{abs(strength):.2g}"/>')
-    return (
+    return Markup(
         f'<svg viewBox="0 0 {len(values)} 1" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
         f"{''.join(cells)}</svg>"
     )
 
 
-def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[str] = ()) -> str:
+def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[str] = ()) -> Markup:
     """Words, each as dark as its weight; unknown ones are underlined. Color goes with the square root of the weight,
     so that a word with a tenth of it can still be seen."""
-    strange = set(unknown)
+    unread = set(unknown)
     spans = []
     for word, weight in zip(words, weights.tolist(), strict=True):
-        mark = ' class="unknown"' if word in strange else ""
+        mark = ' class="unknown"' if word in unread else ""
         hint = f"{weight:.0%}" + (", a word the model does not know" if mark else "")
         spans.append(f'<span{mark} style="--w:{math.sqrt(max(weight, 0)):.2f}" title="{hint}">{escape(word)}</span>')
     most = sorted(zip(weights.tolist(), words, strict=True), reverse=True)[:3]
     spoken = ", ".join(f"{word} {weight:.0%}" for weight, word in most)
-    return f'<p class="words" role="img" aria-label="Words read most: {escape(spoken)}">{" ".join(spans)}</p>'
+    return Markup(f'<p class="words" role="img" aria-label="Words read most: {escape(spoken)}">{" ".join(spans)}</p>')
 
 
 def lit_places(image: Image.Image, spatial: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
@@ -135,7 +136,7 @@ def _lit(image: Image.Image, light: np.ndarray) -> Image.Image:
 
 
 def data_uri(image: Image.Image) -> str:
-    """A small image as a data URI, so that no file of a visitor's has to be served."""
+    """A small image as a data URI, so that no visitor's file has to be served."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""One answer explained: what each block used, where the evidence lies, and what the question is about."""
+"""One answer explained: what each block used, where it looked, and which objects the question is about."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,23 +14,25 @@ from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
 from vqa.explain.gradcam import grad_cam
 from vqa.explain.object_regions import Referents, find_referents
-from vqa.inference.answerer import Answer, VisualQuestionAnswerer
+from vqa.inference.answerer import Answer, Step, VisualQuestionAnswerer
 from vqa.model.modeling import FilmSEOutput
+from vqa.model.processing import encode_pixels
+from vqa.utils.json_values import plain
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """An answer with its evidence.
+    """An answer with what it rests on.
 
     Args:
-        question, image: what was asked about what; the image upright and in RGB.
-        answer: with all weights, among them each block's spatial evidence.
-        answer_map: (h, w), the evidence that the answer is read from: the last block's map, and as far as the head
-            reads an earlier one, that; None for a model without evidence.
+        question, image: as asked; the image upright and in RGB.
+        answer: with what each block did.
+        answer_map: (h, w), the object attention that the answer is read from; see `answer_map`. None for a model
+            without object attention.
         grad_cam: (h, w), 0 to 1; see `vqa.explain.gradcam`.
-        program: the question's, None where it is not in CLEVR's language.
-        scene: the image's, where it is known.
-        referents: the objects that the question refers to; None without program or scene, or where it has no answer
+        program: the question's, None if it is not in CLEVR's language.
+        scene: the image's, if it is known.
+        referents: the objects that the question refers to; None without program or scene, or if it has no answer
             on the scene.
     """
 
@@ -49,8 +51,8 @@ class Explanation:
         return {
             "question": self.question,
             **self.answer.to_json(),
-            "answer_map": _rounded(self.answer_map),
-            "grad_cam": _rounded(self.grad_cam),
+            "answer_map": plain(self.answer_map, 4),
+            "grad_cam": plain(self.grad_cam, 4),
             "program": [step.to_json() for step in self.program] if self.program else None,
             "referents": None if found is None else asdict(found),
             "objects": self.scene.to_json()["objects"] if self.scene else None,
@@ -60,7 +62,7 @@ class Explanation:
 def explain(
     answerer: VisualQuestionAnswerer, image: Image.Image, question: str, scene: Scene | None = None
 ) -> Explanation:
-    """Ask, and gather the evidence of the answer.
+    """Asks, and explains the answer.
 
     Args:
         image: as `vqa.utils.images.load_image` gives it.
@@ -72,26 +74,26 @@ def explain(
     model = answerer.model
     with torch.no_grad():
         inputs = model_inputs(answerer, image, question)
-        evidence = answer_map(model(**inputs))
+        joined = answer_map(model(**inputs))
     heat = grad_cam(model, inputs.pop("image_features"), inputs, model.config.answers.index(answer.answer))
     try:
         program: Program | None = parse_question(question)
     except InputError:
         program = None
     found = find_referents(program, scene, model.config.num_blocks) if program and scene else None
-    return Explanation(question, image, answer, evidence, heat, program, scene, found)
+    return Explanation(question, image, answer, joined, heat, program, scene, found)
 
 
 def model_inputs(answerer: VisualQuestionAnswerer, image: Image.Image, question: str) -> dict[str, Tensor]:
-    """What the model reads of one image and question: image_features, input_ids and attention_mask."""
-    images, device = answerer.processor.image_processor, answerer.device
-    pixels = torch.from_numpy(images.to_array(image))[None].to(device)
-    tokens = answerer.processor(text=question, return_tensors="pt").to(device)
-    return {"image_features": answerer.model.encode_images(images.normalize_pixels(pixels)), **tokens}
+    """The model's inputs for one image and question: image_features, input_ids and attention_mask."""
+    processor = answerer.processor
+    tokens = processor.pad_tokens(processor.encode_questions([question]), answerer.device)
+    pixels = processor.image_processor.to_array(image)
+    return {"image_features": encode_pixels(answerer.model, processor, pixels[None]), **tokens}
 
 
 def answer_map(output: FilmSEOutput) -> np.ndarray | None:
-    """The evidence under the head: the last map, joined with the earlier one that its pointer chooses."""
+    """The object attention that the head reads (h, w): the last map, joined with the earlier one that it points at."""
     if output.spatial_weights is None:
         return None
     maps = torch.stack(output.spatial_weights)[:, 0].float()
@@ -102,30 +104,23 @@ def answer_map(output: FilmSEOutput) -> np.ndarray | None:
     return joined.cpu().numpy()
 
 
-def _rounded(values: np.ndarray | None) -> list | None:
-    return None if values is None else np.round(values.astype(float), 4).tolist()
-
-
 _RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
 
 
-def step_in_words(step: dict[str, Any], block: int) -> str:
-    """A block's step (an entry of `Answer.steps`; `block` counts from 1) as a phrase about objects."""
-    filters = step["filters"]
-    kind = filters.get("shape")
-    things = " ".join(
-        [*(filters[name] for name in ("size", "color", "material") if name in filters), f"{kind or 'thing'}s"]
-    )
-    operation, before = step["operation"], f"what block {block - 1} picked out"
-    other = max(step["reads"], key=step["reads"].get).replace("_", " ") if step["reads"] else "an earlier block"
-    if operation == "none":
+def step_in_words(step: Step, block: int) -> str:
+    """A block's step as a phrase about objects; `block` counts from 1."""
+    kept = [step.filters[name] for name in ("size", "color", "material") if name in step.filters]
+    things = " ".join([*kept, f"{step.filters.get('shape', 'thing')}s"])
+    before = f"what block {block - 1} selected"
+    other = f"block {int(np.argmax(step.reads)) + 1}" if step.reads else "an earlier block"
+    if step.operation == "none":
         return "has no step of this question to do"
-    if operation == "scene" or block == 1:
-        return things if filters else "all things"
-    if operation in _RELATIONS:
-        return f"{things} {_RELATIONS[operation]} {before}"
-    if operation.startswith("same_"):
-        return f"other {things} of the same {operation[5:]} as {before}"
-    if operation == "union":
-        return f"{things} that block {block - 1} or {other} picked out"
-    return f"{things} that block {block - 1} and {other} both picked out"
+    if step.operation == "scene" or block == 1:
+        return things if step.filters else "all things"
+    if step.operation in _RELATIONS:
+        return f"{things} {_RELATIONS[step.operation]} {before}"
+    if step.operation.startswith("same_"):
+        return f"other {things} of the same {step.operation[5:]} as {before}"
+    if step.operation == "union":
+        return f"{things} that block {block - 1} or {other} selected"
+    return f"{things} that block {block - 1} and {other} both selected"

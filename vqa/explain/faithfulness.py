@@ -1,29 +1,30 @@
-"""Do the channels that weigh most matter most? Removing them, and watching the answers.
+"""Do the channels with the largest weights matter most? Measured by removing them and asking again.
 
 A ranking of channels is faithful where removing its top costs more answers than removing its bottom, and more than
 removing channels of like activation at random (the deletion test of Samek et al. 2017, on channels). Channels are
 ranked within each block and for each question, and removed from all blocks at once, in two ways: set to zero, and set
 to their mean over the questions, which keeps the following layers closer to what they know. Beside the channels, the
-gate itself is put to the test: what is lost when its weights no longer follow the question?
+gate itself is put to the test: how much accuracy is lost when its weights no longer follow the question?
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from vqa.evaluation.metrics import ImageBootstrap
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
 from vqa.explain.probe_set import ProbeSet
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 
 RANKINGS = {
-    "weight": "SE weight",
-    "deviation": "SE weight's distance from its mean",
+    "weight": "channel gate",
+    "deviation": "channel gate's distance from its mean",
     "product": "gate x activation",
 }
 """Ranking -> what it ranks by. "product" is the mean of |gate x activation| over the image."""
@@ -37,8 +38,8 @@ _QUIET = 1e-6
 class Behaviour:
     """What the unedited model does on Q questions, K blocks of C channels.
 
-    Attributes: `right` (Q,) truths; `best` (Q,), its answers' numbers; `certainty` (Q,), their probabilities; `norms`
-    (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None.
+    Attributes: `right`, boolean (Q,); `best` (Q,), the indices of its answers; `certainty` (Q,), their probabilities;
+    `norms` (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None.
     """
 
     right: np.ndarray
@@ -69,46 +70,46 @@ class Experiment:
         self,
         model: FilmSEForVisualQuestionAnswering,
         processor: FilmSEProcessor,
-        material: ProbeSet,
+        probes: ProbeSet,
         on_progress: Callable[[int], object],
     ) -> None:
-        self.model, self.processor, self.material, self.on_progress = model, processor, material, on_progress
-        names = model.config.answers
-        self.labels = np.array([names.index(q.answer) if q.answer in names else -1 for q in material.questions])
-        self.bootstrap = ImageBootstrap(material.images)
-        self.plain = self._behaviour()
+        self.model, self.processor, self.probes, self.on_progress = model, processor, probes, on_progress
+        labels = {answer: i for i, answer in enumerate(model.config.answers)}
+        self.labels = np.array([labels.get(question.answer or "", -1) for question in probes.questions])
+        self.bootstrap = ImageBootstrap(probes.images)
 
+    @cached_property
     @torch.inference_mode()
-    def _behaviour(self) -> Behaviour:
+    def plain(self) -> Behaviour:
+        """What the unedited model does, measured when it is first needed."""
         blocks, width, total = self.model.config.num_blocks, self.model.config.width, len(self.labels)
         watch = Watch(self.model)
         shape = (blocks, total, width)
         norms, means = np.zeros(shape, np.float32), np.zeros((blocks, width))
         kinds: dict[str, np.ndarray] = {}
         best, certainty = np.zeros(total, np.int64), np.zeros(total, np.float32)
-        for numbers, inputs in self.material.batches(self.processor):
+        for numbers, inputs in self.probes.batches(self.processor):
             output = watch(**inputs)
             assert output.logits is not None
             certainty[numbers], best[numbers] = (x.cpu().numpy() for x in output.logits.float().softmax(-1).max(-1))
             for k, y in enumerate(watch.maps):
                 norms[k, numbers] = y.float().abs().mean((2, 3)).cpu().numpy()
                 means[k] += y.float().mean((2, 3)).sum(0).cpu().numpy() / total
-            for kind in ("channel_weights", "film_gamma", "film_beta"):
+            for kind in CHANNEL_WEIGHTS:
                 values = getattr(output, kind)
                 if values is not None:
                     stacked = torch.stack(values).float().cpu().numpy()
                     kinds.setdefault(kind, np.zeros(shape, np.float32))[:, numbers] = stacked
             self.on_progress(len(numbers))
-        right = best == self.labels
-        found = [kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta")]
-        return Behaviour(right, best, certainty, norms, means, *found)
+        gate, gamma, beta = (kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta"))
+        return Behaviour(best == self.labels, best, certainty, norms, means, gate, gamma, beta)
 
     @torch.inference_mode()
     def run(self, edits: Callable[[np.ndarray], Sequence[Intervention]]) -> "Outcome":
         """Ask everything again under interventions; `edits` makes those of a batch from its questions' numbers."""
         right = np.zeros(len(self.labels), np.float32)
         certainty = np.zeros(len(self.labels), np.float32)
-        for numbers, inputs in self.material.batches(self.processor):
+        for numbers, inputs in self.probes.batches(self.processor):
             logits = intervene(self.model, edits(numbers))(**inputs).logits
             assert logits is not None
             probabilities = logits.float().softmax(-1).cpu().numpy()
@@ -118,7 +119,7 @@ class Experiment:
         return Outcome(right, certainty)
 
     def remove(self, chosen: np.ndarray, how: str) -> "Outcome":
-        """Remove the channels `chosen`, (K, Q, C) truths, by "zero" or by "mean"."""
+        """Remove the channels `chosen`, a boolean mask (K, Q, C), by "zero" or by "mean"."""
 
         def edits(numbers: np.ndarray) -> Iterator[Intervention]:
             for k in range(len(chosen)):
@@ -128,7 +129,7 @@ class Experiment:
         return self.run(lambda numbers: list(edits(numbers)))
 
     def fix_gates(self, weights: np.ndarray, block: int | None = None) -> "Outcome":
-        """Give the gates of all blocks, or of one (from 1), these weights: (K, Q, C) or what spreads to it."""
+        """Give the gates of all blocks, or of one (from 1), these weights: (K, Q, C) or what broadcasts to it."""
         assert self.plain.weights is not None
         full = np.broadcast_to(weights, self.plain.weights.shape)
         blocks = range(1, len(full) + 1) if block is None else [block]
@@ -156,8 +157,8 @@ def mean_estimate(values: np.ndarray, bootstrap: ImageBootstrap) -> dict[str, fl
 
 @dataclass
 class Outcome:
-    """Under interventions: `right` (Q,), whether answers are right, as 0 or 1 or a mean over draws; `certainty` (Q,),
-    the probability of what the unedited model answered."""
+    """Under interventions: `right` (Q,), whether answers are correct, as 0 or 1 or a mean over draws; `certainty` (Q,),
+    the probability of the unedited model's answer."""
 
     right: np.ndarray
     certainty: np.ndarray
@@ -166,8 +167,10 @@ class Outcome:
 def measure_removal(
     experiment: Experiment, sizes: Sequence[int], draws: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Accuracy as the top k, the bottom k and k random channels of every block go; an entry for each ranking, removal
-    and k. `extra_loss` is by how much more the top costs than the random ones."""
+    """Accuracy without the top k, the bottom k and k random channels of every block, for each ranking, removal and k.
+
+    `extra_loss` is how much more accuracy the top k cost than the random ones.
+    """
     plain, rows = experiment.plain, []
     for ranking, scores in plain.scores().items():
         order = np.argsort(-scores, axis=2, kind="stable")
@@ -199,7 +202,7 @@ def measure_removal(
 
 
 def removal_passes(rankings: int, sizes: int, draws: int) -> int:
-    """How often `measure_removal` asks everything."""
+    """How many times `measure_removal` asks all questions."""
     return rankings * sizes * len(REMOVALS) * (2 + draws)
 
 
@@ -237,27 +240,29 @@ def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict
 
 
 def gate_passes(model: FilmSEForVisualQuestionAnswering) -> int:
-    """How often `measure_gates` asks everything."""
+    """How many times `measure_gates` asks all questions."""
     gated = model.config.channel_attention != "none"
     return gated * (4 + model.config.num_blocks) + model.config.film + 1
 
 
 def matched_channels(norms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many channels as `chosen` (..., C) truths, none of them among these, of like `norms` (..., C).
+    """A boolean mask (..., C) of as many other channels as are `chosen` (..., C), of similar `norms` (..., C).
 
-    For each chosen channel, the loudest first, one of the three nearest in log norm that are left, at random.
+    Channels drawn uniformly would mostly be quiet ones, whose removal costs nothing whatever the ranking is worth. So
+    each chosen channel gets a match: one of the three nearest in log norm that are left, at random.
     """
     flat = np.log(norms.reshape(-1, norms.shape[-1]) + _QUIET)
     picked = chosen.reshape(flat.shape)
     rows = np.arange(len(flat))
     number = int(picked[0].sum())
-    number = min(number, norms.shape[-1] - number)
+    number = min(number, norms.shape[-1] - number)  # beyond half of the channels there are not enough others
+    # The loudest come first: loud channels are few, and quieter ones would use up their matches.
     wanted = np.sort(np.where(picked, flat, -np.inf), 1)[:, ::-1][:, :number]
     free = ~picked
     out = np.zeros_like(picked)
     for j in range(number):
         distance = np.where(free, np.abs(flat - wanted[:, j : j + 1]), np.inf)
-        distance += rng.random(distance.shape) * 1e-9
+        distance += rng.random(distance.shape) * 1e-9  # silent channels tie; without it the first would always win
         near = np.argsort(distance, 1)[:, :_NEAREST]
         left = np.minimum(free.sum(1), _NEAREST)
         one = near[rows, (rng.random(len(flat)) * left).astype(int)]

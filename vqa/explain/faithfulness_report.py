@@ -1,4 +1,4 @@
-"""The measures of faithfulness together: run them, say them, draw them."""
+"""The report of faithfulness: measured, read back, as text and as a plot."""
 
 import io
 import os
@@ -46,31 +46,29 @@ def measure_faithfulness(
     about: dict[str, Any],
     progress: Callable[[int], Callable[[int], object]],
 ) -> dict[str, Any]:
-    """Everything about one model, as plain lists and numbers.
+    """All measures of one model's faithfulness, as plain lists and numbers.
 
     Args:
-        questions: sample size, two an image.
-        channels: how many channels of each block are removed, each in turn.
-        draws: of random channels beside each ranking's.
-        progress: is told how many answers the whole takes; gives what is told of more answers.
+        questions: sample size, two for each image.
+        channels: numbers of channels to remove from each block, one after the other.
+        draws: of random channels to compare each ranking with.
+        progress: called with the total of answers; gives a callback for the answers done.
 
-    Raises InputError for data without scenes or programs, and numbers of channels that the model's blocks lack.
+    Raises InputError for data without scenes or programs, and for more channels than half of a block's.
     """
     width = model.config.width
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
-    material = gather_probe_set(
-        model, processor, data, images=-(-questions // PER_IMAGE), per_image=PER_IMAGE, seed=seed
-    )
+    probes = gather_probe_set(model, processor, data, images=-(-questions // PER_IMAGE), per_image=PER_IMAGE, seed=seed)
     rankings = 3 if model.config.channel_attention != "none" else 1
     passes = 3 + removal_passes(rankings, len(channels), draws) + gate_passes(model)
-    on_progress = progress(passes * len(material.questions))
-    experiment = Experiment(model, processor, material, on_progress)
+    on_progress = progress(passes * len(probes.questions))
+    experiment = Experiment(model, processor, probes, on_progress)
     rng = np.random.default_rng(seed)
     return {
         **about,
-        "questions": len(material.questions),
-        "pictures": len(material.scenes),
+        "questions": len(probes.questions),
+        "pictures": len(probes.scenes),
         "channels_per_block": width,
         "draws": draws,
         "seed": seed,
@@ -85,7 +83,7 @@ def measure_faithfulness(
 def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
     """The report `faithfulness.json` in a checkpoint's folder.
 
-    Raises InputError where there is none, where it is broken, and where it was made for other weights.
+    Raises InputError if it is missing, broken or made for other weights.
     """
     path = Path(folder) / FILENAME
     remedy = "make it with `vqa explain faithfulness --data DIR`"

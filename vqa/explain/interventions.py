@@ -1,4 +1,4 @@
-"""Interventions: what would the model answer if some channels were off, a gate were fixed, or FiLM were another's?
+"""Interventions: what would the model answer with channels off, a gate fixed, or the FiLM of another question?
 
 `intervene` gives a second model that shares every weight with the first but changes some blocks as they run. The first
 stays as it is, so that threads can ask both at once and nothing has to be undone:
@@ -6,7 +6,7 @@ stays as it is, so that threads can ask both at once and nothing has to be undon
 >>> edited = intervene(model, [Scale(block=3, channels=[4, 17], factor=0.0), SetGate(block=5, weights=1.0)])
 >>> edited(image_features=features, input_ids=tokens).logits
 
-Blocks count from 1, as in `Answer.weights`; channels from 0. A channel of a block is one of the C maps that the block
+Blocks count from 1, as in "block 1"; channels from 0. A channel of a block is one of the C maps that the block
 adds to its skip connection: y = weight * relu(gamma * norm(conv) + beta). The skip itself is left alone.
 """
 
@@ -21,24 +21,22 @@ from torch import Tensor, nn
 
 from vqa.errors import InputError
 from vqa.inference.answerer import Answer, VisualQuestionAnswerer
-from vqa.layers import CBAM
 from vqa.layers.film import FiLM
 from vqa.layers.functional import film_modulate
-from vqa.model.gates import Mechanism
 from vqa.model.modeling import FilmSEBlock, FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import ImageLike
 
 Values = float | Sequence[float] | np.ndarray | Tensor
 Channels = Sequence[int] | Tensor | None
-"""Numbers of channels; a truth for each, (C,) or (B, C); or None for all."""
+"""Indices of channels; a boolean mask (C,) or (B, C); or None for all."""
 
 LARGEST = 1e3
-"""Values beyond are refused: they only make the model's numbers overflow."""
+"""Larger values are refused: they only make activations overflow."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Multiply channels of a block: by 0 they are off, by 2 twice as loud. `factor` is one number, (C,) or (B, C)."""
+    """Multiply channels of a block: 0 switches them off, 2 doubles them. `factor` is one number, (C,) or (B, C)."""
 
     block: int
     channels: Channels = None
@@ -104,7 +102,7 @@ def intervene(
 
 def twin_with(model: FilmSEForVisualQuestionAnswering, blocks: Sequence[nn.Module]) -> FilmSEForVisualQuestionAnswering:
     """The same model, its weights shared, with other blocks."""
-    twin = _twin(model)
+    twin = twin_of(model)
     twin.blocks = nn.ModuleList(blocks).train(model.training)
     return twin
 
@@ -124,7 +122,7 @@ def ask_with(
 class Watch:
     """Runs a model and keeps every block's maps: `maps[k]` (B, C, H, W) after a call, with interventions or without.
 
-    A call takes what the model's takes, and gives its output.
+    Call it like the model.
     """
 
     def __init__(self, model: FilmSEForVisualQuestionAnswering, interventions: Sequence[Intervention] = ()) -> None:
@@ -142,14 +140,13 @@ def film_of(answer: Answer) -> list[SetFilm]:
 
     Raises InputError for an answer of a model without FiLM.
     """
-    found = [(weights["film_gamma"], weights["film_beta"]) for weights in answer.weights.values()]
-    if any(gamma is None for gamma, _ in found):
-        raise InputError("FiLM: this model has none; its gates alone hear the question")
-    return [SetFilm(k, None, gamma, beta) for k, (gamma, beta) in enumerate(found, 1)]
+    if any(block.film_gamma is None for block in answer.blocks):
+        raise InputError("FiLM: this model has none; only its gates read the question")
+    return [SetFilm(k, None, block.film_gamma, block.film_beta) for k, block in enumerate(answer.blocks, 1)]
 
 
 class _EditedFilm(nn.Module):
-    """A block's FiLM, its parameters changed on their way."""
+    """A block's FiLM whose parameters are edited before they are used."""
 
     def __init__(self, film: FiLM, edits: Sequence[SetFilm]) -> None:
         super().__init__()
@@ -165,34 +162,37 @@ class _EditedFilm(nn.Module):
 
 
 def _edited(block: FilmSEBlock, edits: Sequence[Intervention]) -> FilmSEBlock:
-    twin = _twin(block)
+    twin = twin_of(block)
     film = [edit for edit in edits if isinstance(edit, SetFilm)]
     if film:
         if block.film is None:
             raise InputError(f"block {film[0].block}: this model has no FiLM to swap")
         twin.film = cast(FiLM, _EditedFilm(block.film, film))
     rest = [edit for edit in edits if not isinstance(edit, SetFilm)]
-    apply = block.mechanism.apply
 
-    def edited_apply(gate: nn.Module | None, x: Tensor, question: Tensor) -> tuple[Tensor, Tensor | None]:
-        y, weights = apply(gate, x, question)
+    def apply_gate(x: Tensor, question: Tensor) -> tuple[Tensor, Tensor | None]:
+        y, weights = block.apply_gate(x, question)
+
+        def gated(given: Tensor) -> Tensor:
+            return film_modulate(x, given) if block.gate is None else block.gate(x, question, given)
+
         for edit in rest:
-            y, weights = _apply(edit, gate, x, y, weights)
+            y, weights = _apply(edit, gated, y, weights)
         return y, weights
 
-    twin.mechanism = Mechanism(block.mechanism.build, edited_apply)
+    twin.apply_gate = apply_gate  # type: ignore[method-assign]
     return twin
 
 
 def _apply(
-    edit: Intervention, gate: nn.Module | None, x: Tensor, y: Tensor, weights: Tensor | None
+    edit: Intervention, gated: Callable[[Tensor], Tensor], y: Tensor, weights: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """One edit of the maps y (B, C, H, W) that the gate made of x, and of its weights (B, C)."""
+    """One edit of a block's maps y (B, C, H, W) and gate weights (B, C); `gated` gives the maps under other weights."""
     if isinstance(edit, Observe):
         edit.see(y, weights)
         return y, weights
     assert not isinstance(edit, SetFilm)
-    before = x.new_ones(x.shape[:2]) if weights is None else weights
+    before = y.new_ones(y.shape[:2]) if weights is None else weights
     mask = _mask(edit.channels, before)
     if isinstance(edit, Fill):
         return torch.where(mask[..., None, None], _like(edit.values, before)[..., None, None], y), weights
@@ -200,13 +200,12 @@ def _apply(
         factor = torch.where(mask, _like(edit.factor, before), 1.0)
         return film_modulate(y, factor), None if weights is None else weights * factor
     chosen = torch.where(mask, _like(edit.weights, before), before)
-    if isinstance(gate, CBAM):
-        return gate.spatial(film_modulate(x, chosen)), chosen
-    return y + film_modulate(x, chosen - before), None if weights is None else chosen
+    # The difference, so that what earlier edits did to other channels stays.
+    return y + (gated(chosen) - gated(before)), None if weights is None else chosen
 
 
 def _mask(channels: Channels, like: Tensor) -> Tensor:
-    """Truths of the shape of `like` (B, C): which channels are meant."""
+    """Boolean mask of the shape of `like` (B, C): which channels are meant."""
     if channels is None:
         return torch.ones_like(like, dtype=torch.bool)
     if isinstance(channels, Tensor) and channels.dtype == torch.bool:
@@ -228,7 +227,7 @@ def _check(item: Intervention, blocks: int, width: int) -> None:
     channels, where = item.channels, f"block {item.block}"
     if isinstance(channels, Tensor) and channels.dtype == torch.bool:
         if channels.ndim not in (1, 2) or channels.shape[-1] != width:
-            raise InputError(f"{where}: truths for {tuple(channels.shape)} channels; it has {width}")
+            raise InputError(f"{where}: a mask of shape {tuple(channels.shape)}; the block has {width} channels")
     else:
         for channel in () if channels is None else channels:
             if not 0 <= int(channel) < width:
@@ -248,8 +247,8 @@ _VALUES = {Scale: ("factor",), Fill: ("values",), SetGate: ("weights",), SetFilm
 _Part = TypeVar("_Part", bound=nn.Module)
 
 
-def _twin(module: _Part) -> _Part:
-    """The same module with a list of parts of its own, so that a part can be exchanged."""
+def twin_of(module: _Part) -> _Part:
+    """A shallow copy with its own table of submodules: weights are shared, and a part can be exchanged."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
     return twin

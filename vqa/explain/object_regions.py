@@ -1,6 +1,5 @@
-"""Where a scene's objects lie in a model's grid."""
+"""Where a scene's objects lie in a model's grid, and which of them a question refers to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 _FINE = 4
+"""Points sampled along each side of a cell, to measure how much of it a disc covers."""
 
 
 def discs_of(scene: Scene) -> np.ndarray:
@@ -28,7 +28,7 @@ def discs_of(scene: Scene) -> np.ndarray:
 
 
 def contains(discs: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which discs (M, 4) hold the points (x, y) of any shape S, in fractions of the image: (M, *S) truths."""
+    """Which discs (M, 4) hold the points (x, y) of any shape S, in fractions of the image: boolean mask (M, *S)."""
     flat = (x.ravel() - discs[:, :1]) ** 2 + ((y.ravel() - discs[:, 1:2]) * PIXEL_FRAME[1] / PIXEL_FRAME[0]) ** 2
     return (flat <= discs[:, 2:3] ** 2).reshape(len(discs), *np.shape(x))
 
@@ -55,30 +55,17 @@ def coverage(discs: np.ndarray, rows: int, columns: int, box: Box = WHOLE) -> np
 
 
 def overlap(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether discs (M, 4) and discs (N, 4) touch: (M, N) truths."""
+    """Whether discs (M, 4) and discs (N, 4) touch: boolean mask (M, N)."""
     dx = ones[:, None, 0] - others[None, :, 0]
     dy = (ones[:, None, 1] - others[None, :, 1]) * PIXEL_FRAME[1] / PIXEL_FRAME[0]
     return dx**2 + dy**2 < (ones[:, None, 2] + others[None, :, 2]) ** 2
 
 
-def peak_inside(spatial: np.ndarray, discs: np.ndarray, chosen: Sequence[int], box: Box = WHOLE) -> bool:
-    """Whether the highest cell of a map (h, w) has its centre in the disc of one of the `chosen` objects.
-
-    The pointing game of Zhang et al. 2018 ("Top-down neural attention by excitation backprop"); half a cell of
-    tolerance, since a small object is about a cell wide.
-    """
-    row, column = np.unravel_index(int(spatial.argmax()), spatial.shape)
-    x, y = grid_points(spatial.shape[0], spatial.shape[1], box)
-    wide = discs[list(chosen)].copy()
-    wide[:, 2] += 0.5 / spatial.shape[1]
-    return bool(contains(wide, x[row, column], y[row, column]).any())
-
-
 @dataclass(frozen=True)
 class Referents:
-    """Numbers of a scene's objects.
+    """The objects of a scene that a question refers to, by their index.
 
-    Attributes: `blocks`, for each block the objects that its reasoning step leaves, None for one without a step;
+    Attributes: `blocks`, for each block the objects that its reasoning step selects, None for one without a step;
     `answer`, those that the answer is read from.
     """
 
@@ -87,9 +74,9 @@ class Referents:
 
 
 def find_referents(program: Program, scene: Scene, blocks: int) -> Referents | None:
-    """The objects that a question refers to, its last reasoning step at the last block, as training aligns them.
+    """The objects that a question refers to; None if it has no answer on the scene, or more steps than blocks.
 
-    None where the question has no answer on the scene, or more steps than there are blocks.
+    The last reasoning step stands at the last block, as training aligns them (`vqa.training.targets`).
     """
     steps, readers = reasoning_steps(program)
     if len(steps) > blocks:

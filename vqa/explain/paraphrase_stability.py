@@ -1,16 +1,17 @@
-"""Whether evidence points at what a question is about, and whether it stays when the wording changes."""
+"""Whether answers and the ranking of channels stay when a question's wording changes and its meaning does not."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import ConstantInputWarning, spearmanr
 
 from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import Program, equivalent
 from vqa.errors import InputError
 from vqa.evaluation.perturbations import make_perturbation
-from vqa.explain.concepts import mean_ranks
 from vqa.explain.faithfulness import Experiment
 from vqa.explain.probe_set import ProbeSet
 
@@ -20,67 +21,65 @@ TOP = 0.25
 
 def measure_paraphrase(experiment: Experiment, seed: int, on_progress: Callable[[int], object]) -> dict[str, Any]:
     """How answers and the ranking of channels change when a question's words are exchanged for CLEVR's synonyms, its
-    program staying the same; and, to compare with, when another question is asked about the same image.
+    program staying the same; and, for comparison, when another question is asked about the same image.
 
-    Rank correlations are Spearman's, of the SE weights (or where there are none of the activations), within a block,
-    over the channels; `overlap` is the share of the top quarter that stays.
+    Rank correlations are Spearman's, within a block over the channels, of the gate's weights, or of the activations in
+    a model without gates; `overlap` is the share of the top quarter that stays.
     """
-    material, model, processor = experiment.material, experiment.model, experiment.processor
-    change = make_perturbation("synonyms", seed)
-    texts, kept = [], []
-    for number, question in enumerate(material.questions):
-        name = material.filenames[material.images[number]]
-        text = change.question(question.question, name)
-        assert question.program is not None
-        if text != question.question and _same_program(text, question.program):
-            texts.append(text)
-            kept.append(number)
-    other = _other_questions(material)
+    probes = experiment.probes
+    texts, kept = _reworded(probes, seed)
     if not texts:
         return {"questions": 0}
-    numbers = np.array(kept)
+    other = _other_questions(probes)
+    numbers, paired = np.array(kept), np.array([i for i in kept if other[i] >= 0], int)
     reworded = replace(
-        material,
-        questions=[replace(material.questions[i], question=text) for i, text in zip(kept, texts, strict=True)],
-        tokens=processor.encode_questions(texts),
-        images=material.images[numbers],
+        probes,
+        questions=[replace(probes.questions[i], question=text) for i, text in zip(kept, texts, strict=True)],
+        tokens=experiment.processor.encode_questions(texts),
+        images=probes.images[numbers],
     )
-    changed = Experiment(model, processor, reworded, on_progress)
-    plain, scores = experiment.plain, next(iter(experiment.plain.scores().values()))
-    new = next(iter(changed.plain.scores().values()))
-    paired = np.array([i for i in kept if other[i] >= 0], int)
+    changed = Experiment(experiment.model, experiment.processor, reworded, on_progress)
+    plain = experiment.plain
+    before, after = (next(iter(some.plain.scores().values())) for some in (experiment, changed))
     return {
         "questions": len(kept),
         "same_answer": changed.estimate(changed.plain.best == plain.best[numbers]),
         "accuracy_before": changed.estimate(plain.right[numbers]),
         "accuracy_after": changed.estimate(changed.plain.right),
         "blocks": [
-            {
-                "correlation": rank_correlation(scores[k, numbers], new[k]),
-                "overlap": top_overlap(scores[k, numbers], new[k]),
-                "correlation_other_question": rank_correlation(scores[k, paired], scores[k, other[paired]]),
-                "overlap_other_question": top_overlap(scores[k, paired], scores[k, other[paired]]),
-                "deviation_correlation": rank_correlation(
-                    scores[k, numbers] - scores[k].mean(0), new[k] - scores[k].mean(0)
-                ),
-                "deviation_correlation_other_question": rank_correlation(
-                    scores[k, paired] - scores[k].mean(0), scores[k, other[paired]] - scores[k].mean(0)
-                ),
+            _compare(scores[numbers], new, scores.mean(0))
+            | {
+                f"{name}_other_question": value
+                for name, value in _compare(scores[paired], scores[other[paired]], scores.mean(0)).items()
             }
-            for k in range(len(scores))
+            for scores, new in zip(before, after, strict=True)
         ],
     }
 
 
+def _compare(one: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, float]:
+    """How alike two sets of scores (Q, C) rank channels, as they are and as deviations from their `mean` (C,).
+
+    Most of a channel's weight is the same for all questions, so that plain ranks agree whatever is asked; deviations
+    show whether the part that follows the question stays.
+    """
+    return {
+        "correlation": rank_correlation(one, other),
+        "overlap": top_overlap(one, other),
+        "deviation_correlation": rank_correlation(one - mean, other - mean),
+    }
+
+
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean of Spearman's rank correlations of the rows of two arrays (Q, C); rows that are constant are left out."""
-    found = []
-    for a, b in zip(one, other, strict=True):
-        x, y = mean_ranks(a), mean_ranks(b)
-        x, y = x - x.mean(), y - y.mean()
-        size = float(np.sqrt((x**2).sum() * (y**2).sum()))
-        if size > 0:
-            found.append(float((x * y).sum()) / size)
+    """Mean of Spearman's rank correlations of the rows of two arrays (Q, C); NaN if none has any.
+
+    A row that is constant in one of the two, such as that of a gate that is open for all channels, ranks nothing and
+    is left out.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        found = [spearmanr(a, b).statistic for a, b in zip(one, other, strict=True)]
+    found = [value for value in found if not np.isnan(value)]
     return float(np.mean(found)) if found else float("nan")
 
 
@@ -92,6 +91,19 @@ def top_overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean(shares)) if shares else float("nan")
 
 
+def _reworded(probes: ProbeSet, seed: int) -> tuple[list[str], list[int]]:
+    """The questions whose wording changes while their program stays: the new texts, and their numbers."""
+    change = make_perturbation("synonyms", seed)
+    texts, kept = [], []
+    for number, question in enumerate(probes.questions):
+        text = change.question(question.question, probes.filenames[probes.images[number]])
+        assert question.program is not None
+        if text != question.question and _same_program(text, question.program):
+            texts.append(text)
+            kept.append(number)
+    return texts, kept
+
+
 def _same_program(text: str, program: Program) -> bool:
     try:
         return equivalent(parse_question(text), program)
@@ -99,11 +111,11 @@ def _same_program(text: str, program: Program) -> bool:
         return False
 
 
-def _other_questions(material: ProbeSet) -> np.ndarray:
-    """For each question another one about the same image, -1 where there is none."""
-    other = np.full(len(material.questions), -1)
-    for image in np.unique(material.images):
-        mine = np.flatnonzero(material.images == image)
+def _other_questions(probes: ProbeSet) -> np.ndarray:
+    """For each question another one about the same image, -1 if there is none."""
+    other = np.full(len(probes.questions), -1)
+    for image in np.unique(probes.images):
+        mine = np.flatnonzero(probes.images == image)
         if len(mine) > 1:
             other[mine] = np.roll(mine, 1)
     return other

@@ -1,6 +1,7 @@
-"""The pointing game: does a map peak on an object that the step means?"""
+"""The pointing game (Zhang et al. 2018, "Top-down neural attention by excitation backprop"): does a map peak on an
+object that the step is about?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,50 +10,68 @@ import torch
 from vqa.explain.explanation import answer_map
 from vqa.explain.faithfulness import Experiment, mean_estimate
 from vqa.explain.gradcam import grad_cam
-from vqa.explain.object_regions import discs_of, find_referents, peak_inside
+from vqa.explain.object_regions import WHOLE, Box, contains, discs_of, find_referents, grid_points
+from vqa.model.modeling import FilmSEOutput
+
+
+def peak_inside(spatial: np.ndarray, discs: np.ndarray, chosen: Sequence[int], box: Box = WHOLE) -> bool:
+    """Whether the highest cell of a map (h, w) has its center in the disc of one of the `chosen` objects.
+
+    With half a cell of tolerance, since a small object is about a cell wide.
+    """
+    row, column = np.unravel_index(int(spatial.argmax()), spatial.shape)
+    x, y = grid_points(spatial.shape[0], spatial.shape[1], box)
+    wide = discs[list(chosen)].copy()
+    wide[:, 2] += 0.5 / spatial.shape[1]
+    return bool(contains(wide, x[row, column], y[row, column]).any())
 
 
 def measure_pointing(experiment: Experiment, on_progress: Callable[[int], object]) -> dict[str, Any]:
-    """How often the highest place of a map lies on an object that is meant: for each block those of its own step, for
-    the answer's evidence and for Grad-CAM those that the answer is read from.
+    """How often a map peaks on a right object: a block's on those of its step; the answer's and Grad-CAM's on those
+    that the answer is read from.
 
-    `chance` is how often an object drawn at random would be one. Maps and steps without an object are left out.
+    `chance` is how often an object drawn at random would be one of them.
     """
-    model, processor, material = experiment.model, experiment.processor, experiment.material
-    blocks, total = model.config.num_blocks, len(material.questions)
-    places = [*(f"block {k + 1}" for k in range(blocks)), "answer", "Grad-CAM"]
-    hits, chance = ({name: np.full(total, np.nan) for name in places} for _ in range(2))
-    for numbers, inputs in material.batches(processor, 1):
-        number = int(numbers[0])
-        image = int(material.images[number])
-        scene, box = material.scenes[image], material.boxes[image]
-        program = material.questions[number].program
+    model, processor, probes = experiment.model, experiment.processor, experiment.probes
+    blocks, total = model.config.num_blocks, len(probes.questions)
+    names = [*(f"block {k + 1}" for k in range(blocks)), "answer", "Grad-CAM"]
+    hits, chance = ({name: np.full(total, np.nan) for name in names} for _ in range(2))
+    for (number,), inputs in probes.batches(processor, 1):
+        image = int(probes.images[number])
+        scene, program = probes.scenes[image], probes.questions[number].program
         assert program is not None
         found = find_referents(program, scene, blocks)
         on_progress(1)
         if found is None:
             continue
-        discs = discs_of(scene)
-        features = material.features[image : image + 1]
+        features = probes.features[image : image + 1]
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.no_grad():
             output = model(image_features=features, **tokens)
-        maps = [] if output.spatial_weights is None else [m[0].float().cpu().numpy() for m in output.spatial_weights]
         heat = grad_cam(model, features, tokens, int(output.logits.argmax()))
-        joined = answer_map(output)
-        seen = [(f"block {k + 1}", m, found.blocks[k]) for k, m in enumerate(maps)]
-        seen += [("Grad-CAM", heat, found.answer), *([("answer", joined, found.answer)] if joined is not None else [])]
-        for name, spatial, chosen in seen:
-            if chosen and spatial.max() > 0:
-                hits[name][number] = peak_inside(spatial, discs, chosen, box)
+        targets = dict(zip(names, [*found.blocks, found.answer, found.answer], strict=True))
+        for name, spatial in (_maps(output) | {"Grad-CAM": heat}).items():
+            # A step without objects ("is there any ...": none) has nothing to point at, and a map that is zero
+            # everywhere has no peak: neither is a hit or a miss.
+            if (chosen := targets[name]) and spatial.max() > 0:
+                hits[name][number] = peak_inside(spatial, discs_of(scene), chosen, probes.boxes[image])
                 chance[name][number] = len(chosen) / len(scene.objects)
     out = {}
-    for name in places:
-        known = ~np.isnan(hits[name])
-        if known.any():
+    for name in names:
+        counted = ~np.isnan(hits[name])
+        if counted.any():
             out[name] = {
-                **mean_estimate(hits[name][known], experiment.bootstrap.of(known)),
-                "chance": float(chance[name][known].mean()),
-                "questions": int(known.sum()),
+                **mean_estimate(hits[name][counted], experiment.bootstrap.of(counted)),
+                "chance": float(chance[name][counted].mean()),
+                "questions": int(counted.sum()),
             }
     return out
+
+
+def _maps(output: FilmSEOutput) -> dict[str, np.ndarray]:
+    """The object attention of each block, and that under the answer; empty for a model without any."""
+    joined = answer_map(output)
+    if output.spatial_weights is None or joined is None:
+        return {}
+    blocks = {f"block {k}": m[0].float().cpu().numpy() for k, m in enumerate(output.spatial_weights, 1)}
+    return blocks | {"answer": joined}

@@ -1,4 +1,4 @@
-"""Images and questions to study a model with: sampled from a set, encoded once, run in batches."""
+"""The images and questions to study a model with: sampled from a dataset, encoded once, run in batches."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,9 +13,9 @@ from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.explain.object_regions import WHOLE, Box
+from vqa.explain.object_regions import Box
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
-from vqa.model.processing import FilmSEProcessor
+from vqa.model.processing import FilmSEProcessor, encode_pixels
 
 QUESTIONS_AT_ONCE = 64
 _IMAGES_AT_ONCE = 16
@@ -26,7 +26,7 @@ class ProbeSet:
     """P images with scenes, and Q questions about them, all with program and answer.
 
     Attributes: `features` (P, C, h, w) of the stem; `scenes`, `filenames` and `boxes` of the images; `questions`,
-    their `tokens`, and `images` (Q,), the image of each; `types` (Q,), places in `QUESTION_TYPES`.
+    their `tokens`, and `images` (Q,), the index of the image of each.
     """
 
     features: Tensor
@@ -39,11 +39,11 @@ class ProbeSet:
 
     @property
     def types(self) -> np.ndarray:
+        """The type of each question (Q,), as an index of `QUESTION_TYPES`."""
         return np.array([QUESTION_TYPES.index(question.type or "") for question in self.questions])
 
     def crossed(self, images: np.ndarray, questions: np.ndarray) -> "ProbeSet":
-        """Each of these questions about each of these images, whether or not it makes sense there; the questions of
-        an image stand together."""
+        """Each of these questions about each of these images, image by image, whether or not it makes sense there."""
         order = np.tile(questions, len(images)).tolist()
         return replace(
             self,
@@ -55,18 +55,18 @@ class ProbeSet:
     def batches(
         self, processor: FilmSEProcessor, size: int = QUESTIONS_AT_ONCE
     ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-        """The questions' numbers (B,) and what the model reads of them, those of like length together."""
+        """Indices of questions (B,) and the model's inputs for them; questions of similar length go together."""
         order = np.argsort([len(item) for item in self.tokens], kind="stable")
         for numbers in np.array_split(order, max(1, -(-len(order) // size))):
-            text = processor.tokenizer.pad({"input_ids": [self.tokens[i] for i in numbers]}, return_tensors="pt")
             device = self.features.device
-            inputs = {
-                "image_features": self.features,
-                "input_ids": text["input_ids"].to(device),
-                "attention_mask": text["attention_mask"].to(device),
-                "image_index": torch.from_numpy(self.images[numbers]).to(device),
-            }
-            yield numbers, inputs
+            yield (
+                numbers,
+                {
+                    "image_features": self.features,
+                    **processor.pad_tokens([self.tokens[i] for i in numbers], device),
+                    "image_index": torch.from_numpy(self.images[numbers]).to(device),
+                },
+            )
 
 
 def gather_probe_set(
@@ -79,9 +79,9 @@ def gather_probe_set(
     seed: int,
     on_image: Callable[[int], object] = lambda number: None,
 ) -> ProbeSet:
-    """A sample of a set: up to so many images, and of each up to so many questions, of different types first.
+    """A sample: up to `images` images, with up to `per_image` questions each, of different types first.
 
-    Raises InputError where no image has a scene and a question with program and answer.
+    Raises InputError if no image has a scene and a question with program and answer.
     """
     rng = np.random.default_rng(seed)
     scenes: list[Scene] = []
@@ -105,16 +105,11 @@ def gather_probe_set(
             "be compared with objects without them"
         )
     features, boxes = [], []
-    image_processor = processor.image_processor
-    full = np.array([image_processor.size["width"], image_processor.size["height"]] * 2)
     with torch.inference_mode():
         for start in range(0, len(rows), _IMAGES_AT_ONCE):
-            some = [data.image(row) for row in rows[start : start + _IMAGES_AT_ONCE]]
-            pixels = torch.from_numpy(np.stack([image_processor.to_array(image) for image in some])).to(model.device)
-            features.append(model.encode_images(image_processor.normalize_pixels(pixels)))
-            for image in some:
-                left, top, right, bottom = (image_processor.content_box(image.shape[1], image.shape[0]) / full).tolist()
-                boxes.append((left, top, right, bottom) if image_processor.do_pad else WHOLE)
+            some = [processor.image_processor.prepare(data.image(row)) for row in rows[start : start + _IMAGES_AT_ONCE]]
+            features.append(encode_pixels(model, processor, np.stack([image.pixels for image in some])))
+            boxes += [image.box for image in some]
             on_image(len(some))
     return ProbeSet(
         torch.cat(features),
@@ -128,7 +123,7 @@ def gather_probe_set(
 
 
 def _choose(questions: list[Question], number: int, rng: np.random.Generator) -> list[Question]:
-    """Some of an image's questions, one of each type before a second of any."""
+    """Up to `number` of an image's questions: one of each type before a second of any."""
     usable = [question for question in questions if question.program and question.answer is not None]
     usable = [usable[i] for i in rng.permutation(len(usable)) if usable[i].type in QUESTION_TYPES]
     seen: dict[str | None, int] = defaultdict(int)

@@ -1,15 +1,14 @@
-"""Asking one question about one image: the library's front door, behind `vqa ask`, the page and the pipeline."""
+"""Asks one question about one image: what is behind `vqa.load`, `vqa ask`, the page and the pipeline."""
 
 import hashlib
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vqa.clevr.programs import OPERATIONS
@@ -17,13 +16,78 @@ from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
-from vqa.model.processing import FilmSEProcessor, ImageLike, rank_answers, to_image
+from vqa.model.processing import (
+    FilmSEProcessor,
+    ImageLike,
+    PreparedImage,
+    ReadQuestion,
+    encode_pixels,
+    rank_answers,
+)
 from vqa.model.scene import STEP_SIZES
+from vqa.utils.json_values import plain
 
 TOP_ANSWERS = 5
 CACHED_IMAGES = 16
 
-_DIGITS = 5
+
+@dataclass(frozen=True)
+class Step:
+    """What a block takes its part of the question to be.
+
+    Args:
+        operation: one of `vqa.clevr.programs.OPERATIONS`, "none" where the block has nothing to do.
+        probability: of that operation, 0 to 1.
+        filters: attribute -> value of the objects that it keeps.
+        reads: for each earlier block, the probability that this one reads its object attention besides the last one's.
+    """
+
+    operation: str
+    probability: float
+    filters: dict[str, str]
+    reads: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain values, earlier blocks by name."""
+        return vars(self) | {"reads": {f"block_{j}": p for j, p in enumerate(self.reads, 1)}}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Block:
+    """What a residual block did; None for what the configuration lacks.
+
+    Args:
+        film_gamma, film_beta: FiLM's scale and shift of each channel, (C,).
+        channel_gate: the channel attention's weight of each channel, (C,).
+        word_attention: how much it read each of `Answer.words`, (L,).
+        object_attention: the probability of an object that it selects, (h, w) over the model's grid.
+        step: what it takes its part of the question to be.
+    """
+
+    film_gamma: np.ndarray | None
+    film_beta: np.ndarray | None
+    channel_gate: np.ndarray | None
+    word_attention: np.ndarray | None
+    object_attention: np.ndarray | None
+    step: Step | None = None
+
+    def to_json(self) -> dict[str, np.ndarray | None]:
+        """The arrays by their names in JSON, which are those of `FilmSEOutput`."""
+        return {name: getattr(self, attribute) for name, attribute in ARRAYS.items()}
+
+    def __repr__(self) -> str:
+        shapes = [f"{name}={array.shape}" for name, array in vars(self).items() if isinstance(array, np.ndarray)]
+        return f"Block({', '.join([*shapes, f'step={self.step}'])})"
+
+
+ARRAYS = {
+    "film_gamma": "film_gamma",
+    "film_beta": "film_beta",
+    "channel_weights": "channel_gate",
+    "word_weights": "word_attention",
+    "spatial_weights": "object_attention",
+}
+"""Name in `FilmSEOutput` and in JSON -> attribute of a `Block`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +100,13 @@ class Answer:
         top_answers: the most probable answers with their probabilities, falling.
         unknown_words: words of the question that the model does not know; it answered as if each were the same blank.
         in_domain: whether image and question look like those of training (`vqa.inference.ood`); None where the
-            checkpoint cannot tell, for it is not calibrated.
-        weights: for each residual block, "block_1" first, what the configuration has of film_gamma, film_beta and
-            channel_weights (C,), word_weights (L,) over `words`, spatial_weights (h, w) over the model's grid: the
-            probability of an object that the block selects; None for what it lacks.
+            checkpoint is not calibrated.
+        blocks: what each residual block did, the first block first.
         words: the L tokens of the question as the model reads it: in CLEVR's words, where its own are free or misspelt.
-        steps: for each block, what it takes its part of the question to be: "operation", "probability", "filters"
-            (attribute -> value) and "reads", the probability of each block whose selection it reads beside its
-            predecessor's; None for a model without evidence.
         picture_box: left, top, right, bottom of the image as fractions of the model's grid: within 0..1 where it got
             a border, being of another ratio, and beyond where a plain border of its own was cut off.
         pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
-        unfamiliar: which of "picture" and "question" look unlike those of training.
+        unfamiliar: which of "picture" and "question" are out of distribution.
         read_as: the question as the model reads it, where that is not word by word as it was asked.
     """
 
@@ -56,17 +115,33 @@ class Answer:
     top_answers: list[tuple[str, float]]
     unknown_words: list[str]
     in_domain: bool | None
-    weights: dict[str, dict[str, np.ndarray | None]]
+    blocks: tuple[Block, ...] = field(repr=False)
     words: list[str]
-    steps: list[dict[str, Any]] | None
     picture_box: tuple[float, float, float, float]
-    pathway_weights: np.ndarray | None = None
+    pathway_weights: np.ndarray | None = field(default=None, repr=False)
     unfamiliar: tuple[str, ...] = ()
     read_as: str | None = None
 
+    @property
+    def weights(self) -> dict[str, dict[str, np.ndarray | None]]:
+        """`blocks` as JSON has them: "block_1" -> "channel_weights" -> array or None; see `ARRAYS`."""
+        return {f"block_{k}": block.to_json() for k, block in enumerate(self.blocks, 1)}
+
+    @property
+    def steps(self) -> list[dict[str, Any]] | None:
+        """Each block's step as JSON has it; None for a model whose blocks have none."""
+        found = [block.step.to_json() for block in self.blocks if block.step is not None]
+        return found or None
+
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
-        return _plain(asdict(self))
+        return {name: plain(getattr(self, name), 5) for name in _JSON_KEYS}
+
+
+_JSON_KEYS = (
+    *("answer", "confidence", "top_answers", "unknown_words", "in_domain", "weights", "words", "steps"),
+    *("picture_box", "pathway_weights", "unfamiliar", "read_as"),
+)
 
 
 class VisualQuestionAnswerer:
@@ -78,7 +153,7 @@ class VisualQuestionAnswerer:
     def __init__(self, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
-        self.domain = None if model.config.domain is None else OODDetector.from_config(model.config.domain)
+        self.detector = None if model.config.domain is None else OODDetector.from_config(model.config.domain)
         self._features: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -97,59 +172,51 @@ class VisualQuestionAnswerer:
         Raises InputError for an image that cannot be read and for a question that is empty, too long or without any
         known word.
         """
-        unknown = self.processor.check_question(question)
-        image = to_image(image)
-        pixels = self.processor.image_processor.to_array(image)
+        read = self.processor.check_question(question)
+        prepared = self.processor.image_processor.prepare(image)
         with self._lock, torch.inference_mode():
-            tokens = self.processor(text=question, return_tensors="pt").to(self.device)
-            output = self.model(image_features=self._encode(pixels), **tokens)
-            return self._answer(output, question, unknown, image)
+            tokens = self.processor.pad_tokens([read.token_ids], self.device)
+            return self._answer(self.model(image_features=self.encode(prepared), **tokens), read, prepared)
 
-    def _encode(self, pixels: np.ndarray) -> Tensor:
-        key = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+    def encode(self, image: PreparedImage) -> Tensor:
+        """The stem's features (1, C, h, w) of an image, from the cache of the last `CACHED_IMAGES` where they are."""
+        key = hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest()
         features = self._features.pop(key, None)
         if features is None:
-            batch = torch.from_numpy(pixels)[None].to(self.device)
-            features = self.model.encode_images(self.processor.image_processor.normalize_pixels(batch))
+            features = encode_pixels(self.model, self.processor, image.pixels[None])
         self._features[key] = features
         if len(self._features) > CACHED_IMAGES:
             self._features.popitem(last=False)
         return features
 
-    def _answer(self, output: FilmSEOutput, question: str, unknown: list[str], image: Image.Image) -> Answer:
+    def _answer(self, output: FilmSEOutput, question: ReadQuestion, image: PreparedImage) -> Answer:
         assert output.logits is not None
-        words = self.processor.token_words(question)
-        unfamiliar = self._unfamiliar(output, question, words, unknown)
+        unfamiliar = self._out_of_distribution(output, question)
         ranked = rank_answers(output.logits[0], self.model.config.answers, TOP_ANSWERS)
-        kinds = ("film_gamma", "film_beta", "channel_weights", "word_weights", "spatial_weights")
-        blocks = range(self.model.config.num_blocks)
-        weights = {f"block_{k + 1}": {kind: _array(getattr(output, kind), k) for kind in kinds} for k in blocks}
         return Answer(
             answer=ranked[0][0],
             confidence=ranked[0][1],
             top_answers=ranked,
-            unknown_words=unknown,
+            unknown_words=question.unknown_words,
             in_domain=None if unfamiliar is None else not unfamiliar,
-            weights=weights,
-            words=words,
-            steps=None if output.step_logits is None else [read_step(output, k) for k in blocks],
-            picture_box=self.processor.image_processor.picture_box(image),
-            pathway_weights=None if output.pathway_weights is None else output.pathway_weights[0].float().cpu().numpy(),
+            blocks=tuple(read_block(output, k) for k in range(self.model.config.num_blocks)),
+            words=question.words,
+            picture_box=image.box,
+            pathway_weights=None if output.pathway_weights is None else _array(output.pathway_weights),
             unfamiliar=unfamiliar or (),
-            read_as=self.processor.restated(question),
+            read_as=question.restated,
         )
 
-    def _unfamiliar(
-        self, output: FilmSEOutput, question: str, words: list[str], unknown: list[str]
-    ) -> tuple[str, ...] | None:
-        domain, scene = self.domain, output.scene
-        if domain is None or scene is None:
+    def _out_of_distribution(self, output: FilmSEOutput, question: ReadQuestion) -> tuple[str, ...] | None:
+        """Which of "picture" and "question" are out of distribution; None without a detector."""
+        detector, scene = self.detector, output.scene
+        if detector is None or scene is None:
             return None
-        strange = {
-            "picture": domain.picture_scores(scene)[0] > domain.picture_limit,
-            "question": question_score(question, words, unknown) > domain.question_limit,
+        found = {
+            "picture": detector.image_scores(scene)[0] > detector.picture_limit,
+            "question": question_score(question) > detector.question_limit,
         }
-        return tuple(name for name, is_strange in strange.items() if is_strange)
+        return tuple(name for name, outside in found.items() if outside)
 
 
 def load(
@@ -162,36 +229,28 @@ def load(
     return VisualQuestionAnswerer(*load_checkpoint(checkpoint, device))
 
 
-def read_step(output: FilmSEOutput, block: int) -> dict[str, Any]:
-    """What a block takes its part of the (first) question to be; see `Answer.steps`."""
+def read_block(output: FilmSEOutput, k: int) -> Block:
+    """What block k (from 0) did for the first question of a batch."""
+    found = {attribute: getattr(output, name) for name, attribute in ARRAYS.items()}
+    arrays = {attribute: None if per_block is None else _array(per_block[k]) for attribute, per_block in found.items()}
+    return Block(**arrays, step=None if output.step_logits is None else read_step(output, k))
+
+
+def read_step(output: FilmSEOutput, k: int) -> Step:
+    """What block k (from 0) takes its part of the first question of a batch to be."""
     assert output.step_logits is not None
     assert output.pointer_logits is not None
-    operation, *filters = output.step_logits[0, block].float().split(STEP_SIZES)
+    operation, *filters = output.step_logits[0, k].float().split(STEP_SIZES)
     probabilities = operation.softmax(0)
+    best = int(probabilities.argmax())
     chosen = {
         name: values[int(logits.argmax()) - 1]
         for (name, values), logits in zip(ATTRIBUTES.items(), filters, strict=True)
         if logits.argmax() > 0
     }
-    best = int(probabilities.argmax())
-    reads = output.pointer_logits[0, block].float().softmax(0)[1 : block + 1]
-    return {
-        "operation": OPERATIONS[best],
-        "probability": float(probabilities[best]),
-        "filters": chosen,
-        "reads": {f"block_{j + 1}": p for j, p in enumerate(reads.tolist())},
-    }
+    reads = output.pointer_logits[0, k].float().softmax(0)[1 : k + 1]
+    return Step(OPERATIONS[best], float(probabilities[best]), chosen, tuple(reads.tolist()))
 
 
-def _array(per_block: tuple[Tensor, ...] | None, block: int) -> np.ndarray | None:
-    return None if per_block is None else per_block[block][0].float().cpu().numpy()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return np.round(value.astype(float), _DIGITS).tolist()
-    return round(value, _DIGITS) if isinstance(value, float) else value
+def _array(batch: Tensor) -> np.ndarray:
+    return batch[0].float().cpu().numpy()

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vqa.errors import InputError
+from vqa.inference.ood import OODDetector
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import token_limit
@@ -39,7 +40,7 @@ def load_checkpoint(
     Args:
         source: a folder, or "owner/name" on the Hugging Face hub (fetched once, then read from its cache); the shipped
             checkpoint by default.
-        device: where the model shall run; a GPU by default where there is one.
+        device: where the model runs; by default a GPU if there is one.
 
     Raises InputError for what is missing, broken, made for another model, or unusable on this machine.
     """
@@ -59,14 +60,14 @@ def load_checkpoint(
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device of this name, or a GPU where there is one. Raises InputError for a device that is not here."""
+    """The device of this name, or a GPU where there is one. Raises InputError for an unavailable device."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen).cpu()
     except Exception as error:
-        raise InputError(f"device: {str(device)!r:.40} is not here; use cpu{_gpu_names()}") from error
+        raise InputError(f"device: {str(device)!r:.40} is unavailable; use cpu{_gpu_names()}") from error
     return chosen
 
 
@@ -86,12 +87,12 @@ def checkpoint_folder(source: str | os.PathLike | None = None) -> Path:
             raise
         raise InputError(f"checkpoint {name[:200]!r}: {getattr(error, 'strerror', None) or error}") from error
     if not _HUB_ID.fullmatch(name):
-        raise InputError(f"{name:.200}: no such checkpoint folder; give the folder that `vqa train --output` made")
+        raise InputError(f"{name:.200}: no such checkpoint folder; give the folder that `vqa train --out` made")
     return _fetch(name)
 
 
 def weights_sha256(source: str | os.PathLike | None = None) -> str:
-    """What tells a checkpoint's weights from all others: the SHA-256 of their file, in hexadecimal.
+    """The SHA-256 of a checkpoint's weights file, in hexadecimal, which tells them from all others.
 
     Raises InputError where there is none.
     """
@@ -114,7 +115,10 @@ def read_config(folder: Path) -> FilmSEConfig:
         raise InputError(f"{path}: model_type is {str(kind)[:40]!r}; this program runs {FilmSEConfig.model_type!r}")
     try:
         _check_settings(settings)
-        return FilmSEConfig.from_dict(settings)
+        config = FilmSEConfig.from_dict(settings)
+        if config.domain is not None:
+            OODDetector.from_config(config.domain)
+        return config
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # the base class takes any key and raises anything
@@ -198,7 +202,7 @@ def _fetch(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
     except Exception as error:
         raise InputError(
-            f"{name}: no folder here, nor a model of the Hugging Face hub that can be had now ({_first_line(error)})"
+            f"{name}: neither a folder nor a model that the Hugging Face hub gives now ({_first_line(error)})"
         ) from error
 
 

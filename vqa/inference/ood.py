@@ -1,4 +1,4 @@
-"""Whether an image and a question look like those a model was trained on.
+"""Detects images and questions that are out of distribution: unlike those that a model was trained on.
 
 An image is judged by what the model's own reading of the scene says of it: how much there is that could be an object,
 how unsure the objects and their attributes are, and how well their places on the ground fit where they are seen. These
@@ -16,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language.paraphrase import is_clevr
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
 
 if TYPE_CHECKING:
+    from vqa.model.processing import ReadQuestion
     from vqa.model.scene import SceneMaps
-
 
 _SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 STATISTICS = ("objects", "largest", "unsure", *(f"unsure_{name}" for name in ATTRIBUTES), "misplaced_x", "misplaced_y")
@@ -42,7 +41,7 @@ class OODDetector:
         ground: ground position (2) as a quadratic function of a cell's coordinates, (2, 6).
         mean, spread: of the D `STATISTICS` over training images, (D,).
         precision: inverse of their correlations, (D, D).
-        picture_limit, question_limit: the highest scores that are in the domain.
+        picture_limit, question_limit: the highest scores that are still in distribution.
     """
 
     ground: np.ndarray
@@ -62,7 +61,7 @@ class OODDetector:
         shrunk = (1 - _SHRINKAGE) * correlation + _SHRINKAGE * np.eye(len(mean))
         return cls(ground, mean, spread, np.linalg.inv(shrunk), math.inf, math.inf)
 
-    def picture_scores(self, scene: "SceneMaps") -> np.ndarray:
+    def image_scores(self, scene: "SceneMaps") -> np.ndarray:
         """How unlike training images N images are, from the model's readings of them: (N,), about 1 and more."""
         off = (_statistics(scene, self.ground) - self.mean) / self.spread
         return np.einsum("nd,de,ne->n", off, self.precision, off) / len(self.mean)
@@ -105,9 +104,10 @@ class OODDetector:
         return cls(**arrays)
 
 
-def question_score(text: str, words: Sequence[str], unknown: Sequence[str]) -> float:
-    """How unlike CLEVR's questions one is: the share of `words` that are `unknown`, and 1 more without a parse."""
-    return sum(word in unknown for word in words) / max(1, len(words)) + (not is_clevr(text))
+def question_score(question: "ReadQuestion") -> float:
+    """How unlike CLEVR's questions one is: the share of its words that are unknown, and 1 more if it does not parse."""
+    unknown = sum(word in question.unknown_words for word in question.words)
+    return unknown / len(question.words) + (not question.is_clevr)
 
 
 def _statistics(scene: "SceneMaps", ground: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoModelForVisualQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from vqa.model.processing import rank_answers, to_image
+from vqa.model.processing import rank_answers
 
 TASK = "clevr-visual-question-answering"
 
@@ -40,8 +40,8 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
     def preprocess(self, input_: Any, **kwargs: Any) -> Any:
         """One image and question as tensors."""
         processor: Any = self.processor
-        processor.check_question(input_["question"])
-        return processor(images=to_image(input_["image"]), text=input_["question"], return_tensors="pt")
+        question = processor.check_question(input_["question"])
+        return processor(images=input_["image"], return_tensors="pt") | processor.pad_tokens([question.token_ids])
 
     def _forward(self, input_tensors: Any, **kwargs: Any) -> Any:
         return {"logits": self.model(**input_tensors).logits}

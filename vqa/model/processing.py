@@ -6,6 +6,7 @@ Training, evaluation and the page all read images through `FilmSEImageProcessor`
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from tokenizers.models import WordLevel
 from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
-from vqa.clevr.language.paraphrase import read_words
+from vqa.clevr.language.paraphrase import parses, read_words, restate
 from vqa.clevr.language.parser import MAX_WORDS, WORDS, words_of
 from vqa.errors import InputError
 from vqa.utils.images import MAX_PIXELS, content_box, load_image, resize_image, to_rgb
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
+_CLEVR_VOCABULARY = {PAD, UNKNOWN, *WORDS}
 
 MAX_CHARACTERS = 1000
 """Longer questions are not asked; CLEVR's have up to about 200 characters."""
@@ -32,6 +34,44 @@ CLEVR_MEAN, CLEVR_STD = (0.45,) * 3, (0.15,) * 3
 ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike | bytes
 """PIL image; array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W) of bytes or of floats in 0..1; path; a file's
 bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image as the model sees it.
+
+    Args:
+        image: upright and in RGB, of its own size.
+        pixels: uint8 (H, W, 3), of the model's size.
+        box: left, top, right, bottom of the image as fractions of the model's input: below 0 or above 1 where a plain
+            border was cut off.
+    """
+
+    image: Image.Image
+    pixels: np.ndarray
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ReadQuestion:
+    """A question as the model reads it.
+
+    Args:
+        text: as it was asked.
+        words: what each token stands for: the question's words, in CLEVR's where its own are free or misspelt, or the
+            pieces of a Hugging Face tokenizer.
+        token_ids: (L,), at least one, cut at the tokenizer's `model_max_length`.
+        unknown_words: the words that the model does not know, each once, in their order.
+        restated: the question in the words that the model reads; None where these are its own.
+        is_clevr: whether it is, so restated, one of CLEVR's forms of questions.
+    """
+
+    text: str
+    words: list[str]
+    token_ids: list[int]
+    unknown_words: list[str]
+    restated: str | None
+    is_clevr: bool
 
 
 class FilmSEImageProcessor(BaseImageProcessor):
@@ -72,23 +112,30 @@ class FilmSEImageProcessor(BaseImageProcessor):
         self.rescale_factor = rescale_factor
         self.image_mean, self.image_std = list(image_mean), list(image_std)
 
-    def to_array(self, image: ImageLike) -> np.ndarray:
-        """One image as uint8 (H, W, 3) of the model's size. Raises InputError for what is no sound image."""
+    def prepare(self, image: ImageLike) -> PreparedImage:
+        """One image, decoded and trimmed once. Raises InputError for what is not a sound image."""
         image = to_image(image)
-        if self.do_trim and (box := content_box(image)) != (0, 0, *image.size):
-            image = image.crop(box)
+        inner = content_box(image) if self.do_trim else (0, 0, *image.size)
+        trimmed = image if inner == (0, 0, *image.size) else image.crop(inner)
         height, width = self.size["height"], self.size["width"]
-        left, top, right, bottom = self.content_box(image.width, image.height)
-        inner = resize_image(image, (bottom - top, right - left))
-        if inner.shape[:2] == (height, width):
-            return inner
-        canvas = np.empty((height, width, 3), np.uint8)
-        canvas[:] = np.clip(np.round(np.array(self.image_mean) / self.rescale_factor), 0, 255)
-        canvas[top:bottom, left:right] = inner
-        return canvas
+        placed = self.placement(trimmed.width, trimmed.height)
+        left, top, right, bottom = placed
+        pixels = resize_image(trimmed, (bottom - top, right - left))
+        if pixels.shape[:2] != (height, width):
+            canvas = np.empty((height, width, 3), np.uint8)
+            canvas[:] = np.clip(np.round(np.array(self.image_mean) / self.rescale_factor), 0, 255)
+            canvas[top:bottom, left:right] = pixels
+            pixels = canvas
+        left_edge, right_edge = _edges(placed[::2], inner[::2], image.width, width)
+        top_edge, bottom_edge = _edges(placed[1::2], inner[1::2], image.height, height)
+        return PreparedImage(image, pixels, (left_edge, top_edge, right_edge, bottom_edge))
 
-    def content_box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Where an image of this size, without plain borders, comes to lie in the input: left, top, right, bottom."""
+    def to_array(self, image: ImageLike) -> np.ndarray:
+        """One image as uint8 (H, W, 3) of the model's size. Raises InputError for what is not a sound image."""
+        return self.prepare(image).pixels
+
+    def placement(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Where an image of this size, without plain borders, lies in the input: left, top, right, bottom in pixels."""
         full_width, full_height = self.size["width"], self.size["height"]
         if not self.do_pad:
             return 0, 0, full_width, full_height
@@ -98,21 +145,6 @@ class FilmSEImageProcessor(BaseImageProcessor):
         left, top = (full_width - inner_width) // 2, (full_height - inner_height) // 2
         return left, top, left + inner_width, top + inner_height
 
-    def picture_box(self, image: Image.Image) -> tuple[float, float, float, float]:
-        """Where an RGB image comes to lie in the model's input: left, top, right, bottom as fractions of it.
-
-        Below 0 or above 1 where a border was cut off.
-        """
-        inner = content_box(image) if self.do_trim else (0, 0, *image.size)
-        placed = self.content_box(inner[2] - inner[0], inner[3] - inner[1])
-        edges = []
-        for axis, name in enumerate(("width", "height")):
-            low, high = placed[axis] / self.size[name], placed[axis + 2] / self.size[name]
-            scale = (high - low) / (inner[axis + 2] - inner[axis])
-            edges.append((low - inner[axis] * scale, high + (image.size[axis] - inner[axis + 2]) * scale))
-        (left, right), (top, bottom) = edges
-        return left, top, right, bottom
-
     def normalize_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 (N, H, W, 3), on any device -> float32 (N, 3, H, W), rescaled and normalised."""
         mean = torch.tensor(self.image_mean, device=pixels.device)[:, None, None]
@@ -120,7 +152,7 @@ class FilmSEImageProcessor(BaseImageProcessor):
         return (pixels.permute(0, 3, 1, 2).float() * self.rescale_factor - mean) / std
 
     def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
-        """An image or several -> `pixel_values`. Raises InputError for what is no sound image."""
+        """An image or several -> `pixel_values`. Raises InputError for what is not a sound image."""
         arrays = np.stack([self.to_array(image) for image in _as_list(images)])
         values = self.normalize_pixels(torch.from_numpy(arrays))
         return BatchFeature({"pixel_values": values.numpy()}, tensor_type=return_tensors)
@@ -180,54 +212,63 @@ class FilmSEProcessor(ProcessorMixin):
         return BatchFeature(data)
 
     def encode_questions(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token numbers of each question, at least one, cut at `tokenizer.model_max_length`, without padding."""
+        """Token ids of each question, at least one, cut at `tokenizer.model_max_length`, without padding."""
         limit = self.tokenizer.model_max_length
         if not self.clevr_words:
             return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        return [self._ids(read_words(text, self._vocabulary)[:limit]) for text in texts]
+
+    def pad_tokens(self, tokens: Sequence[list[int]], device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+        """Token ids of B questions -> `input_ids` and `attention_mask`, (B, L), padded on the right."""
+        padded = self.tokenizer.pad({"input_ids": tokens}, return_attention_mask=True, return_tensors="pt")
+        return {name: padded[name].to(device) for name in ("input_ids", "attention_mask")}
+
+    def read_question(self, text: str) -> ReadQuestion:
+        """A question of any length and language, read once: its tokens, what is unknown in it, what it is taken for."""
+        if not self.clevr_words:
+            ids = self.encode_questions([text])[0]
+            said, known = list(dict.fromkeys(words_of(text))), self.tokenizer.unk_token_id
+            pieces = self.tokenizer(said, add_special_tokens=False)["input_ids"] if said else []
+            unknown = [word for word, parts in zip(said, pieces, strict=True) if known in parts]
+            return ReadQuestion(
+                text, self.tokenizer.convert_ids_to_tokens(ids), ids, unknown, None, parses(restate(text))
+            )
+        restated = restate(text, self._vocabulary)
+        words = [word for word in restated.split() if word[0].isalnum()]
+        cut = words[: self.tokenizer.model_max_length]
+        return ReadQuestion(
+            text,
+            cut or [UNKNOWN],
+            self._ids(cut),
+            [word for word in dict.fromkeys(words) if word not in self._vocabulary],
+            " ".join(words) if words != words_of(text) else None,
+            parses(restated if self._vocabulary.keys() == _CLEVR_VOCABULARY else restate(text)),
+        )
+
+    def _ids(self, words: Sequence[str]) -> list[int]:
         get, unknown = self._vocabulary.get, self.tokenizer.unk_token_id
-        return [[get(word, unknown) for word in self._words(text)[:limit]] or [unknown] for text in texts]
+        return [get(word, unknown) for word in words] or [unknown]
 
-    def token_words(self, text: str) -> list[str]:
-        """What each token of `encode_questions` stands for: the question's words, or the tokenizer's pieces."""
-        if self.clevr_words:
-            return self._words(text)[: self.tokenizer.model_max_length] or [UNKNOWN]
-        return self.tokenizer.convert_ids_to_tokens(self.encode_questions([text])[0])
-
-    def restated(self, text: str) -> str | None:
-        """The question in the words that the model reads, where they are not its own."""
-        words = self._words(text)
-        return " ".join(words) if self.clevr_words and words != words_of(text) else None
-
-    def unknown_words(self, text: str) -> list[str]:
-        """The question's words that the tokenizer does not know, each once, in their order."""
-        if self.clevr_words:
-            return [word for word in dict.fromkeys(self._words(text)) if word not in self._vocabulary]
-        words = list(dict.fromkeys(words_of(text)))
-        pieces = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-        return [word for word, ids in zip(words, pieces, strict=True) if self.tokenizer.unk_token_id in ids]
-
-    def _words(self, text: str) -> list[str]:
-        return read_words(text, self._vocabulary)
-
-    def check_question(self, text: str) -> list[str]:
-        """The unknown words of a question to be asked. Raises InputError: no text, too long, no word, none known."""
+    def check_question(self, text: str) -> ReadQuestion:
+        """A question to be asked. Raises InputError where it is not text, too long, or without any known word."""
         if not isinstance(text, str):
             raise InputError(f"question: expected text, got {type(text).__name__}")
         if len(text) > MAX_CHARACTERS:
             raise InputError(f"question: {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
-        words = words_of(text)
-        if not words:
+        said = words_of(text)
+        if not said:
             raise InputError("question: it has no words; ask for example: What color is the cube?")
-        if len(words) > MAX_WORDS:
-            raise InputError(f"question: {len(words)} words; at most {MAX_WORDS} are read")
-        unknown = self.unknown_words(text)
-        if len(unknown) == len(set(self._words(text) if self.clevr_words else words)):
+        if len(said) > MAX_WORDS:
+            raise InputError(f"question: {len(said)} words; at most {MAX_WORDS} are read")
+        question = self.read_question(text)
+        unknown = question.unknown_words
+        if len(unknown) == len(set(said if question.restated is None else question.restated.split())):
             shown = ", ".join(repr(word[:30]) for word in unknown[:8]) + ", ..." * (len(unknown) > 8)
             raise InputError(
                 f"question: none of its words is known: {shown}; ask in CLEVR's English, for example: "
                 "How many red cubes are there?"
             )
-        return unknown
+        return question
 
 
 def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
@@ -249,7 +290,7 @@ def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
 
 
 def to_image(image: ImageLike) -> Image.Image:
-    """An image of any kind as upright RGB. Raises InputError for what is none, is damaged or too large."""
+    """An image of any kind as upright RGB. Raises InputError for what is not an image, damaged or too large."""
     if isinstance(image, str | os.PathLike | bytes):
         return load_image(image)
     if isinstance(image, torch.Tensor):
@@ -257,13 +298,29 @@ def to_image(image: ImageLike) -> Image.Image:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if not isinstance(image, Image.Image):
-        raise InputError(f"image: {type(image).__name__} is no image; give a path, a PIL image or an array")
+        raise InputError(f"image: {type(image).__name__} is not an image; give a path, a PIL image or an array")
     if image.width * image.height > MAX_PIXELS or not image.width * image.height:
         raise InputError(f"image: {image.width} x {image.height} pixels; expected 1 to {MAX_PIXELS:,}")
     try:
         return to_rgb(image)
     except Exception as error:  # a lazily opened file decodes here, and Pillow raises nearly anything
         raise InputError(f"image: the image is damaged or cut short: {error}") from error
+
+
+def encode_pixels(model: Any, processor: FilmSEProcessor, pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """uint8 (N, H, W, 3) of the model's size -> the stem's features (N, C, h, w), on the model's device."""
+    pixels = torch.as_tensor(pixels).to(model.device)
+    return model.encode_images(processor.image_processor.normalize_pixels(pixels))
+
+
+def _edges(placed: Sequence[int], inner: Sequence[int], length: int, size: int) -> tuple[float, float]:
+    """Both ends of an image along one axis, as fractions of the model's input.
+
+    The image is `length` pixels long, of which `inner` (from, to) were kept, and these lie at `placed` of `size`.
+    """
+    low, high = placed[0] / size, placed[1] / size
+    scale = (high - low) / (inner[1] - inner[0])
+    return low - inner[0] * scale, high + (length - inner[1]) * scale
 
 
 def _within(numbers: Iterable[Any], low: float, high: float) -> bool:
@@ -276,7 +333,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise InputError(f"image: an array of shape {array.shape} is no image; expected (H, W, 3)")
+        raise InputError(f"image: an array of shape {array.shape} is not an image; expected (H, W, 3)")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise InputError("image: an array of floats must have finite values from 0 to 1")
@@ -288,7 +345,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
             raise InputError("image: an array of whole numbers must have values from 0 to 255")
         array = array.astype(np.uint8)
     else:
-        raise InputError(f"image: an array of {array.dtype} is no image; expected uint8")
+        raise InputError(f"image: an array of {array.dtype} is not an image; expected uint8")
     return Image.fromarray(np.ascontiguousarray(array))
 
 

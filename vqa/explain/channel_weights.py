@@ -1,0 +1,54 @@
+"""What sets how loud a channel is, in the order of a block's steps: FiLM's gamma and beta, and the gate's weight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqa.explain.drawing import Scale
+from vqa.inference.answerer import ARRAYS, Answer
+
+
+@dataclass(frozen=True)
+class ChannelWeight:
+    """How one kind is called and drawn.
+
+    Args:
+        key: its name in `FilmSEOutput`, in an atlas and in JSON.
+        name, symbol: in text and on the page.
+        centre: the value drawn blank: it leaves a channel as it is, or closes the gate.
+        least_reach: differences from the usual value that are fully colored, unless there are larger ones.
+    """
+
+    key: str
+    name: str
+    symbol: str
+    centre: float
+    least_reach: float
+
+    def of(self, answer: Answer) -> list[np.ndarray]:
+        """The weights (C,) of each block of an answer; empty if the model has none of this kind."""
+        found = [getattr(block, ARRAYS[self.key]) for block in answer.blocks]
+        return [values for values in found if values is not None]
+
+    def scale(self, blocks: Sequence[np.ndarray]) -> Scale:
+        """The color scale for all blocks' weights; the whole range for a gate that does not amplify."""
+        if self.key == "channel_weights" and max(float(np.abs(values).max()) for values in blocks) <= 1:
+            return Scale(0.0, 1.0)
+        return Scale.fit(blocks, self.centre)
+
+
+CHANNEL_WEIGHTS = {
+    kind.key: kind
+    for kind in (
+        ChannelWeight("film_gamma", "FiLM gamma", "FiLM γ", 1.0, 0.5),  # noqa: RUF001
+        ChannelWeight("film_beta", "FiLM beta", "FiLM β", 0.0, 0.5),
+        ChannelWeight("channel_weights", "channel gate", "Channel gate", 0.0, 0.05),
+    )
+}
+
+
+def present(answer: Answer) -> dict[str, list[np.ndarray]]:
+    """The kinds that an answer's model has -> each block's weights (C,)."""
+    found = {key: kind.of(answer) for key, kind in CHANNEL_WEIGHTS.items()}
+    return {key: blocks for key, blocks in found.items() if blocks}
