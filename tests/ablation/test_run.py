@@ -18,6 +18,7 @@ from vqa.ablation.report import format_report
 from vqa.cli import main
 from vqa.evaluation.metrics import ImageBootstrap, accuracies
 from vqa.training.checkpointing import FILE
+from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 from vqa.utils.files import lock_folder
 from vqa.utils.resources import shipped
@@ -27,7 +28,7 @@ MINI = str(shipped("data/clevr-mini"))
 
 
 def command(output: Path, presets: str, *more: str, budget: int = 400) -> list[str]:
-    flags = ["--presets", presets, "--budget", str(budget), "--data", MINI, "--output", str(output)]
+    flags = ["--presets", presets, "--budget", str(budget), "--data", MINI, "--out", str(output)]
     return ["ablate", *flags, "--set", *TINY, "classifier_dim=16", "--mixed-precision", "no", *more]
 
 

@@ -65,7 +65,7 @@ def test_mistakes_are_named(text: str, message: str) -> None:
 
 def test_a_cell_is_named_by_all_its_options(tmp_path) -> None:
     def folders(text: str, **options: object) -> list[str]:
-        settings = {"data": "d", "max_presentations": 100, "evaluate_presentations": 10} | options
+        settings = {"data": "d", "training_questions": 100, "evaluate_every": 10} | options
         return [cell.folder.name for cell in make_cells(parse_variants([text]), tmp_path, **settings)]
 
     first = folders("film-qcse*2")
@@ -74,8 +74,8 @@ def test_a_cell_is_named_by_all_its_options(tmp_path) -> None:
     others = [
         folders("film-qcse[width=64]"),  # the default, said: the same model under another name
         folders("film-qcse[width=32]"),
-        folders("film-qcse", max_presentations=200),
-        folders("film-qcse", evaluate_presentations=20),
+        folders("film-qcse", training_questions=200),
+        folders("film-qcse", evaluate_every=20),
         folders("film-qcse", data="e"),
         folders("film-qcse", holdout=0.1),
         folders("film-qcse[learning_rate=0.002]"),

@@ -13,7 +13,7 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.inference.ood import OODDetector
-from vqa.training.data import TrainingData
+from vqa.training.data import TrainingData, load_training_data
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
@@ -91,7 +91,7 @@ def test_the_slice_is_that_of_training(calibrated):
     slices = open_holdout(folder, DATA, "val")
     pack = open_data(DATA, "val")
     pack.images = np.zeros((len(pack), 1, 1, 3), np.uint8)
-    data = TrainingData(pack, lambda texts: [[1]] * len(texts), {"yes": 0}, 3, holdout=0.4, seed=3)
+    data = load_training_data(pack, lambda texts: [[1]] * len(texts), {"yes": 0}, 3, holdout=0.4, seed=3)
     assert slices.held_out.tolist() == data.held_out.tolist()
     assert slices.seen.tolist() == data.rows.tolist()
     on_progress = []

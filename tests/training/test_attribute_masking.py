@@ -8,9 +8,9 @@ import torch
 
 from vqa.clevr.vocabulary import ATTRIBUTES, COLORS
 from vqa.errors import InputError
-from vqa.training.attribute_masking import Hiding, blobs, other_colors
+from vqa.training.attribute_masking import AttributeMasking, blobs, other_colors
 from vqa.training.options import TrainingOptions
-from vqa.training.trainer import Trainer
+from vqa.training.setup import build_trainer
 from vqa.utils.resources import shipped
 
 
@@ -53,7 +53,9 @@ def trainer(tmp_path_factory):
     settings = {"width": 16, "text_dim": 32, "word_dim": 16, "stem_widths": "8,16,16", "image_size": "64x96"}
     overrides = [f"{name}={value}" for name, value in settings.items()]
     data = str(shipped("data/clevr-mini"))
-    return Trainer(TrainingOptions(data=data, output=str(folder), overrides=overrides, epochs=1, mixed_precision="no"))
+    return build_trainer(
+        TrainingOptions(data=data, out=str(folder), overrides=overrides, epochs=1, mixed_precision="no")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_only_what_shows_is_learned(trainer, batch, colors, shapes) -> None:
     found, texts = batch
     third = torch.arange(len(found.images)) % 3
     colorless, shapeless = (third == 0) & (colors > 0), (third == 1) & (shapes > 0)
-    kept = Hiding(colors, shapes, trainer.processor.encode_questions).learnable(found, colorless, shapeless)
+    kept = AttributeMasking(colors, shapes, trainer.processor.encode_questions).learnable(found, colorless, shapeless)
     stay = ~(about(texts, {*COLORS, "color"}) & colorless[found.image_index])
     stay &= ~(about(texts, OTHER_WORDS) & shapeless[found.image_index])
     assert 0 < stay.sum() < len(stay)
@@ -102,7 +104,7 @@ def test_where_nothing_can_be_learned_one_question_stays_and_counts_for_nothing(
     red = trainer.processor.encode_questions(["red"])[0][0]
     colorful = replace(found, input_ids=torch.full_like(found.input_ids, red))
     everywhere = torch.ones(len(found.images), dtype=torch.bool)
-    kept = Hiding(1.0, 0.0, trainer.processor.encode_questions).learnable(colorful, everywhere, ~everywhere)
+    kept = AttributeMasking(1.0, 0.0, trainer.processor.encode_questions).learnable(colorful, everywhere, ~everywhere)
     assert kept.labels.tolist() == [-100]
     assert len(kept.input_ids) == 1
     assert not kept.steps.known.any()
@@ -113,7 +115,7 @@ def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch, colors, shape
     found, _ = batch
     images = torch.rand(8, 3, 32, 48)
     changed = 0
-    hiding = Hiding(colors, shapes, trainer.processor.encode_questions)
+    hiding = AttributeMasking(colors, shapes, trainer.processor.encode_questions)
     for seed in range(60):
         hidden, _ = hiding(images, found, torch.Generator().manual_seed(seed))
         changed += int((hidden != images).flatten(1).any(1).sum())
@@ -121,24 +123,24 @@ def test_shares_are_kept_and_the_rest_is_untouched(trainer, batch, colors, shape
 
 
 def test_a_run_hides_and_learns(trainer) -> None:
-    options = replace(trainer.options, hide_colors=0.5, hide_shapes=0.5, output=trainer.options.output + "-hidden")
-    run = Trainer(options)
-    assert run.hiding is not None
+    options = replace(trainer.options, mask_colors=0.5, mask_shapes=0.5, out=trainer.options.out + "-hidden")
+    run = build_trainer(options)
+    assert run.masking is not None
     values = [run.step(run.load()) for _ in range(3)]
     run.data.close()
     assert all(math.isfinite(value) for step in values for value in step.values())
     shown = 3 * options.batch_size
-    assert 0 < run.progress.presentations < 0.7 * shown
+    assert 0 < run.progress.questions_seen < 0.7 * shown
 
 
 def test_answers_alone_teach_nothing_of_what_is_hidden(trainer) -> None:
     with pytest.raises(InputError, match="--supervision scenes"):
-        Trainer(replace(trainer.options, hide_colors=0.5, supervision="answers", output=trainer.options.output + "-a"))
+        build_trainer(replace(trainer.options, mask_colors=0.5, supervision="answers", out=trainer.options.out + "-a"))
 
 
 def test_shares_beyond_one_are_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="--hide-colors"):
-        TrainingOptions(data="x", output=str(tmp_path), hide_colors=0.7, hide_shapes=0.4)
+    with pytest.raises(InputError, match="--mask-colors"):
+        TrainingOptions(data="x", out=str(tmp_path), mask_colors=0.7, mask_shapes=0.4)
 
 
 def test_answers_do_not_teach_what_sees_the_image(trainer, batch) -> None:

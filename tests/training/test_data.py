@@ -23,10 +23,10 @@ from vqa.clevr.annotations import (
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.question import Question
 from vqa.errors import InputError
-from vqa.training.data import Epoch, TrainingData
+from vqa.training.data import TrainingData
+from vqa.training.setup import build_trainer
 from vqa.training.targets import step_target
 from vqa.training.tensors import Images, Questions
-from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 CPU = torch.device("cpu")
@@ -44,10 +44,10 @@ def variant(folder: Path, change: Callable[[Question], Question | None], scenes:
 
 
 def data_of(tmp_path: Path, **changes: object) -> TrainingData:
-    return Trainer(options(tmp_path / "run", overrides=SMALL, **changes)).data
+    return build_trainer(options(tmp_path / "run", overrides=SMALL, **changes)).data
 
 
-@pytest.mark.parametrize("pictures", [1, 2, 3, 5])
+@pytest.mark.parametrize("images", [1, 2, 3, 5])
 def test_a_image_is_left_to_train_on_whatever_is_held_out(tmp_path: Path, images: int) -> None:
     data = variant(tmp_path / "few", lambda question: question if (question.image_index or 0) < images else None)
     found = data_of(tmp_path, data=data, holdout=0.9)
@@ -99,7 +99,7 @@ def test_a_image_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Pa
         [scene if i < 4 else replace(scene, objects=(), relationships=empty) for i, scene in enumerate(scenes)],
     )
     found = data_of(tmp_path, data=data, generated=0.5, holdout=0)
-    epoch = Epoch(found, 0, None)
+    epoch = found.epoch(0)
     for index, row in enumerate(epoch.order):
         batch = epoch.batch(index, 1, 4)
         assert (batch.labels >= 0).sum() == (4 if row < 4 else 0)
@@ -110,22 +110,24 @@ def test_a_image_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Pa
 def test_the_online_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
     found = data_of(tmp_path, generated=1.0)
     first = found.epoch(0).questions
-    assert found._online is not None
-    (process,) = found._online.pool._processes.values()
+    assert found.online is not None
+    (process,) = found.online.pool._processes.values()
     os.kill(process.pid, signal.SIGINT)  # as the terminal sends it to every process of the command
-    future = found._online.ahead[0]
+    future = found.online.ahead[0]
     assert torch.equal(found.epoch(0).questions.tokens, first.tokens)
-    assert found._online.ahead[0] is future
+    assert found.online.ahead[0] is future
     assert not torch.equal(found.epoch(1).questions.tokens, first.tokens)
-    assert 0 not in found._online.ahead
+    assert 0 not in found.online.ahead
     found.close()
 
 
 def test_images_that_would_need_a_border_are_refused(tmp_path: Path) -> None:
     square = [*TINY, "image_size=48x48", "num_blocks=2"]
     with pytest.raises(InputError, match=r"160 high and 240 wide .* keep_aspect_ratio=false"):
-        Trainer(options(tmp_path, overrides=square))
-    assert Trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).pack.images.shape[1:3] == (48, 48)
+        build_trainer(options(tmp_path, overrides=square))
+    assert build_trainer(options(tmp_path, overrides=[*square, "keep_aspect_ratio=false"])).data.pack.images.shape[
+        1:3
+    ] == (48, 48)
 
 
 def test_images_that_fit_the_device_are_uploaded_once_and_the_same(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_questions_are_joined_padded_and_of_the_smallest_type() -> None:
 
 
 def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path, overrides=SMALL, holdout=0, curriculum=0.5, max_presentations=1000))
+    trainer = build_trainer(options(tmp_path, overrides=SMALL, holdout=0, curriculum=0.5, training_questions=1000))
     data = trainer.data
     epoch = data.epoch(0)
     assert set(data.stored.steps[data.stored.targets.known]) == {1, 2}
@@ -178,6 +180,6 @@ def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path)
         assert sorted(short) == sorted(everything[everything <= max(1, everything.min())])
     longest = []
     for presentations in (0, 249, 250, 499, 500):
-        trainer.progress.presentations = presentations
+        trainer.progress.questions_seen = presentations
         longest.append(trainer.schedule.longest())
     assert longest == [1, 1, 2, 2, None]

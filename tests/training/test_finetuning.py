@@ -11,7 +11,7 @@ from tests.training.test_trainer import MINI
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.evaluate import EvaluationSet
-from vqa.training.finetuning import CURVE, PLOT, FineTuning, finetuning_options, read_curve
+from vqa.training.finetuning import CURVE, PLOT, FineTuning, build_finetuning, finetuning_options, read_curve
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def finished(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The folder of a run that `vqa finetune` made."""
     folder = tmp_path_factory.mktemp("finetuning") / "run"
     words = ["--checkpoint", tiny_checkpoint, "--data", MINI, "--split", "train", "--samples", 64, "--every", 32]
-    words += ["--evaluate-on", "val", "--batch-size", 16, "--mixed-precision", "no", "--output", folder]
+    words += ["--evaluate-on", "val", "--batch-size", 16, "--mixed-precision", "no", "--out", folder]
     assert main(["finetune", *map(str, words)]) == 0
     return folder
 
@@ -48,26 +48,26 @@ def test_an_interrupted_run_ends_as_a_straight_one(
     cut: str, finished: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tuning(resume: bool) -> FineTuning:
-        given = {"data": MINI, "output": str(tmp_path), "split": "train", "batch_size": 16, "mixed_precision": "no"}
+        given = {"data": MINI, "out": str(tmp_path), "split": "train", "batch_size": 16, "mixed_precision": "no"}
         options = finetuning_options(str(tiny_checkpoint), 64, 32, **given, resume=resume)
-        return FineTuning(str(tiny_checkpoint), options, [EvaluationSet(MINI, "val")], "vqa finetune")
+        return build_finetuning(str(tiny_checkpoint), options, [EvaluationSet(MINI, "val")], "vqa finetune")
 
     broken = tuning(resume=False)
-    accuracy, step = broken._accuracy, broken.step
+    accuracy, step = broken.accuracy, broken.trainer.step
     measured = 0
 
     def measure(table):
         nonlocal measured
         measured += 1
-        broken.interruption.asked = cut == ("start", "measurement")[measured - 1 : measured][0]
+        broken.trainer.interruption.asked = cut == ("start", "measurement")[measured - 1 : measured][0]
         return accuracy(table)
 
     def stepped(batch):
-        broken.interruption.asked = cut == "step" and broken.progress.step == 2
+        broken.trainer.interruption.asked = cut == "step" and broken.trainer.progress.step == 2
         return step(batch)
 
-    monkeypatch.setattr(broken, "_accuracy", measure)
-    monkeypatch.setattr(broken, "step", stepped)
+    monkeypatch.setattr(broken, "accuracy", measure)
+    monkeypatch.setattr(broken.trainer, "step", stepped)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
     assert len(read_curve(tmp_path)) == {"start": 0, "step": 2, "measurement": 1}[cut]
@@ -79,9 +79,9 @@ def test_an_interrupted_run_ends_as_a_straight_one(
 
 
 def test_the_recipe_is_that_of_the_checkpoint_s_preset(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    given = {"data": MINI, "output": "out", "resume": False}
+    given = {"data": MINI, "out": "out", "resume": False}
     ours = finetuning_options(str(tiny_checkpoint), 30_000, None, **given)
-    assert (ours.learning_rate, ours.evaluate_presentations, ours.holdout) == (3e-4, 3000, 0)
+    assert (ours.learning_rate, ours.evaluate_every, ours.holdout) == (3e-4, 3000, 0)
     assert finetuning_options(str(tiny_checkpoint), 30_000, None, **given, learning_rate=0.01).learning_rate == 0.01
     film = shutil.copytree(tiny_checkpoint, tmp_path / "film")
     (film / "training.json").write_text('{"preset": "film"}')
@@ -104,7 +104,7 @@ def test_mistakes_are_named(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture, more: tuple[str, ...], said: str
 ) -> None:
     words = ["--checkpoint", str(tiny_checkpoint), "--data", MINI, "--split", "train", "--evaluate-on", "val"]
-    assert main(["finetune", *words, "--output", str(tmp_path / "run"), *more]) == 2
+    assert main(["finetune", *words, "--out", str(tmp_path / "run"), *more]) == 2
     assert said in capsys.readouterr().err
 
 
@@ -113,7 +113,7 @@ def test_a_run_goes_on_from_its_own_checkpoint(
 ) -> None:
     other = shutil.copytree(tiny_checkpoint, tmp_path / "other")
     words = ["--checkpoint", str(other), "--data", MINI, "--split", "train", "--evaluate-on", "val", "--resume"]
-    more = ["--batch-size", "16", "--mixed-precision", "no", "--output", str(finished)]
+    more = ["--batch-size", "16", "--mixed-precision", "no", "--out", str(finished)]
     assert main(["finetune", *words, *more]) == 2
     assert f"began with --checkpoint {tiny_checkpoint}" in capsys.readouterr().err
 

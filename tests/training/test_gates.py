@@ -10,7 +10,7 @@ from vqa.errors import InputError
 from vqa.layers.entropy import entropy_penalty
 from vqa.model.modeling import FilmSEOutput
 from vqa.training.losses import entropy_loss, gate_values
-from vqa.training.trainer import Trainer
+from vqa.training.setup import build_trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 
@@ -24,8 +24,8 @@ def test_the_guard_is_a_mean_over_questions_and_blocks() -> None:
 
 
 def test_each_gate_is_logged_at_every_logging_step(tmp_path: Path) -> None:
-    settings = {"overrides": SMALL, "max_presentations": 1600, "epochs": None, "batch_size": 64}
-    Trainer(options(tmp_path, **settings)).run()
+    settings = {"overrides": SMALL, "training_questions": 1600, "epochs": None, "batch_size": 64}
+    build_trainer(options(tmp_path, **settings)).run()
     lines = [line for line in log(tmp_path) if "train/answer" in line]
     assert [line["step"] for line in lines] == [1, 21]
     names = {f"train/block_{k}/{name}" for k in (1, 2) for name in ("entropy", "effective_channels", "fired", "spread")}
@@ -41,8 +41,8 @@ def test_the_guard_opens_gates_that_let_few_channels_through(tmp_path: Path) -> 
     ends = {}
     for weight in (0.0, 10.0):
         folder = tmp_path / str(weight)
-        settings = {"overrides": SMALL, "max_presentations": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
-        trainer = Trainer(options(folder, loss_weights={"entropy": weight}, learning_rate=0.02, **settings))
+        settings = {"overrides": SMALL, "training_questions": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
+        trainer = build_trainer(options(folder, loss_weights={"entropy": weight}, learning_rate=0.02, **settings))
         with torch.no_grad():
             for block in trainer.model.blocks:
                 block.gate.expand.bias.fill_(-5).index_fill_(0, torch.tensor(0), 1.0)
@@ -58,18 +58,18 @@ def test_the_guard_opens_gates_that_let_few_channels_through(tmp_path: Path) -> 
 
 def test_a_guard_needs_a_gate(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="channel_attention"):
-        Trainer(options(tmp_path, preset="film-base", overrides=SMALL, loss_weights={"entropy": 1.0}))
+        build_trainer(options(tmp_path, preset="film-base", overrides=SMALL, loss_weights={"entropy": 1.0}))
 
 
 def test_presentations_end_the_run_and_its_schedule_and_space_its_evaluations(tmp_path: Path) -> None:
-    ends = {"max_presentations": 1000, "evaluate_presentations": 300, "epochs": None, "overrides": SMALL}
-    trainer = Trainer(options(tmp_path, **ends))
+    ends = {"training_questions": 1000, "evaluate_every": 300, "epochs": None, "overrides": SMALL}
+    trainer = build_trainer(options(tmp_path, **ends))
     trainer.run()
     progress = trainer.progress
-    assert 1000 <= progress.presentations < 1000 + 64
+    assert 1000 <= progress.questions_seen < 1000 + 64
     seen = [entry["presentations"] for entry in progress.history]
     assert [number // 300 for number in seen] == [1, 2, 3, 3]
-    assert seen[-1] == progress.presentations
+    assert seen[-1] == progress.questions_seen
     assert trainer.schedule.learning_rate() <= 0.011 * trainer.options.learning_rate
 
 
@@ -83,6 +83,6 @@ def test_presentations_end_the_run_and_its_schedule_and_space_its_evaluations(tm
     ],
 )
 def test_every_mechanism_trains_with_programs(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path, epochs=None, max_presentations=128, overrides=[*SMALL, *overrides]))
+    trainer = build_trainer(options(tmp_path, epochs=None, training_questions=128, overrides=[*SMALL, *overrides]))
     trainer.run()
     assert (tmp_path / "model.safetensors").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vqa.cli import main
-from vqa.evaluation.report_text import FORMAT
+from vqa.evaluation.report import SUITE_FORMAT
 from vqa.utils.markdown import replace_section
 
 
@@ -27,7 +27,7 @@ def test_reports_become_a_section_of_the_card(tmp_path: Path, capsys: pytest.Cap
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"weights")
     model = {"name": "x", "weights_sha256": hashlib.sha256(b"weights").hexdigest()}
-    found = {"format": FORMAT, "models": [model], "axes": [axis], "command": "vqa evaluate --suite compositional"}
+    found = {"format": SUITE_FORMAT, "models": [model], "axes": [axis], "command": "vqa evaluate --suite compositional"}
     card = tmp_path / "README.md"
     card.write_text("# x\n\n## Limits\n\nmany\n")
     assert main(["report", "--card", str(tmp_path)]) == 2

@@ -16,13 +16,14 @@ from vqa.cli import main
 from vqa.errors import InputError
 from vqa.training.checkpointing import FILE, load_state
 from vqa.training.run_log import write_log
+from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 
 SMALL = [*TINY, "image_size=32x48", "num_blocks=2"]
 
 
 def trainer_of(folder: Path, **changes: object) -> Trainer:
-    return Trainer(options(folder, **{"overrides": SMALL, **changes}))  # type: ignore[arg-type]
+    return build_trainer(options(folder, **{"overrides": SMALL, **changes}))  # type: ignore[arg-type]
 
 
 def same(one: Trainer, other: Trainer) -> bool:
@@ -100,7 +101,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import torch
 from tests.training.test_resuming import trainer_of
-from vqa.training import loop
+from vqa.training import trainer as loop
 trainer = trainer_of(Path(sys.argv[1]), epochs=None, max_minutes=0.2, evaluate_minutes=1000)
 place = trainer.accelerator
 loop.time = SimpleNamespace(monotonic=lambda: (1 + 4 * place.process_index) * time.monotonic())
@@ -124,8 +125,8 @@ def test_processes_of_different_clocks_learn_and_stop_together(tmp_path: Path) -
     launch(2, str(tmp_path / "clocks.py"), str(tmp_path / "run"), str(tmp_path / "found"))
     first, second = (json.loads((tmp_path / f"found{rank}").read_text()) for rank in (0, 1))
     assert first == second
-    assert first[0] == 13
-    assert load_state(tmp_path / "run" / FILE)[1]["progress"]["step"] == 13
+    assert first[0] == 21
+    assert load_state(tmp_path / "run" / FILE)[1]["progress"]["step"] == 21
 
 
 def test_a_run_begun_from_a_checkpoint_is_resumed(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_checkpoint_without_a_run_is_not_overwritten(tmp_path: Path) -> None:
     trainer_of(tmp_path, epochs=1).run()
     (tmp_path / FILE).unlink()
     before = (tmp_path / "model.safetensors").read_bytes()
-    with pytest.raises(InputError, match="choose another --output"):
+    with pytest.raises(InputError, match="choose another --out"):
         trainer_of(tmp_path, epochs=1).run()
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
@@ -234,7 +235,7 @@ def test_film_trains_on_a_batch_of_one(tmp_path: Path, batch_size: int) -> None:
     film = trainer_of(tmp_path, preset="film", overrides=overrides, batch_size=batch_size, epochs=1)
     assert len(film.data.rows) == 46
     film.run()
-    assert film.progress.presentations == 46
+    assert film.progress.questions_seen == 46
 
 
 def test_runs_of_one_process_may_differ_in_precision(tmp_path: Path) -> None:
@@ -285,12 +286,12 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytes
 def test_ctrl_c_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = ["train", "--data", MINI, "--init", "x y", "--output", "my run", "--set", "width=16", "--epochs", "3"]
+    given = ["train", "--data", MINI, "--init", "x y", "--out", "my run", "--set", "width=16", "--epochs", "3"]
     monkeypatch.setattr("sys.argv", ["vqa", *given])
     monkeypatch.setattr(Trainer, "step", _interrupt)
     assert main(command(tmp_path / "run", "--holdout", "0")) == 130
     said = capsys.readouterr().err
-    assert f"vqa train --data {MINI} --output 'my run' --set width=16 --epochs 3 --resume" in said
+    assert f"vqa train --data {MINI} --out 'my run' --set width=16 --epochs 3 --resume" in said
 
 
 def _interrupt(*_: object) -> None:

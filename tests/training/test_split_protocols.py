@@ -16,9 +16,9 @@ from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.training.data import TrainingData
-from vqa.training.online_questions import make_questions
-from vqa.training.trainer import Trainer
+from vqa.training.data import TrainingData, load_training_data
+from vqa.training.online_questions import QuestionMaker
+from vqa.training.setup import build_trainer
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
 
 def training_data(pack: PackedDataset, protocol: str | None, generated: float = 0.5) -> TrainingData:
     answers = {answer: label for label, answer in enumerate(ANSWERS)}
-    return TrainingData(pack, encode, answers, 2, holdout=0.1, seed=0, generated=generated, protocol=protocol)
+    return load_training_data(pack, encode, answers, 2, holdout=0.1, seed=0, generated=generated, protocol=protocol)
 
 
 def encode(texts: Sequence[str]) -> list[list[int]]:
@@ -52,8 +52,8 @@ def test_only_the_training_part_is_trained_on(pack: PackedDataset, name: str) ->
     assert tokens == encode([text for _, text in expected])
     if name != "families":
         assert len(rows) < len(data.pack)
-    made_rows, texts, *_ = make_questions(data.pack.path, data.rows, 8, 0.0, 2, "0 0", name)
-    unhindered = make_questions(data.pack.path, data.rows, 8, 0.0, 2, "0 0")[1]
+    made_rows, texts, *_ = QuestionMaker(data.pack.path, 8, 0.0, 2, name)(data.rows.tolist(), "0 0")
+    unhindered = QuestionMaker(data.pack.path, 8, 0.0, 2)(data.rows.tolist(), "0 0").texts
     assert set(made_rows) <= set(data.rows.tolist())
     for row, text in zip(made_rows, texts, strict=True):
         assert train(data.pack.scene(row), Question(text, program=parse_question(text))), text
@@ -68,12 +68,12 @@ def test_cogent_a_shows_no_object_of_b(pack: PackedDataset) -> None:
 
 
 def test_the_protocol_is_on_record_and_part_of_the_run(tmp_path: Path) -> None:
-    first = Trainer(options(tmp_path / "run", overrides=SMALL, epochs=1, split_protocol="size-depth"))
+    first = build_trainer(options(tmp_path / "run", overrides=SMALL, epochs=1, split_protocol="size-depth"))
     first.run()
     assert first.record["split_protocol"] == "size-depth"
     assert "training part of size-depth" in (tmp_path / "run/README.md").read_text()
     with pytest.raises(InputError, match="--split-protocol differs from the run"):
-        Trainer(options(tmp_path / "run", overrides=SMALL, resume=True))
+        build_trainer(options(tmp_path / "run", overrides=SMALL, resume=True))
 
 
 @pytest.mark.parametrize(

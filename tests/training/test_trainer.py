@@ -22,9 +22,9 @@ from vqa.cli import main
 from vqa.errors import InputError
 from vqa.training.checkpointing import FILE, load_state
 from vqa.training.data import TrainingData
-from vqa.training.online_questions import make_questions
+from vqa.training.online_questions import OnlineQuestions, QuestionMaker
 from vqa.training.options import TrainingOptions
-from vqa.training.trainer import Trainer
+from vqa.training.setup import build_trainer
 from vqa.utils.resources import shipped
 
 TINY = ["width=16", "text_dim=32", "word_dim=16", "stem_widths=8,16,16", "stem_blocks=1", "classifier_dim=32"]
@@ -34,7 +34,7 @@ MINI = str(shipped("data/clevr-mini"))
 def options(output: Path, **changes: object) -> TrainingOptions:
     settings: dict = {
         "data": MINI,
-        "output": str(output),
+        "out": str(output),
         "overrides": [*TINY, "image_size=64x96"],
         "epochs": 2,
         "batch_size": 64,
@@ -46,7 +46,7 @@ def options(output: Path, **changes: object) -> TrainingOptions:
 
 
 def command(output: Path, *more: str) -> list[str]:
-    flags = ["--data", MINI, "--output", str(output), "--set", *TINY, "image_size=64x96", "--mixed-precision", "no"]
+    flags = ["--data", MINI, "--out", str(output), "--set", *TINY, "image_size=64x96", "--mixed-precision", "no"]
     return ["train", *flags, "--batch-size", "64", "--save-minutes", "0", "--evaluate-minutes", "0", *more]
 
 
@@ -75,7 +75,7 @@ def log(folder: Path) -> list[dict]:
 
 
 def test_the_loss_falls(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path, epochs=12, learning_rate=4e-3, warmup_steps=5, holdout=0, augment=0))
+    trainer = build_trainer(options(tmp_path, epochs=12, learning_rate=4e-3, warmup_steps=5, holdout=0, augment=0))
     trainer.run()
     losses = [line for line in log(tmp_path) if "train/answer" in line]
     for name in ("answer", "objectness", "attributes", "position", "steps"):
@@ -84,9 +84,9 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 5])
 def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    straight = Trainer(options(tmp_path / "straight"))
+    straight = build_trainer(options(tmp_path / "straight"))
     straight.run()
-    broken = Trainer(options(tmp_path / "cut"))
+    broken = build_trainer(options(tmp_path / "cut"))
     step = broken.step
 
     def interrupted(batch: object) -> dict[str, float]:
@@ -97,7 +97,7 @@ def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeyp
     monkeypatch.setattr(broken, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    resumed = Trainer(options(tmp_path / "cut", resume=True))
+    resumed = build_trainer(options(tmp_path / "cut", resume=True))
     assert resumed.progress.step == cut
     resumed.run()
     assert straight.progress.step == resumed.progress.step > cut
@@ -110,8 +110,8 @@ def test_a_cut_run_resumed_is_the_straight_run(tmp_path: Path, cut: int, monkeyp
 
 
 def test_init_warm_starts_and_the_record_adds_up(tmp_path: Path) -> None:
-    Trainer(options(tmp_path / "first", epochs=1), "vqa train first").run()
-    second = Trainer(
+    build_trainer(options(tmp_path / "first", epochs=1), "vqa train first").run()
+    second = build_trainer(
         options(tmp_path / "second", epochs=1, overrides=[], init=str(tmp_path / "first")), "vqa train second"
     )
     before = weights(tmp_path / "first")
@@ -125,7 +125,7 @@ def test_init_warm_starts_and_the_record_adds_up(tmp_path: Path) -> None:
 
 
 def test_an_epoch_holds_every_row_once_on_any_number_of_processes(tmp_path: Path) -> None:
-    data = Trainer(options(tmp_path)).data
+    data = build_trainer(options(tmp_path)).data
     assert not set(data.rows) & set(data.held_out)
     assert len(data.held_out) == round(0.05 * 48)
     for world in (1, 2, 3, 7):
@@ -143,7 +143,7 @@ def test_an_epoch_holds_every_row_once_on_any_number_of_processes(tmp_path: Path
 
 
 def test_batches_say_what_the_file_says(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path))
+    trainer = build_trainer(options(tmp_path))
     data: TrainingData = trainer.data
     batch = data.epoch(0).batch(0, 3, 4)
     words = trainer.processor.tokenizer.convert_ids_to_tokens
@@ -161,13 +161,14 @@ _TWENTY_STEPS = """
 import json, sys
 from pathlib import Path
 from tests.training.test_trainer import TINY, options
+from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 changes = dict(freeze_norm=True, augment=0, batch_size=63, questions_per_image=3, epochs=100, holdout=0)
-trainer = Trainer(options(Path(sys.argv[1]), overrides=[*TINY, "image_size=64x96", "dropout=0"], **changes))
+trainer = build_trainer(options(Path(sys.argv[1]), overrides=[*TINY, "image_size=64x96", "dropout=0"], **changes))
 place = trainer.accelerator
 losses = []
 for step in range(20):
-    losses.append(trainer.step(trainer.load()))
+    losses.append({name: value.item() for name, value in trainer.step(trainer.load()).items()})
 if place.is_main_process:
     Path(sys.argv[2]).write_text(json.dumps([place.num_processes, losses]))
 """
@@ -218,7 +219,7 @@ def _free_port() -> int:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_state(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path, epochs=1))
+    trainer = build_trainer(options(tmp_path, epochs=1))
     trainer.save()
     good = load_state(tmp_path / FILE)[0]["model"]
     next(iter(trainer.model.parameters())).data.fill_(float("nan"))
@@ -229,7 +230,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_last_good_state(tmp_pa
 
 
 def test_a_full_disk_keeps_the_last_state_and_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Trainer(options(tmp_path, epochs=1))
+    trainer = build_trainer(options(tmp_path, epochs=1))
     trainer.run()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with monkeypatch.context() as patch:
@@ -283,10 +284,10 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_options(tmp_path: Path,
 
 
 def test_new_questions_are_the_same_for_the_same_epoch_and_true(tmp_path: Path) -> None:
-    data = Trainer(options(tmp_path)).data
-    first, again, next_epoch = (
-        make_questions(data.pack.path, data.rows[:8], 5, 0.0, data.blocks, seed) for seed in ("0 1", "0 1", "0 2")
-    )
+    trainer = build_trainer(options(tmp_path))
+    data = trainer.data
+    make = QuestionMaker(data.pack.path, 5, 0.0, trainer.model.config.num_blocks)
+    first, again, next_epoch = (make(data.rows[:8].tolist(), seed) for seed in ("0 1", "0 1", "0 2"))
     assert first[:3] == again[:3]
     assert first[1] != next_epoch[1]
     assert len(first[0]) > 30
@@ -297,16 +298,36 @@ def test_new_questions_are_the_same_for_the_same_epoch_and_true(tmp_path: Path) 
         assert target.known
 
 
+def test_several_workers_generate_the_same_questions_in_every_run(tmp_path: Path) -> None:
+    trainer = build_trainer(options(tmp_path))
+    data, blocks = trainer.data, trainer.model.config.num_blocks
+    make = QuestionMaker(data.pack.path, 3, 0.0, blocks)
+    found = []
+    for workers in (1, 2, 2):
+        online = OnlineQuestions(make, data.rows, data.encode, data.answers, 0, data.device, workers)
+        found.append(online.take(4))
+        online.close()
+    one, two, again = found
+    assert one is not None and two is not None and again is not None
+    assert torch.equal(two.tokens, again.tokens)
+    assert not torch.equal(one.tokens[:50], two.tokens[:50])
+    assert set(two.rows.tolist()) == set(data.rows.tolist())
+    direct = make(data.rows.tolist(), "0 4")
+    assert one.rows.tolist() == direct.rows, "one worker makes what versions without workers made"
+    second = make(np.array_split(data.rows, 2)[1].tolist(), "0 4 1")
+    assert two.rows[-len(second.rows) :].tolist() == second.rows
+
+
 def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path / "a", pretrain_epochs=1, epochs=1))
+    trainer = build_trainer(options(tmp_path / "a", pretrain_epochs=1, epochs=1))
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.run()
     after = trainer.model.state_dict()
     changed = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"vision", "scene", "text", "word_attention", "steps"}
-    assert trainer.progress.presentations == 0
+    assert trainer.progress.questions_seen == 0
 
-    follower = Trainer(
+    follower = build_trainer(
         options(
             tmp_path / "b",
             epochs=1,
@@ -319,15 +340,15 @@ def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> N
     assert handed_on
     assert all(torch.equal(taken[name], given[name]) for name in handed_on)
     with pytest.raises(InputError, match=r"--encoders .*does not fit"):
-        Trainer(
+        build_trainer(
             options(tmp_path / "c", encoders=str(tmp_path / "a"), overrides=[*TINY, "image_size=64x96", "width=24"])
         )
     with pytest.raises(InputError, match="--pretrain-epochs"):
-        Trainer(options(tmp_path / "d", pretrain_epochs=1, supervision="answers"))
+        build_trainer(options(tmp_path / "d", pretrain_epochs=1, supervision="answers"))
 
 
 def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
-    trainer = Trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
+    trainer = build_trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
     epoch = trainer.data.epoch(0)
     chosen = np.concatenate([epoch.numbers(int(row), 8) for row in trainer.data.rows])
     assert (chosen >= len(trainer.data.stored)).mean() > 0.9
@@ -340,8 +361,8 @@ def test_scenes_without_questions_are_trained_on_once_questions_are_made(tmp_pat
     (tmp_path / "questions").mkdir()
     asked = [question for question in read_questions(questions_path(MINI, "train")) if (question.image_index or 0) < 40]
     write_questions(questions_path(tmp_path, "train"), asked)
-    assert len(Trainer(options(tmp_path / "stored", data=str(tmp_path), holdout=0)).data.rows) == 40
-    data = Trainer(options(tmp_path / "made", data=str(tmp_path), holdout=0, generated=0.5)).data
+    assert len(build_trainer(options(tmp_path / "stored", data=str(tmp_path), holdout=0)).data.rows) == 40
+    data = build_trainer(options(tmp_path / "made", data=str(tmp_path), holdout=0, generated=0.5)).data
     assert data.rows.tolist() == list(range(48))
     assert len(data.epoch(0).batch(0, 48, 4).images) == 48
     data.close()
@@ -362,7 +383,7 @@ def test_twenty_kills(tmp_path: Path) -> None:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         assert process.stderr is not None
-        while "right" not in (text := process.stderr.read(200)):
+        while "accuracy" not in (text := process.stderr.read(200)):
             assert text or process.poll() is None, "the run ended by itself"
         time.sleep(rng.uniform(0, 1.5))
         process.send_signal(signal.SIGKILL)

@@ -29,7 +29,7 @@ from vqa.model.presets import build_config
 from vqa.training.checkpointing import FILE
 from vqa.training.options import TrainingOptions
 from vqa.training.run_log import plot_curve, read_log
-from vqa.training.trainer import Trainer
+from vqa.training.setup import build_trainer
 from vqa.utils.files import atomic_write, lock_folder
 
 CELL, RESULT = "cell.json", "result.json"
@@ -80,7 +80,7 @@ def make_cells(variants: Sequence[Variant], output: Path, **options: Any) -> lis
         own = options | variant.training
         own["loss_weights"] = options.get("loss_weights", {}) | variant.loss_weights
         made = TrainingOptions(
-            output="",
+            out="",
             preset=variant.preset,
             overrides=list(variant.overrides),
             seed=seed,
@@ -89,7 +89,7 @@ def make_cells(variants: Sequence[Variant], output: Path, **options: Any) -> lis
         )
         slug = re.sub(r"[^\w.=-]+", "_", variant.name).strip("_")[:80]
         folder = output / f"{slug}-seed{seed}-{_digest(_identity(made))}"
-        cells.append(Cell(variant, seed, replace(made, output=str(folder))))
+        cells.append(Cell(variant, seed, replace(made, out=str(folder))))
     return cells
 
 
@@ -133,8 +133,9 @@ def _identity(options: TrainingOptions) -> dict[str, Any]:
     """All that decides what a cell finds."""
     config = build_config(options.preset, options.overrides)
     fields = [name for name in inspect.signature(FilmSEConfig.__init__).parameters if name not in ("self", "kwargs")]
+    everything = options.to_json()
     decisive = ("data", "max_presentations", "evaluate_presentations")
-    own = options.run_identity() | {name: getattr(options, name) for name in decisive}
+    own = options.run_identity() | {name: everything[name] for name in decisive}
     return own | {"config": {name: getattr(config, name) for name in fields}}
 
 
@@ -144,7 +145,7 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 def _run(cell: Cell, test: EvaluationSet, command: str, lock: int | None) -> bool:
     with atomic_write(cell.folder / CELL) as file:
-        about = {"name": cell.variant.name, "seed": cell.seed, "command": command, "options": asdict(cell.options)}
+        about = {"name": cell.variant.name, "seed": cell.seed, "command": command, "options": cell.options.to_json()}
         file.write(json.dumps(about | {"test": asdict(test)}, indent=1).encode())
     return _run_process(cell.folder, lock)
 
@@ -169,16 +170,16 @@ def _run_process(folder: Path, lock: int | None) -> bool:
 def work(folder: Path) -> None:
     """Train the cell of a folder as far as it is not trained, and answer the test questions. Raises InputError."""
     about = json.loads((folder / CELL).read_text())
-    options = TrainingOptions(**about["options"] | {"resume": (folder / FILE).exists()})
+    options = TrainingOptions.from_json(about["options"] | {"resume": (folder / FILE).exists()})
     if not (folder / RESULT).exists():
-        trainer = Trainer(options, about["command"])
+        trainer = build_trainer(options, about["command"])
         trainer.run()
         plot_curve(folder)
         result = {
             "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
             "channels": trainer.model.config.width,
             "minutes": trainer.progress.seconds / 60,
-            "presentations": trainer.progress.presentations,
+            "presentations": trainer.progress.questions_seen,
             "precision": trainer.progress.precision,
             "supervision": trainer.supervision,
             "held_out": len(trainer.data.held_out),

@@ -24,18 +24,18 @@ def ablate(
     """Train and test all variants; returns the report (see `vqa.ablation.report`) and the names of cells that failed.
 
     Args:
-        options: those of `TrainingOptions` that all variants share; `data` and `max_presentations`, the budget, are
+        options: those of `TrainingOptions` that all variants share; `data` and `training_questions`, the budget, are
             needed.
 
     The report's files are made anew after every finished cell. Raises InputError for options out of range, for data
     that cannot be opened, where the disk refuses, and where the first cell fails.
     """
-    budget = options["max_presentations"]
+    budget = options["training_questions"]
     if budget < 1:
-        raise InputError(f"--budget {budget}: must be at least 1 question presentation")
+        raise InputError(f"--training-questions {budget}: must be at least 1")
     options = options | {name: _absolute(options.get(name)) for name in ("data", "questions")}
-    if options.get("evaluate_presentations") is None:
-        options["evaluate_presentations"] = max(1, budget // MEASUREMENTS)
+    if options.get("evaluate_every") is None:
+        options["evaluate_every"] = max(1, budget // MEASUREMENTS)
     cells = make_cells(variants, output.resolve(), **options)
     test = EvaluationSet(str(_absolute(test.data)), test.split, _absolute(test.questions))
     table = read_table(open_data(test.data, test.split, questions=test.questions))

@@ -12,7 +12,7 @@ from vqa.training.options import TrainingOptions
 
 TRAINING = (
     *("supervision", "generated", "compositions", "pretrain_epochs", "curriculum", "augment"),
-    *("hide_colors", "hide_shapes", "batch_size", "questions_per_image"),
+    *("mask_colors", "mask_shapes", "batch_size", "questions_per_image"),
     *("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "ema"),
 )
 """Training options that a variant may change, beside the weights of losses (`loss.entropy`) and the configuration."""
@@ -67,6 +67,7 @@ def _parse(text: str, seeds: int, overrides: tuple[str, ...]) -> Variant:
     own, training, losses = [], {}, {}
     for change in changes:
         key, _, value = (part.strip() for part in change.partition("="))
+        key = key.replace("hide_", "mask_", 1) if key.startswith("hide_") else key  # their former names
         if key in TRAINING:
             training[key] = _value(get_type_hints(TrainingOptions)[key], change, value)
         elif key.startswith("loss."):

@@ -25,6 +25,7 @@ from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import build_config
 from vqa.training.options import TrainingOptions
+from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 
 WARMUP = 2
@@ -180,7 +181,7 @@ def benchmark_training(
                 mixed_precision=precision,
                 epochs=1_000_000,
             )
-            trainer = Trainer(options)
+            trainer = build_trainer(options)
             contestants.append(_TimedPreset(trainer, _now() - started))
             contestants[-1].warm_up()
         peak = matrix_peak(contestants[0].trainer.accelerator.device)

@@ -200,12 +200,12 @@ def _train(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from vqa.training.options import TrainingOptions
-    from vqa.training.trainer import Trainer
+    from vqa.training.setup import build_trainer
 
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
     given["loss_weights"] = parse_weights(args.loss_weights)
     disable_progress_bar()
-    trainer = Trainer(TrainingOptions(**given), shlex.join(["vqa", *sys.argv[1:]]))
+    trainer = build_trainer(TrainingOptions(**given), shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = trainer.run()
     except KeyboardInterrupt:
@@ -214,7 +214,7 @@ def _train(args: argparse.Namespace) -> None:
         raise
     if trainer.accelerator.is_main_process:
         held = f"held-out accuracy {trainer.progress.best:.2%}" if len(trainer.data.held_out) else "trained"
-        print(f"{folder}: {held} after {trainer.progress.presentations:,} question presentations")
+        print(f"{folder}: {held} after {trainer.progress.questions_seen:,} question presentations")
 
 
 def _resuming(argv: list[str]) -> str:

@@ -1,10 +1,11 @@
-"""Images that hide their objects' colors, or all else of them, so that a model learns to see each without the other.
+"""Attribute masking: images without their objects' colors, or with nothing else of them, to learn each by itself.
 
 In CLEVR-CoGenT (Johnson et al. 2017, section 4.7) every cube of the training images has one of four colors and every
-cylinder one of the other four: either gives the other away, and a model that uses it fails where they are swapped.
-Where colors are hidden nothing is asked or taught about them, and the dense head learns shapes there alone, for
-colors are the easier to see; where blobs of color are all that is left of the objects, no other attribute is asked or
-taught. The answers do not teach what sees the images, for on those that hide nothing they would teach to use either.
+cylinder one of the other four: either predicts the other, and a model that relies on it fails where they are swapped.
+Images with masked colors have no questions about colors and do not supervise them, and the dense head learns shapes
+from these images only, since colors are easier to see; images in which only blobs of color are left of the objects
+supervise no other attribute. Answers do not supervise the vision encoder, for on unmasked images they would reward
+the shortcut.
 """
 
 import math
@@ -25,12 +26,12 @@ _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 """ITU-R BT.601."""
 
 
-class Hiding:
-    """Hides the colors of a share of the images, and all but the colors of a share of the others.
+class AttributeMasking:
+    """Masks the colors of a share of the images, and all but the colors of a share of the others.
 
     Args:
         colors, shapes: the shares, together at most 1.
-        encode: texts -> token ids, to know what a question is about by its words.
+        encode: texts -> token ids, to tell what a question is about by its words.
     """
 
     def __init__(self, colors: float, shapes: float, encode: Encode) -> None:
@@ -39,10 +40,10 @@ class Hiding:
         self._other_words = _tokens(encode, [name for name in ATTRIBUTES if name != "color"])
 
     def __call__(self, images: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
-        """The batch's images (N, 3, H, W) in 0..1, now hiding something, and of the batch what may be learned.
+        """The batch's images (N, 3, H, W) in 0..1, some of them masked, and the batch without what is masked.
 
-        The scenes' centres must be those in the images; images whose scene is not known hide colors alone. The
-        generator lives on the CPU.
+        The scenes' centres must be those in the images; of images with an unknown scene only colors are masked. The
+        generator is on the CPU.
         """
         drawn = torch.rand(len(images), generator=generator)
         numbers = batch.scenes.number.tolist()
@@ -55,11 +56,11 @@ class Hiding:
         return images, self.learnable(batch, colorless.to(images.device), shapeless.to(images.device))
 
     def learnable(self, batch: Batch, colorless: Tensor, shapeless: Tensor) -> Batch:
-        """What may be learned of a batch where N images hide their colors, or all but the colors (N,).
+        """A batch without the targets of what is masked in its images; boolean masks (N,) say in which.
 
-        Nothing of what an image hides: questions with a word about it are left out; where that is all of them, one
-        stays and counts for nothing. And where some images hide colors, the dense head learns shapes of them alone;
-        so that it learns them as many times slower as they are few.
+        Questions with a word about a masked attribute are left out; if that is all of them, one stays without
+        targets, for a batch cannot be empty. If colors are masked at all, only images without colors supervise
+        shapes, so with a small share shapes are learned slowly.
         """
         about_colors, about_others = (
             torch.isin(batch.input_ids, words.to(batch.input_ids.device)).any(1)
@@ -87,10 +88,10 @@ class Hiding:
 
 
 def other_colors(image: Tensor, generator: torch.Generator) -> Tensor:
-    """An image (3, H, W) in which no color tells what it was.
+    """An image (3, H, W) recolored so that no color tells what it was.
 
-    A random mixture of its channels and a random gamma give the brightness; its hues, all turned by one angle and
-    paled, and a smooth field of other hues, which gray things need, give the colors.
+    The brightness is a random mixture of its channels with a random gamma. The colors are its hues, all rotated by one
+    angle and desaturated, plus a smooth random field of hues, without which gray objects would stay gray.
     """
     height, width = image.shape[1:]
     strength, paleness, gamma, angle = torch.rand(4, generator=generator).tolist()
@@ -104,10 +105,10 @@ def other_colors(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def blobs(image: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
-    """An image (3, H, W) with a blob for each of its objects, whose centres (K, 2) are fractions of the image.
+    """An image (3, H, W) with a blob in place of each object, whose centres (K, 2) are fractions of the image.
 
-    A blob has the colors of a few pixels at the object's centre, and an outline and a size of its own; what is near
-    the camera hides what is far. The rest is the image, blurred beyond recognition.
+    A blob has the colors of a few pixels at the object's centre, and a random outline and size; near objects occlude
+    far ones. The background is the image, blurred beyond recognition.
     """
     height, width = image.shape[1:]
     found = F.interpolate(F.adaptive_avg_pool2d(image, (4, 6))[None], (height, width), mode="bicubic")[0]
@@ -130,16 +131,16 @@ def blobs(image: Tensor, centres: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _tokens(encode: Encode, attributes: Sequence[str]) -> Tensor:
-    """The tokens of all words that CLEVR has for some attributes and their values, or all pieces of such words."""
+    """The tokens, whole words or their pieces, of all words that CLEVR has for some attributes and their values."""
     values = [value for name in attributes for value in ATTRIBUTES[name]]
     words = [word for value in values for word in SYNONYMS.get(value, (value,))]
     words += [f"{word}s" for word in words] + [*attributes, *["made"] * ("material" in attributes)]
-    nothing = encode(["qqq"])[0]
+    nothing = encode(["qqq"])[0]  # special tokens and the unknown word, which are about no attribute
     return torch.tensor(sorted({token for ids in encode(words) for token in ids}.difference(nothing)))
 
 
 def _chroma(image: Tensor) -> Tensor:
-    """What is left of (3, H, W) without its luminance."""
+    """An image (3, H, W) minus its luminance."""
     return image - torch.einsum("c,chw->hw", _LUMINANCE.to(image), image)
 
 

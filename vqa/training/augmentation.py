@@ -106,7 +106,9 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     padded = F.pad(images, (0, -width % 16, 0, -height % 16), mode="replicate")
-    matrix = torch.tensor(_TO_YCBCR, device=images.device)
+    matrix = torch.tensor(_TO_YCBCR)
+    back = torch.linalg.inv(matrix).to(images.device)  # inverted on the CPU: on a GPU it would wait for the result
+    matrix = matrix.to(images.device)
     planes = (
         255 * torch.einsum("ij,njhw->nihw", matrix, padded)
         - torch.tensor([128.0, 0, 0], device=images.device)[:, None, None]
@@ -115,7 +117,7 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     luminance = _quantised(planes[:, :1], _LUMINANCE, scaling)
     colors = _quantised(F.avg_pool2d(planes[:, 1:], 2), _CHROMINANCE, scaling)
     colors = F.interpolate(colors, scale_factor=2, mode="bilinear")
-    found = torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), torch.cat([luminance + 128, colors], 1)) / 255
+    found = torch.einsum("ij,njhw->nihw", back, torch.cat([luminance + 128, colors], 1)) / 255
     return found[..., :height, :width].clamp(0, 1)
 
 

@@ -4,7 +4,7 @@ Nothing in it is executed when it is read, and there is no moment at which the l
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,71 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from vqa.errors import InputError
 from vqa.training.options import TrainingOptions
 from vqa.utils.files import atomic_write
+from vqa.utils.options import flag_of
 
 FILE = "state.safetensors"
 
 
 @dataclass
 class Progress:
-    """Where a run stands: the next batch, what has been presented, and what was best."""
+    """Where a run stands: the next batch, what has been seen, and the best held-out accuracy so far."""
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
-    presentations: int = 0
+    questions_seen: int = 0
     seconds: float = 0.0
     best: float = -1.0
     precision: str = "no"
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def advance(self, steps_per_epoch: int) -> None:
+        """Move on to the next batch."""
+        self.step += 1
+        self.batch += 1
+        if self.batch >= steps_per_epoch:
+            self.epoch, self.batch = self.epoch + 1, 0
+
+    def log_line(self) -> dict[str, Any]:
+        """What every line of the log begins with."""
+        return {"step": self.step, "presentations": self.questions_seen, "minutes": round(self.seconds / 60, 3)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As the state file has it, where `questions_seen` is called "presentations"."""
+        values = dict(vars(self))
+        return {"presentations": values.pop("questions_seen")} | values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Progress":
+        """Inverse of `to_json`. Raises KeyError or TypeError for keys that are missing or unknown."""
+        rest = dict(values)
+        return cls(questions_seen=rest.pop("presentations"), **rest)
+
+
+@dataclass
+class Run:
+    """What a run begins with: nothing done, or what the state of an interrupted run says."""
+
+    progress: Progress
+    identity: dict[str, Any]
+    record: dict[str, Any] | None = None
+    tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+
+def begin_run(options: TrainingOptions) -> Run:
+    """A new run, or with `options.resume` the saved one in its folder.
+
+    Raises InputError if the folder holds a run or a checkpoint already, or no run to resume, or one of other options.
+    """
+    path = options.folder / FILE
+    if options.resume:
+        tensors, info = load_state(path)
+        return Run(*restored(info, options, path), tensors)
+    if path.exists():
+        raise InputError(f"{path}: a run is here already; continue it with --resume, or choose another --out")
+    if (weights := options.folder / SAFE_WEIGHTS_NAME).exists():
+        raise InputError(f"{weights}: a checkpoint is here already; choose another --out")
+    return Run(Progress(), options.run_identity())
 
 
 def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch.optim.Optimizer, info: dict) -> None:
@@ -96,34 +145,29 @@ def restore_module(module: nn.Module, saved: dict[str, Tensor], where: Path) -> 
         raise InputError(f"{where}: the state is of another model: {error}"[:600]) from error
 
 
-def refuse_to_overwrite(folder: Path) -> None:
-    """Raises InputError where a run or a checkpoint is in the folder already."""
-    if (folder / FILE).exists():
-        raise InputError(f"{folder / FILE}: a run is here already; go on with --resume, or choose another --output")
-    if (folder / SAFE_WEIGHTS_NAME).exists():
-        raise InputError(f"{folder / SAFE_WEIGHTS_NAME}: a checkpoint is here already; choose another --output")
-
-
 def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tuple[Progress, dict, dict]:
     """Progress, identity and record of a saved run, whose folder and question file may have moved.
 
-    Raises InputError where the options are not that run's.
+    Raises InputError if the options are not that run's.
     """
+    other = f"{path}: the state of another version of this program"
     try:
-        progress, identity, record = Progress(**info["progress"]), dict(info["options"]), dict(info["record"])
+        progress, identity, record = Progress.from_json(info["progress"]), dict(info["options"]), dict(info["record"])
         now = options.run_identity() | {"init": identity["init"]}
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the state of another version of this program; begin another --output") from error
+        raise InputError(f"{other}; begin another --out") from error
     if changed := next((name for name in now | identity if _decisive(name, now) != _decisive(name, identity)), None):
-        if changed not in TrainingOptions.names():
-            raise InputError(f"{path}: of another version of this program, which had {changed}; begin another --output")
-        flag = {"overrides": "set", "loss_weights": "loss-weight"}.get(changed, changed.replace("_", "-"))
-        raise InputError(f"--resume: --{flag} differs from the run in {options.output}; leave it as it was")
+        item = TrainingOptions.saved(changed)
+        if item is None:
+            raise InputError(f"{other}, which had {changed}; begin another --out")
+        raise InputError(f"--resume: {flag_of(item)} differs from the run in {options.out}; leave it as it was")
     return progress, now, record
 
 
-def _decisive(name: str, options: dict[str, Any]) -> Any:
-    value = options.get(name, getattr(TrainingOptions, name, None))  # an option that came later had its default
+def _decisive(name: str, identity: dict[str, Any]) -> Any:
+    """An option's value where it matters: one that came later had its default, and one that is gone was off."""
+    item = TrainingOptions.saved(name)
+    value = identity.get(name, item.default if item is not None and item.default is not MISSING else None)
     if name == "questions" and isinstance(value, str):
         return Path(value).name
-    return value or None  # and one that is gone was off
+    return value or None

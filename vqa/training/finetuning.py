@@ -1,12 +1,13 @@
-"""Fine-tuning on another split, with accuracy on named splits measured as it goes.
+"""Fine-tuning on another split, with accuracy on named splits measured during the run.
 
-What CLEVR-CoGenT is for (Johnson et al. 2017, section 4.7): a model trained on condition A goes on with some samples of
-condition B, and one sees how soon it answers B, and how much of A it forgets. The usual number is 30,000 questions.
+This is the experiment of CLEVR-CoGenT (Johnson et al. 2017, section 4.7): a model trained on condition A is fine-tuned
+on some questions of condition B, to see how soon it answers B and how much of A it forgets. 30,000 questions are usual.
 """
 
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,100 +22,110 @@ from vqa.inference.checkpoints import checkpoint_folder
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.training.model_card import read_record
 from vqa.training.options import TrainingOptions
+from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 from vqa.utils.files import atomic_write
 
 CURVE, PLOT = "finetuning.jsonl", "finetuning.png"
 
-_RECIPE = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 0.98}
-"""For a run of a few hundred steps from trained weights; film keeps its paper's."""
-_NEVER = 1_000_000.0  # minutes: measured by samples, which a slow machine does not change
+RECIPE = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 0.98}
+"""For a run of a few hundred steps from trained weights; preset film keeps its paper's."""
+_NEVER = 1_000_000.0  # minutes; evaluations are spaced by questions, which a slow machine does not change
 
 
-class FineTuning(Trainer):
-    """A training run from `checkpoint` that measures `watched` sets at its start and as often as it evaluates.
+@dataclass(eq=False, repr=False)
+class FineTuning:
+    """A training run that measures `watched` sets, questions by split, at its start and as often as it evaluates.
 
-    The run's folder has a line of JSON for each measurement in `finetuning.jsonl`: step, presentations, minutes, and
-    for each set its accuracy with 95 % interval. Raises InputError as `Trainer` and `open_table` do.
+    The run's folder has a line of JSON for each measurement in `finetuning.jsonl`, held in `curve`: step,
+    presentations, minutes, and for each set its accuracy with 95 % interval.
     """
 
-    def __init__(
-        self, checkpoint: str, options: TrainingOptions, watched: Sequence[EvaluationSet], command: str
-    ) -> None:
-        self.watched = []
-        for item in watched:
-            try:
-                self.watched.append((item.split, open_table(item)))
-            except InputError as error:
-                raise InputError(f"--evaluate-on {item.split}: {error}") from error
-        super().__init__(options, command)
-        if self.identity["init"] != checkpoint:
-            raise InputError(f"--resume: the run began with --checkpoint {self.identity['init']}; give that")
-        earlier = read_curve(options.folder) if options.resume else []
-        self.curve = [line for line in earlier if line["step"] <= self.progress.step]
+    trainer: Trainer
+    watched: dict[str, QuestionTable]
+    curve: list[dict[str, Any]]
 
     def run(self) -> Path:
-        """As `Trainer.run`, after a measurement at the start, or of where an interrupted one is due."""
-        if not self.options.resume:
-            self.save()
-        evaluated = max((entry["step"] for entry in self.progress.history), default=0)
+        """As `Trainer.run`, after a measurement at the start, or the one that an interrupted run still owes."""
+        trainer = self.trainer
+        if not trainer.options.resume:
+            trainer.save()
+        evaluated = max((entry["step"] for entry in trainer.progress.history), default=0)
         if not self.curve or self.curve[-1]["step"] < evaluated:
-            with self.interruption:
-                self._measure()
-        return super().run()
+            with trainer.interruption:
+                self.measure()
+        trainer.after_evaluation = self.measure
+        return trainer.run()
 
-    def evaluate(self) -> float:
-        """As `Trainer.evaluate`, then the watched sets."""
-        accuracy = super().evaluate()
-        self._measure()
-        return accuracy
-
-    def _measure(self) -> None:
-        """Add a line to the curve. Raises KeyboardInterrupt, without one, where the run is interrupted."""
-        if self.accelerator.is_main_process:
-            progress = self.progress
-            sets = {name: self._accuracy(table) for name, table in self.watched if not self.interruption.asked}
-            if not self.interruption.asked:
-                minutes = round(progress.seconds / 60, 3)
-                line = {"step": progress.step, "presentations": progress.presentations, "minutes": minutes}
-                self.curve.append(line | {"sets": sets})
-                with atomic_write(self.options.folder / CURVE) as file:
+    def measure(self) -> None:
+        """Add a line to the curve. Raises KeyboardInterrupt, without one, if the run is interrupted."""
+        trainer = self.trainer
+        if trainer.accelerator.is_main_process:
+            sets = {name: self.accuracy(table) for name, table in self.watched.items() if not self._interrupted}
+            if not self._interrupted:
+                self.curve.append(trainer.progress.log_line() | {"sets": sets})
+                with atomic_write(trainer.options.folder / CURVE) as file:
                     file.write("".join(json.dumps(item) + "\n" for item in self.curve).encode())
-        self._agree(False)
+        trainer.agree()
 
-    def _accuracy(self, table: QuestionTable) -> dict[str, Any]:
-        model = self.average.module
+    def accuracy(self, table: QuestionTable) -> dict[str, Any]:
+        """Accuracy of the averaged weights on a set, with its interval, as JSON."""
+        model = self.trainer.average.module
         assert isinstance(model, FilmSEForVisualQuestionAnswering)
-        given = predict(model, self.processor, table.data, workers=min(16, os.cpu_count() or 1)).of(table.numbers)
+        workers = min(16, os.cpu_count() or 1)
+        given = predict(model, self.trainer.processor, table.data, workers=workers).of(table.numbers)
         correct = np.array(given.answers, object) == np.array(table.answers, object)
         everything = np.ones((len(correct), 1), bool)
         return accuracies(correct[:, None], everything, ImageBootstrap(table.images))[0][0].to_json()
 
+    @property
+    def _interrupted(self) -> bool:
+        return self.trainer.interruption.asked
 
-def finetuning_options(checkpoint: str, samples: int, every: int | None, **given: Any) -> TrainingOptions:
-    """The options of a run of `samples` question presentations from a checkpoint, measured after `every` of them.
 
-    What is None in `given` comes from the recipe. A tenth of `samples` is the usual `every`. No image is held out.
-    Raises InputError for values out of range and for a checkpoint that is not there.
+def build_finetuning(
+    checkpoint: str, options: TrainingOptions, watched: Sequence[EvaluationSet], command: str
+) -> FineTuning:
+    """A run from `checkpoint`, or with `options.resume` the one in its folder.
+
+    Raises InputError as `build_trainer` and `open_table` do, and if the run began with another checkpoint.
     """
-    for flag, number in (("samples", samples), ("every", every)):
-        if number is not None and not 1 <= number <= 1_000_000_000:
-            raise InputError(f"--{flag} {number}: must lie from 1 to 1,000,000,000")
+    tables = {}
+    for item in watched:
+        try:
+            tables[item.split] = open_table(item)
+        except InputError as error:
+            raise InputError(f"--evaluate-on {item.split}: {error}") from error
+    trainer = build_trainer(options, command)
+    if trainer.identity["init"] != checkpoint:
+        raise InputError(f"--resume: the run began with --checkpoint {trainer.identity['init']}; give that")
+    earlier = read_curve(options.folder) if options.resume else []
+    return FineTuning(trainer, tables, [line for line in earlier if line["step"] <= trainer.progress.step])
+
+
+def finetuning_options(
+    checkpoint: str, training_questions: int, evaluate_every: int | None, **given: Any
+) -> TrainingOptions:
+    """The options of a run of N training questions from a checkpoint, measured after every `evaluate_every` of them.
+
+    What is None in `given` comes from the recipe. `evaluate_every` is a tenth of the questions if None. No image is
+    held out. Raises InputError for values out of range and for a missing checkpoint.
+    """
     preset = str(read_record(checkpoint_folder(checkpoint)).get("preset", "film-qcse"))
-    recipe = {} if preset == "film" else _RECIPE
+    recipe = {} if preset == "film" else RECIPE
     return TrainingOptions(
         **recipe | {name: value for name, value in given.items() if value is not None},
         preset=preset,
         init=None if given["resume"] else checkpoint,
         holdout=0.0,
-        max_presentations=samples,
-        evaluate_presentations=every or max(1, samples // 10),
+        training_questions=training_questions,
+        evaluate_every=max(1, training_questions // 10) if evaluate_every is None else evaluate_every,
         evaluate_minutes=_NEVER,
     )
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """The measurements of a run, none where there are none. Raises InputError for a broken file."""
+    """The measurements of a run, empty if none. Raises InputError for a damaged file."""
     path = folder / CURVE
     if not path.is_file():
         return []
@@ -128,9 +139,9 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
 
 
 def plot_finetuning(folder: Path) -> Path | None:
-    """Accuracy on each watched set over the samples, with 95 % intervals, in finetuning.png; None without a curve.
+    """Plot accuracy on each watched set over the questions, with 95 % intervals: finetuning.png; None without a curve.
 
-    Raises InputError where the disk refuses.
+    Raises InputError if the disk refuses.
     """
     import matplotlib
 
@@ -141,12 +152,12 @@ def plot_finetuning(folder: Path) -> Path | None:
     if not lines:
         return None
     figure, axis = pyplot.subplots(figsize=(6, 3.8), layout="constrained")
-    samples = [line["presentations"] for line in lines]
+    seen = [line["presentations"] for line in lines]
     for name in lines[0]["sets"]:
         middle, low, high = ([100 * line["sets"][name][key] for line in lines] for key in ("value", "low", "high"))
-        axis.fill_between(samples, low, high, alpha=0.15, linewidth=0)
-        axis.plot(samples, middle, "o-", markersize=4, label=name)
-    axis.set_xlabel("samples: questions presented")
+        axis.fill_between(seen, low, high, alpha=0.15, linewidth=0)
+        axis.plot(seen, middle, "o-", markersize=4, label=name)
+    axis.set_xlabel("training questions")
     axis.set_ylabel("accuracy, %")
     axis.grid(alpha=0.3)
     axis.legend()

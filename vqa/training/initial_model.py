@@ -1,9 +1,7 @@
-"""What a run begins with: a new model, one with encoders taught before, or one that is trained on."""
+"""The model that a run starts from: new, with encoders of another, or a checkpoint that is trained further."""
 
-import sys
 from typing import Any
 
-from tqdm import tqdm
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.errors import InputError
@@ -13,17 +11,18 @@ from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.model_card import read_record
 from vqa.training.options import TrainingOptions
+from vqa.training.runtime import warn
 
 ENCODERS = ("vision", "scene", "text", "word_attention", "steps")
-"""The parts of a model that `--pretrain-epochs` teaches."""
+"""The parts of a model that `--pretrain-epochs` trains."""
 
 
-def begin(
-    options: TrainingOptions, init: str | None, main_process: bool
+def initial_model(
+    options: TrainingOptions, init: str | None
 ) -> tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor, dict[str, Any]]:
-    """The model, its processor, and what is known of its training so far; `init` is the checkpoint it goes on from.
+    """The model, its processor, and the record of its training so far; `init` is the checkpoint it starts from.
 
-    Raises InputError where options and checkpoints do not fit each other.
+    Raises InputError if options and checkpoints do not fit each other.
     """
     config = build_config(options.preset, options.overrides)
     if not init:
@@ -35,19 +34,18 @@ def begin(
         raise InputError("--set: the model of --init has its configuration already; leave --set out")
     folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
     model, processor = load_checkpoint(folder, "cpu")
-    model.config.logit_temperature, model.config.domain = 1.0, None  # of other weights than these will be
+    model.config.logit_temperature, model.config.domain = 1.0, None  # calibrated for weights that are about to change
     record = read_record(folder)
-    if main_process and options.faithful != (record.get("preset", options.preset) == "film"):
-        tqdm.write(
-            f"vqa: warning: --init: {init} is of the preset {record.get('preset')}, and trained on by the recipe of "
-            f"{options.preset}; give --preset to choose",
-            file=sys.stderr,
+    if options.faithful != (record.get("preset", options.preset) == "film"):
+        warn(
+            f"--init: {init} is of the preset {record.get('preset')}, and is trained further by the recipe of "
+            f"{options.preset}; give --preset to choose"
         )
     return model.train(), processor, record
 
 
 def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
-    """Begin with the encoders of a checkpoint. Raises InputError where they do not fit."""
+    """Load the encoders of a checkpoint into a model. Raises InputError if they do not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
     for name in ENCODERS:
         part, taken = getattr(model, name), getattr(source, name)

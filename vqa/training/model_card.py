@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: the record of its training and its model card."""
+"""The training record and the model card of a checkpoint."""
 
 import json
 import os
@@ -35,13 +35,13 @@ A convolutional encoder and {blocks} residual blocks{film}{gate};
 
 - Data: {data}; {images:,} images. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
 - Supervision: {supervision}{supervision_note}.
-- Question presentations, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
+- Training questions seen, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
   {precision}, seed {seed}.
 - Commands, in order:
 
 {commands}
 
-![Accuracy on training batches and on held-out images, over presentations and minutes](learning_curve.png)
+![Accuracy on training batches and on held-out images, over training questions and minutes](learning_curve.png)
 
 ## Accuracy on held-out training images
 
@@ -57,16 +57,27 @@ Compositions unlike those trained on are answered worse (`vqa evaluate --suite c
 
 _NOTES = {
     "answers": " (nothing but the answers)",
-    "scenes": " (answers, and each object's place and attributes)",
+    "scenes": " (answers, and each object's position and attributes)",
     "programs": " (answers, scenes, and the objects that each step of the question's program selects; "
     "none of it is needed to answer)",
 }
 
+_GATES = {
+    "none": "",
+    "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
+    "query_se": ", each with squeeze-and-excitation (Hu et al. 2018) that reads the question too",
+    "eca": ", each with efficient channel attention (Wang et al. 2020)",
+    "cbam": ", each with CBAM (Woo et al. 2018)",
+}
+
+_CHOSEN = "These images chose the checkpoint; figures on other images come from `vqa evaluate`."
+_NO_HOLDOUT = "No images were held out."
+
 
 def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
-    """The training record of a checkpoint folder, its presentations made earlier ones; empty where it has none.
+    """The training record of a checkpoint folder, for a run that starts from it; empty if there is none.
 
-    Raises InputError for a broken one.
+    Its training questions are counted as earlier ones. Raises InputError for a damaged record.
     """
     path = Path(checkpoint) / RECORD
     if not path.is_file():
@@ -77,16 +88,16 @@ def read_record(checkpoint: str | os.PathLike) -> dict[str, Any]:
             int(record.get(name, 0)) for name in ("earlier_presentations", "presentations")
         )
         if not isinstance(record.setdefault("commands", []), list):
-            raise TypeError("commands is no list")
+            raise TypeError("commands is not a list")
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{path}: not the record of a training ({error}); remove it to go on without") from error
+        raise InputError(f"{path}: not a training record ({error}); remove it to continue without") from error
     return record
 
 
 def training_record(
     options: TrainingOptions, progress: Progress, images: int, supervision: str, earlier: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a run on so many `images` says of itself, where `earlier` runs led to the model that it began with."""
+    """The training record of a run on N `images`, given the record of the `earlier` runs behind its initial model."""
     return {
         "preset": earlier.get("preset", options.preset),
         "data": f"{Path(options.data).resolve().name} {options.split}"
@@ -95,8 +106,8 @@ def training_record(
         "pictures": images,
         "supervision": max(supervision, str(earlier.get("supervision")), key=_strength),
         "pretrain_epochs": options.pretrain_epochs,
-        "hide_colors": options.hide_colors,
-        "hide_shapes": options.hide_shapes,
+        "hide_colors": options.mask_colors,
+        "hide_shapes": options.mask_shapes,
         "generated": options.generated,
         "compositions": options.compositions,
         "split_protocol": options.split_protocol,
@@ -104,14 +115,15 @@ def training_record(
         "holdout": options.holdout,
         "precision": progress.precision,
         "minutes": round(progress.seconds / 60, 1),
-        "presentations": progress.presentations,
+        "presentations": progress.questions_seen,
     }
 
 
 def write_checkpoint(folder: Path, model: PreTrainedModel, processor: FilmSEProcessor, record: dict[str, Any]) -> None:
     """Write configuration, weights, processor, record and card; each file is replaced whole, the weights last.
 
-    Raises InputError where the disk refuses; the files that were there stay.
+    The weights come last since a folder without them is not taken for a checkpoint. Raises InputError if the disk
+    refuses; the files that were there stay.
     """
     fresh = folder / ".checkpoint.tmp"
     try:
@@ -135,30 +147,23 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
     """The model card of a checkpoint, from its training record."""
     config = model.config
     held = record["held_out"]
-    rows = [("all", held["accuracy"]), *held["by_type"].items()]
-    table = "| questions | accuracy |\n|---|---|\n" + "\n".join(
-        f"| {name} | {100 * value:.1f} % |" for name, value in rows
+    rows = "\n".join(
+        f"| {name} | {100 * value:.1f} % |" for name, value in [("all", held["accuracy"]), *held["by_type"].items()]
     )
-    table += "\n\nThese images chose the checkpoint; figures on other images come from `vqa evaluate`."
-    gates = {
-        "none": "",
-        "se": ", each with squeeze-and-excitation (Hu et al. 2018)",
-        "query_se": ", each with squeeze-and-excitation (Hu et al. 2018) that reads the question too",
-        "eca": ", each with efficient channel attention (Wang et al. 2020)",
-        "cbam": ", each with CBAM (Woo et al. 2018)",
-    }
+    table = f"| questions | accuracy |\n|---|---|\n{rows}\n\n{_CHOSEN}" if held["questions"] else _NO_HOLDOUT
     return _CARD.format(
         title=folder,
         folder=folder,
         answers=len(config.answers),
         blocks=config.num_blocks,
         film=" modulated by FiLM (Perez et al. 2018)" if config.film else "",
-        gate=gates[config.channel_attention],
+        gate=_GATES[config.channel_attention],
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        table=table if held["questions"] else "No images were held out.",
+        table=table,
         commands="\n".join(f"      {command}" for command in record["commands"]),
         supervision_note=_NOTES[record["supervision"]],
-        **{name: record[name] for name in ("data", "pictures", "supervision", "minutes", "precision", "seed")},
+        **{name: record[name] for name in ("data", "supervision", "minutes", "precision", "seed")},
+        images=record["pictures"],
         presentations=record.get("earlier_presentations", 0) + record["presentations"],
     )
 

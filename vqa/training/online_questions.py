@@ -1,11 +1,13 @@
-"""Online questions: made anew for every epoch from the scenes, one epoch ahead, in a process of their own."""
+"""Online questions: generated for every epoch from the scenes, one epoch ahead, by worker processes."""
 
 import random
 import signal
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,98 +20,115 @@ from vqa.training.targets import StepTarget, stacked, step_target
 from vqa.training.tensors import Encode, Questions
 
 
+class Generated(NamedTuple):
+    """Generated questions: row, text, answer and targets of each."""
+
+    rows: list[int]
+    texts: list[str]
+    answers: list[str]
+    targets: list[StepTarget]
+
+
+@dataclass(frozen=True)
+class QuestionMaker:
+    """Generates questions about the scenes of the pack at `path`.
+
+    `per_image` for each scene, a share `compositions` of which is of composed families; those outside the training
+    part of `protocol` are left out. `blocks` is the model's number of blocks, for the targets.
+    """
+
+    path: Path
+    per_image: int
+    compositions: float
+    blocks: int
+    protocol: str | None = None
+
+    def __call__(self, rows: Sequence[int], seed: str) -> Generated:
+        """Questions about the scenes of some rows, decided by `seed`."""
+        part = TRAINING_PARTS.get(self.protocol or "")
+        pack, rng, balance = PackedDataset(self.path), random.Random(seed), Balance()
+        clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
+        generated = Generated([], [], [], [])
+        order = list(rows)
+        rng.shuffle(order)
+        for row in order:
+            scene = pack.scene(row)
+            if scene is None:
+                continue
+            # Without compositions nothing is drawn, so that questions are those of versions without this option.
+            new = sum(rng.random() < self.compositions for _ in range(self.per_image)) if self.compositions else 0
+            questions = clevr.generate(scene, self.per_image - new, rng, balance)
+            for question in questions + composed.generate(scene, new, rng, balance):
+                if part and not part.train(scene, question):
+                    continue
+                generated.rows.append(row)
+                generated.texts.append(question.question)
+                generated.answers.append(question.answer or "")
+                generated.targets.append(step_target(question.program, scene, self.blocks))
+        return generated
+
+    def chunk(self, rows: Sequence[int], seed: str) -> tuple[list[int], list[str], list[str], StepTarget | None]:
+        """As the call, with the targets stacked, which are quicker to send from one process to another."""
+        generated = self(rows, seed)
+        return *generated[:3], stacked(generated.targets) if generated.targets else None
+
+
 class OnlineQuestions:
-    """Makes each epoch's new questions in a process of its own, one epoch ahead."""
+    """Generates the questions of each epoch about some rows, one epoch ahead, in `workers` processes.
+
+    With several workers each makes a chunk of the rows, with a seed of its own; chunks are joined in order, so that
+    the questions hang on the number of workers but not on which of them is faster.
+    """
 
     def __init__(
         self,
-        path: Path,
+        make: QuestionMaker,
         rows: np.ndarray,
         encode: Encode,
         answers: dict[str, int],
-        blocks: int,
-        *,
         seed: int,
-        per_image: int,
-        compositions: float,
-        protocol: str | None,
         device: torch.device,
+        workers: int = 1,
     ) -> None:
-        self.path, self.rows, self.encode, self.answers, self.blocks = path, rows, encode, answers, blocks
-        self.seed, self.per_image, self.compositions, self.protocol = seed, per_image, compositions, protocol
-        self.device = device
+        self.make, self.rows, self.encode, self.answers = make, rows, encode, answers
+        self.seed, self.device, self.workers = seed, device, workers
+        # Ctrl-C reaches every process of the command; the trainer decides when these end.
         self.pool = ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+            workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         )
-        self.ahead: dict[int, Future] = {}
+        self.ahead: dict[int, list[Future]] = {}
 
     def take(self, epoch: int) -> Questions | None:
-        """The questions of an epoch, None where none can be asked; those of the next are begun."""
-        self.ahead = {number: future for number, future in self.ahead.items() if number >= epoch}
+        """The questions of an epoch, None if there are none; those of the next are begun."""
+        self.ahead = {number: chunks for number, chunks in self.ahead.items() if number >= epoch}
         for number in (epoch, epoch + 1):
             if number not in self.ahead:
-                self.ahead[number] = self.pool.submit(
-                    _make_arrays,
-                    self.path,
-                    self.rows,
-                    self.per_image,
-                    self.compositions,
-                    self.blocks,
-                    f"{self.seed} {number}",
-                    self.protocol,
-                )
-        rows, texts, answers, targets = self.ahead[epoch].result()
-        if not rows:
-            return None
-        labels = [self.answers.get(answer, -100) for answer in answers]
-        return Questions.of(self.encode(texts), labels, targets, rows, [-1] * len(rows)).to(self.device)
+                self.ahead[number] = self._begin(number)
+        chunks = [chunk.result() for chunk in self.ahead[epoch]]
+        parts = [
+            Questions.of(
+                self.encode(texts),
+                [self.answers.get(answer, -100) for answer in answers],
+                targets,
+                rows,
+                [-1] * len(rows),
+            )
+            for rows, texts, answers, targets in chunks
+            if rows
+        ]
+        return Questions.join(parts).to(self.device) if parts else None
+
+    def _begin(self, epoch: int) -> list[Future]:
+        if self.workers == 1:
+            return [self.pool.submit(self.make.chunk, self.rows.tolist(), f"{self.seed} {epoch}")]
+        return [
+            self.pool.submit(self.make.chunk, rows.tolist(), f"{self.seed} {epoch} {chunk}")
+            for chunk, rows in enumerate(np.array_split(self.rows, self.workers))
+        ]
 
     def close(self) -> None:
+        """Stop the workers, even while they generate."""
         processes = [*self.pool._processes.values()]
         self.pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-
-
-def make_questions(
-    path: Path,
-    rows: np.ndarray,
-    per_image: int,
-    compositions: float,
-    blocks: int,
-    seed: str,
-    protocol: str | None = None,
-) -> tuple[list[int], list[str], list[str], list[StepTarget]]:
-    """New questions on the scenes of a pack: rows, texts, answers and targets, decided by `seed`.
-
-    Those outside the training part of `protocol` are left out.
-    """
-    part = TRAINING_PARTS.get(protocol or "")
-    pack, rng, balance = PackedDataset(path), random.Random(seed), Balance()
-    clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
-    rows_of: list[int] = []
-    texts: list[str] = []
-    answers: list[str] = []
-    targets: list[StepTarget] = []
-    order = rows.tolist()
-    rng.shuffle(order)
-    for row in order:
-        scene = pack.scene(row)
-        if scene is None:
-            continue
-        new = sum(rng.random() < compositions for _ in range(per_image)) if compositions else 0
-        questions = clevr.generate(scene, per_image - new, rng, balance) + composed.generate(scene, new, rng, balance)
-        for question in questions:
-            if part and not part.train(scene, question):
-                continue
-            rows_of.append(row)
-            texts.append(question.question)
-            answers.append(question.answer or "")
-            targets.append(step_target(question.program, scene, blocks))
-    return rows_of, texts, answers, targets
-
-
-def _make_arrays(*arguments: Any) -> tuple[list[int], list[str], list[str], StepTarget | None]:
-    """As `make_questions`, with the targets stacked, which are quicker to hand from one process to another."""
-    rows, texts, answers, targets = make_questions(*arguments)
-    return rows, texts, answers, stacked(targets) if targets else None

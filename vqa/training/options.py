@@ -1,138 +1,227 @@
-"""Options of a training run."""
+"""Options of a training run: each is declared here once, and `vqa train`, `finetune` and `ablate` share its flag.
 
-from dataclasses import asdict, dataclass, field, fields
+Loads neither torch nor numpy, so that `vqa --help` is quick.
+"""
+
+from dataclasses import Field, asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.errors import InputError
-from vqa.training.losses import WEIGHTS
+from vqa.utils.options import check_options, option
 
 SUPERVISION = ("answers", "scenes", "programs")
-"""What teaches the model: answers alone; scenes too (objects, attributes, places); and the steps of programs too."""
+"""What supervises the model: answers only; scenes too (objects, attributes, places); and the steps of programs too."""
 
-_RECIPE: dict[str, Any] = {
-    "batch_size": 128,
-    "questions_per_image": 8,
-    "learning_rate": 1e-3,
-    "weight_decay": 1e-4,
-    "warmup_steps": 200,
-    "clip_norm": 5.0,
-    "ema": 0.998,
-    "augment": 1.0,
-    "supervision": "programs",
-}
-"""How a preset is trained unless an option says otherwise."""
-
-_FILM_RECIPE = {
-    "batch_size": 64,
-    "questions_per_image": 1,
-    "learning_rate": 3e-4,
-    "weight_decay": 1e-5,
-    "warmup_steps": 0,
-    "clip_norm": 0.0,
-    "ema": 0.0,
-    "augment": 0.0,
-    "supervision": "answers",
-}
-"""Perez et al. 2018, section 4.1: Adam at a constant rate with an L2 penalty, every question beside its own image."""
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "holdout": (0.0, 0.9),
-    "epochs": (1, 1_000_000),
-    "max_minutes": (0.001, 1_000_000),
-    "max_presentations": (1, 1_000_000_000),
-    "batch_size": (1, 1_000_000),
-    "questions_per_image": (1, 1_000),
-    "learning_rate": (0.0, 10.0),
-    "weight_decay": (0.0, 10.0),
-    "warmup_steps": (0, 1_000_000),
-    "clip_norm": (0.0, 1e9),
-    "ema": (0.0, 0.999999),
-    "augment": (0.0, 1.0),
-    "seed": (0, 2**63 - 1),
-    "generated": (0.0, 1.0),
-    "compositions": (0.0, 1.0),
-    "hide_colors": (0.0, 1.0),
-    "hide_shapes": (0.0, 1.0),
-    "curriculum": (0.0, 1.0),
-    "pretrain_epochs": (0, 1_000_000),
-    "save_minutes": (0.0, 1_000_000),
-    "evaluate_minutes": (0.0, 1_000_000),
-    "evaluate_presentations": (1, 1_000_000_000),
-}
-
-_FREE = {
-    *("data", "output", "resume", "trackers"),
-    *("epochs", "max_minutes", "max_presentations"),
-    *("save_minutes", "evaluate_minutes", "evaluate_presentations"),
-}
-
-_LATER = {"curriculum", "hide_colors", "hide_shapes"}
+_SHARE = (0.0, 1.0)
+_COUNT = (1, 1_000_000_000)
+_MINUTES = (0.0, 1_000_000)
 
 
 @dataclass
 class TrainingOptions:
-    """What `vqa train` can be told; see `vqa train --help` for each. What is None comes from the preset's recipe.
+    """What `vqa train` can be told; an option with a `recipe` that is None comes from the preset's.
 
-    Raises InputError for a value out of range.
+    The first of a `recipe` is for our presets, the second for preset film, which trains as Perez et al. 2018 do
+    (section 4.1): Adam at a constant rate with an L2 penalty, every question beside its own image. `saved` is an
+    option's name in saved runs, from before it was renamed; what is `free` may change when a run is resumed; what is
+    `later` is saved where it is not the default, so that runs from before it existed can be resumed.
+
+    Raises InputError for values out of range or that contradict each other.
     """
 
-    data: str
-    output: str
-    split: str = "train"
-    questions: str | None = None
-    split_protocol: str | None = None
-    holdout: float = 0.05
-    preset: str = "film-qcse"
-    overrides: list[str] = field(default_factory=list)
-    init: str | None = None
-    encoders: str | None = None
-    resume: bool = False
-    epochs: int | None = None
-    max_minutes: float | None = None
-    max_presentations: int | None = None
-    batch_size: int = None  # type: ignore[assignment]
-    questions_per_image: int = None  # type: ignore[assignment]
-    learning_rate: float = None  # type: ignore[assignment]
-    weight_decay: float = None  # type: ignore[assignment]
-    warmup_steps: int = None  # type: ignore[assignment]
-    clip_norm: float = None  # type: ignore[assignment]
-    ema: float = None  # type: ignore[assignment]
-    augment: float = None  # type: ignore[assignment]
-    supervision: str = None  # type: ignore[assignment]
-    generated: float = 0.0
-    compositions: float = 0.0
-    hide_colors: float = 0.0
-    hide_shapes: float = 0.0
-    pretrain_epochs: int = 0
-    curriculum: float = 0.0
-    loss_weights: dict[str, float] = field(default_factory=dict)
-    freeze_norm: bool = False
-    mixed_precision: str = "auto"
-    seed: int = 0
-    save_minutes: float = 5.0
-    evaluate_minutes: float = 5.0
-    evaluate_presentations: int | None = None
-    trackers: list[str] = field(default_factory=list)
+    data: str = option(
+        help="CLEVR folder, packed file, exported folder or hub name", metavar="DIR", group="data", free=True
+    )
+    out: str = option(
+        help="folder of the run and its checkpoint", metavar="DIR", group="run", free=True, saved="output"
+    )
+    split: str = option("train", "CLEVR_SPLIT_questions.json", metavar="NAME", group="data")
+    questions: str | None = option(None, "another question file over the same images", metavar="FILE", group="data")
+    split_protocol: str | None = option(
+        None,
+        "train on this protocol's training part only, questions and images, online questions too; `vqa evaluate "
+        "--suite compositional` tests the rest. cogent-a selects images that keep condition A, as of CLEVR's own train "
+        "split; the published data for it is --split trainA, without this option (default: everything)",
+        choices=tuple(TRAINING_PARTS),
+        group="data",
+    )
+    holdout: float = option(
+        0.05, "share of the images that chooses the best checkpoint", range=(0.0, 0.9), group="data"
+    )
+    generated: float = option(
+        0.0,
+        "share of online questions, generated from the scenes in every epoch (default: 0)",
+        range=_SHARE,
+        group="data",
+    )
+    question_workers: int = option(
+        1,
+        "processes that generate online questions; another number gives other questions",
+        range=(1, 256),
+        group="data",
+        later=True,
+    )
+    compositions: float = option(
+        0.0,
+        "share of the online questions that combine relations as CLEVR's never do (default: 0)",
+        range=_SHARE,
+        group="data",
+    )
+    mask_colors: float = option(
+        0.0,
+        "share of the images shown in other colors, with no question about them; the dense head then learns shapes "
+        "from these images only, so that no shape depends on a color (default: 0)",
+        range=_SHARE,
+        group="data",
+        saved="hide_colors",
+        later=True,
+    )
+    mask_shapes: float = option(
+        0.0,
+        "share of the images whose objects are shown as blobs of their color, with no question about another "
+        "attribute (default: 0)",
+        range=_SHARE,
+        group="data",
+        saved="hide_shapes",
+        later=True,
+    )
+    augment: float = option(
+        None, "strength of image augmentation, 0 to 1", recipe=(1.0, 0.0), range=_SHARE, group="data"
+    )
+    preset: str = option("film-qcse", "film-qcse, film-base, film or qcse", metavar="NAME", group="model")
+    overrides: list[str] = option(  # noqa: RUF009 - it makes a field
+        [], "change the preset, as in reduction=4", flag="--set", metavar="key=value", group="model"
+    )
+    init: str | None = option(
+        None, "start from these weights, with a fresh schedule", metavar="CHECKPOINT", group="model"
+    )
+    encoders: str | None = option(
+        None,
+        "start from this model's image and text encoders, with the trunk from scratch",
+        metavar="CHECKPOINT",
+        group="model",
+    )
+    resume: bool = option(False, "continue the run in --out", group="run", free=True)
+    epochs: int | None = option(
+        None,
+        "passes over the images (default: 10, or until another end)",
+        range=(1, 1_000_000),
+        group="run",
+        free=True,
+    )
+    max_minutes: float | None = option(
+        None,
+        "end after M minutes of training steps; the schedule fits them",
+        range=(0.001, 1_000_000),
+        metavar="M",
+        group="run",
+        free=True,
+    )
+    training_questions: int | None = option(
+        None,
+        "end after N training questions, repeats counted; the schedule fits them",
+        range=_COUNT,
+        group="run",
+        free=True,
+        saved="max_presentations",
+    )
+    pretrain_epochs: int = option(
+        0,
+        "epochs spent first on the encoders only, supervised by scenes and programs, before the trunk joins them: five "
+        "times faster than the whole model (default: 0)",
+        range=(0, 1_000_000),
+        group="run",
+    )
+    seed: int = option(0, "of weights, order and augmentation (default: 0)", range=(0, 2**63 - 1), group="run")
+    save_minutes: float = option(
+        5.0, "save the run every M minutes", range=_MINUTES, metavar="M", group="run", free=True
+    )
+    evaluate_minutes: float = option(
+        5.0, "measure held-out accuracy every M minutes", range=_MINUTES, metavar="M", group="run", free=True
+    )
+    evaluate_every: int | None = option(
+        None,
+        "measure held-out accuracy every N training questions too",
+        range=_COUNT,
+        group="run",
+        free=True,
+        saved="evaluate_presentations",
+    )
+    log_every: int = option(20, "log the losses every N steps", range=(1, 1_000_000), group="run", free=True)
+    trackers: list[str] = option(  # noqa: RUF009 - it makes a field
+        [],
+        "log there too (extra `trackers`)",
+        flag="--tracker",
+        choices=("tensorboard", "trackio"),
+        group="run",
+        free=True,
+    )
+    supervision: str = option(
+        None,
+        "what supervises the model, where the data has it",
+        recipe=("programs", "answers"),
+        choices=SUPERVISION,
+        group="learning",
+    )
+    loss_weights: dict[str, float] = option(  # noqa: RUF009 - it makes a field
+        {},
+        "weight of a loss, as in evidence=2; 0 leaves it out",
+        flag="--loss-weight",
+        metavar="name=value",
+        group="learning",
+    )
+    curriculum: float = option(
+        0.0,
+        "start with questions of one reasoning step and admit longer ones step by step over this share of the run "
+        "(default: 0, all at once)",
+        range=_SHARE,
+        group="learning",
+        later=True,
+    )
+    learning_rate: float = option(
+        None, "peak of AdamW's learning rate", recipe=(1e-3, 3e-4), range=(0.0, 10.0), group="learning"
+    )
+    weight_decay: float = option(
+        None, "weight decay of matrices and kernels", recipe=(1e-4, 1e-5), range=(0.0, 10.0), group="learning"
+    )
+    warmup_steps: int = option(
+        None,
+        "steps of linear warm-up before the cosine",
+        recipe=(200, 0),
+        range=(0, 1_000_000),
+        group="learning",
+    )
+    clip_norm: float = option(
+        None, "largest norm of the gradient, 0 for any", recipe=(5.0, 0.0), range=(0.0, 1e9), group="learning"
+    )
+    ema: float = option(
+        None, "decay of the weights' moving average", recipe=(0.998, 0.0), range=(0.0, 0.999999), group="learning"
+    )
+    freeze_norm: bool = option(False, "keep normalization layers in evaluation mode", group="learning")
+    batch_size: int = option(
+        None, "questions a step, over all processes", recipe=(128, 64), range=(1, 1_000_000), group="learning"
+    )
+    questions_per_image: int = option(
+        None, "questions about each image of a batch", recipe=(8, 1), range=(1, 1_000), group="learning"
+    )
+    mixed_precision: str = option(
+        "auto",
+        "auto is bf16 where it measures faster (default: auto)",
+        choices=("auto", "no", "bf16", "fp16"),
+        group="learning",
+    )
 
     def __post_init__(self) -> None:
-        for name, value in (_FILM_RECIPE if self.faithful else _RECIPE).items():
-            if getattr(self, name) is None:
-                setattr(self, name, value)
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                flag = name.replace("_", "-")
-                raise InputError(f"--{flag} {value:g}: must lie from {low:g} to {high:g}")
-        if self.supervision not in SUPERVISION:
-            raise InputError(f"--supervision {self.supervision}: must be one of {', '.join(SUPERVISION)}")
-        if self.split_protocol is not None and self.split_protocol not in TRAINING_PARTS:
-            raise InputError(f"--split-protocol {self.split_protocol:.80}: must be one of {', '.join(TRAINING_PARTS)}")
+        for item in fields(self):
+            if getattr(self, item.name) is None and "recipe" in item.metadata:
+                setattr(self, item.name, item.metadata["recipe"][self.faithful])
+        check_options(self)
         for name, value in self.loss_weights.items():
-            if name not in WEIGHTS:
-                raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(WEIGHTS)}")
+            if name not in _loss_weights():
+                raise InputError(f"--loss-weight {name}: no such loss; there are {', '.join(_loss_weights())}")
             if not 0 <= value <= 1e6:
                 raise InputError(f"--loss-weight {name}={value:g}: must lie from 0 to 1e+06")
         for name in self.trackers:
@@ -141,19 +230,18 @@ class TrainingOptions:
         if self.init and self.encoders:
             raise InputError("--encoders: the model of --init has its own; give one of them")
         if self.resume and self.init:
-            raise InputError("--resume goes on with the run in --output, --init begins a new one: give one of them")
+            raise InputError("--resume continues the run in --out, --init starts a new one: give one of them")
         if self.compositions and not self.generated:
-            raise InputError("--compositions: a share of the questions made anew; give --generated too, such as 0.5")
-        if self.hide_colors + self.hide_shapes > 1:
-            raise InputError("--hide-colors, --hide-shapes: no image hides both, so that they are at most 1 together")
-        if self.batch_size < self.questions_per_image:
-            self.questions_per_image = self.batch_size
-        if self.epochs is None and self.max_minutes is None and self.max_presentations is None:
+            raise InputError("--compositions: a share of the online questions; give --generated too, such as 0.5")
+        if self.mask_colors + self.mask_shapes > 1:
+            raise InputError("--mask-colors, --mask-shapes: no image has both masked, so their sum must be at most 1")
+        self.questions_per_image = min(self.questions_per_image, self.batch_size)
+        if self.epochs is None and self.max_minutes is None and self.training_questions is None:
             self.epochs = 10
 
     @property
     def faithful(self) -> bool:
-        """Train as the FiLM paper does: Adam with an L2 penalty, at a constant rate."""
+        """Whether to train as the FiLM paper does: Adam with an L2 penalty, at a constant rate."""
         return self.preset == "film"
 
     @property
@@ -164,23 +252,49 @@ class TrainingOptions:
     @property
     def weights(self) -> dict[str, float]:
         """The weight of every loss in the total."""
-        return WEIGHTS | self.loss_weights
-
-    def run_identity(self) -> dict[str, Any]:
-        """What must not change when a run is resumed: all that decides the weights, but how long it lasts.
-
-        Options of `_LATER` are in it where they are on, so that runs from before they were there keep their identity.
-        """
-        return {
-            name: value for name, value in asdict(self).items() if name not in _FREE and (value or name not in _LATER)
-        }
+        return _loss_weights() | self.loss_weights
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return Path(self.output)
+        return Path(self.out)
 
     @classmethod
     def names(cls) -> list[str]:
         """The options' names."""
         return [item.name for item in fields(cls)]
+
+    def run_identity(self) -> dict[str, Any]:
+        """What must not change when a run is resumed, by saved names: all that decides the weights, but the length."""
+        values = asdict(self)
+        return {
+            saved_name(item): values[item.name]
+            for item in fields(self)
+            if not item.metadata.get("free") and not (item.metadata.get("later") and values[item.name] == item.default)
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """All options by their saved names."""
+        return {saved_name(item): value for item, value in zip(fields(self), asdict(self).values(), strict=True)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainingOptions":
+        """Inverse of `to_json`. Raises TypeError for a name that is not an option's."""
+        names = {saved_name(item): item.name for item in fields(cls)}
+        return cls(**{names.get(name, name): value for name, value in values.items()})
+
+    @classmethod
+    def saved(cls, name: str) -> Field | None:
+        """The option of a saved name; None if there is none any more."""
+        return next((item for item in fields(cls) if saved_name(item) == name), None)
+
+
+def saved_name(item: Field) -> str:
+    """An option's name in saved runs."""
+    return item.metadata.get("saved", item.name)
+
+
+def _loss_weights() -> dict[str, float]:
+    from vqa.training.losses import WEIGHTS  # here, for it imports torch
+
+    return WEIGHTS

@@ -1,4 +1,4 @@
-"""What a run says of itself as it goes on: its log, and the learning curve drawn of it."""
+"""The log of a run, and the learning curve plotted from it."""
 
 import json
 from contextlib import suppress
@@ -12,7 +12,7 @@ LOG = "log.jsonl"
 
 
 def write_log(folder: Path, line: dict[str, Any]) -> None:
-    """Append a line, which must have a "step". Raises InputError where the disk refuses."""
+    """Append a line, which must have a "step". Raises InputError if the disk refuses."""
     path = folder / LOG
     try:
         with path.open("a") as file:
@@ -22,7 +22,7 @@ def write_log(folder: Path, line: dict[str, Any]) -> None:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """What a run logged, a line each; one that a kill cut short is left out."""
+    """The lines of a run's log; one that a kill cut short is left out."""
     path, lines = folder / LOG, []
     for text in path.read_text(errors="replace").splitlines() if path.is_file() else ():
         with suppress(ValueError):
@@ -31,7 +31,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def rewind_log(folder: Path, step: int) -> None:
-    """Drop what was logged after `step`, for a run that goes on from there."""
+    """Drop what was logged after `step`, for a run that resumes there."""
     if (folder / LOG).is_file():
         kept = [line for line in read_log(folder) if line["step"] <= step]
         with atomic_write(folder / LOG) as file:
@@ -39,9 +39,9 @@ def rewind_log(folder: Path, step: int) -> None:
 
 
 def plot_curve(folder: Path) -> Path | None:
-    """Held-out and training accuracy over presentations and over minutes, from the log: learning_curve.png.
+    """Plot held-out and training accuracy over questions and over minutes, from the log: learning_curve.png.
 
-    None where nothing was logged. Raises InputError where the disk refuses.
+    None if nothing was logged. Raises InputError if the disk refuses.
     """
     import matplotlib
 
@@ -54,7 +54,7 @@ def plot_curve(folder: Path) -> Path | None:
     if not held and not train:
         return None
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
-    for axis, key, name in zip(axes, ("presentations", "minutes"), ("question presentations", "minutes"), strict=True):
+    for axis, key, name in zip(axes, ("presentations", "minutes"), ("training questions", "minutes"), strict=True):
         axis.plot(
             [line[key] for line in train],
             [100 * line["train/accuracy"] for line in train],

@@ -1,21 +1,41 @@
-"""Ctrl-C and SIGTERM, answered between steps only: a state saved in the midst of a step would be of two."""
+"""Processes, precision and interruption.
+
+Ctrl-C and SIGTERM are answered between steps only: a state saved within a step would be a mix of two.
+"""
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
+from tqdm import tqdm
+
+NO_ACCELERATOR = not torch.accelerator.is_available()
+"""Passed to accelerate as `cpu`, which otherwise connects no processes on a machine without GPU."""
+
+
+def processes() -> PartialState:
+    """The processes of this run."""
+    return PartialState(cpu=NO_ACCELERATOR)
+
+
+def warn(message: str) -> None:
+    """Print a warning, in the main process only."""
+    if processes().is_main_process:
+        tqdm.write(f"vqa: warning: {message}", file=sys.stderr)
 
 
 class Interruption:
-    """A context that notes SIGINT and SIGTERM in `asked` instead of raising; whoever holds it looks there.
+    """A context that notes SIGINT and SIGTERM in `asked` instead of raising; its user looks there.
 
-    A second signal raises SystemExit(130) at once, for whoever cannot wait. Outside the main thread signals stay as
-    they are, since Python handles them there only.
+    A second signal raises SystemExit(130) at once. Outside the main thread signals are left alone, since Python
+    handles them there only.
     """
 
     def __init__(self) -> None:
@@ -37,7 +57,7 @@ class Interruption:
         if self.asked:
             raise SystemExit(130)
         self.asked = True
-        os.write(2, b"\nvqa: stopping after this step; once more stops at once, without saving\n")
+        os.write(2, b"\nvqa: stopping soon; once more stops at once, without saving\n")
 
 
 def choose_precision(model: nn.Module, forward: Callable[[nn.Module], Tensor], repeats: int = 3) -> str:

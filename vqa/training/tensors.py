@@ -1,7 +1,7 @@
-"""Questions ready for a model, in arrays: compact in memory, and those of a batch gathered on the device at once."""
+"""Questions and images as tensors: compact in memory, and gathered for a batch on the device."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
@@ -21,8 +21,8 @@ Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 class Questions:
     """Q questions: the tokens of all in a row (T,) and where each begins (Q + 1,), label (Q,), targets, row and type.
 
-    A label is -100 for an answer outside the vocabulary. Tensors are on one device; `starts`, `rows` and `types` are
-    for choosing, and stay with the CPU.
+    A label is -100 for an answer outside the vocabulary. Tensors are on one device; `starts`, `rows`, `types` and
+    `answered` (Q,), whether there is a label, are for choosing and counting and stay on the CPU.
     """
 
     tokens: Tensor
@@ -31,6 +31,7 @@ class Questions:
     targets: StepTargets
     rows: np.ndarray
     types: np.ndarray
+    answered: np.ndarray
 
     @classmethod
     def of(
@@ -52,11 +53,12 @@ class Questions:
             StepTargets.of(targets, torch.device("cpu")),
             np.array(rows, np.int32),
             np.array(types, np.int8),
+            np.array(labels, np.int16) >= 0,
         )
 
     @classmethod
     def join(cls, parts: "Sequence[Questions]") -> "Questions":
-        """All of several, numbered on from one to the next."""
+        """Concatenate several, numbered consecutively."""
         ends = np.cumsum([0, *(part.starts[-1] for part in parts)])
         return cls(
             torch.cat([part.tokens for part in parts]),
@@ -65,6 +67,7 @@ class Questions:
             StepTargets(*(torch.cat(values) for values in zip(*(part.targets for part in parts), strict=True))),
             np.concatenate([part.rows for part in parts]),
             np.concatenate([part.types for part in parts]),
+            np.concatenate([part.answered for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -73,7 +76,7 @@ class Questions:
     def to(self, device: torch.device) -> "Questions":
         """The same with its tensors on `device`."""
         targets = StepTargets(*(value.to(device) for value in self.targets))
-        return Questions(self.tokens.to(device), self.starts, self.labels.to(device), targets, self.rows, self.types)
+        return replace(self, tokens=self.tokens.to(device), labels=self.labels.to(device), targets=targets)
 
     def of_rows(self, number: int) -> list[np.ndarray]:
         """The questions' numbers, row by row, for `number` rows."""
@@ -94,15 +97,15 @@ class Questions:
 
     @cached_property
     def steps(self) -> np.ndarray:
-        """Reasoning steps of each question's program (Q,), see `vqa.clevr.programs`; 0 where it is not known."""
+        """Reasoning steps of each question's program (Q,), see `vqa.clevr.programs`; 0 if unknown."""
         return torch.count_nonzero(self.targets.operation, 1).cpu().numpy()
 
 
 class Images:
-    """Images of a pack by row, on `device`: uploaded once where half of its free memory holds them all.
+    """Images of a pack by row, on `device`: uploaded once if they fit in half of its free memory.
 
-    Others are read from the pack's file, whose mapped pages would count as memory of this process. `free` is the
-    device's free memory in bytes (asked of a CUDA device; nothing is uploaded to others).
+    If not they are read from the pack's file, whose mapped pages would count as memory of this process. `free` is the
+    device's free memory in bytes (queried for a CUDA device; nothing is uploaded to others).
     """
 
     def __init__(self, pack: PackedDataset, device: torch.device, free: int | None = None) -> None:
@@ -118,7 +121,7 @@ class Images:
                 self.resident[rows[0] : rows[-1] + 1] = torch.from_numpy(self._read(rows)).to(device)
 
     def at(self, rows: np.ndarray) -> Tensor:
-        """Images (N, 3, H, W) as uint8, channels last in memory. Raises InputError where the file was cut short."""
+        """Images (N, 3, H, W) as uint8, channels last in memory. Raises InputError if the file was cut short."""
         if self.resident is not None:
             found = self.resident[torch.from_numpy(rows).to(self.device)]
         else:

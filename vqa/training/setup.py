@@ -1,0 +1,160 @@
+"""From options to a `Trainer`: state, model, data and optimizer, in the order in which a run needs them."""
+
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from torch import manual_seed
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from vqa.clevr.dataset.loading import open_images
+from vqa.errors import InputError
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.processing import FilmSEProcessor
+from vqa.training.attribute_masking import AttributeMasking
+from vqa.training.checkpointing import FILE, begin_run, restore_module, restore_optimizer
+from vqa.training.data import TrainingData, check_aspect_ratio, load_training_data
+from vqa.training.initial_model import initial_model
+from vqa.training.optim import Schedule, build_optimizer
+from vqa.training.options import SUPERVISION, TrainingOptions
+from vqa.training.runtime import NO_ACCELERATOR, choose_precision, processes, warn
+from vqa.training.trainer import Trainer, forward, keep_norm_statistics
+
+
+def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Trainer:
+    """A new run, or with `options.resume` the one in its folder; `command` goes into the checkpoint's record.
+
+    Raises InputError if options, data and saved state do not fit each other.
+    """
+    run = begin_run(options)
+    manual_seed(options.seed)
+    model, processor, earlier = initial_model(options, run.identity["init"])
+    record = earlier if run.record is None else run.record
+    record["commands"] = [*record.get("commands", []), command]
+    if options.weights["entropy"] and model.config.channel_attention == "none":
+        raise InputError(
+            "--loss-weight entropy: regularizes channel gates, and this model has none (channel_attention=none)"
+        )
+    data = _open_data(options, model, processor)
+    supervision = _available_supervision(options, model, data)
+    masking = _attribute_masking(options, processor, supervision)
+    schedule = Schedule(
+        options, run.progress, data.batches_per_epoch(options.images_per_batch), model.config.num_blocks
+    )
+    if not options.resume:
+        run.progress.precision = _select_precision(options, model, processor, data)
+    accelerator = _build_accelerator(options, run.progress.precision)
+    average = AveragedModel(model, use_buffers=True)
+    optimizer = build_optimizer(model, options)
+    if options.resume:
+        path = options.folder / FILE
+        restore_module(model, run.tensors["model"], path)
+        restore_module(average, run.tensors["average"], path)
+        restore_optimizer(optimizer, run.tensors.get("optimizer", {}), path)
+    average.to(accelerator.device)
+    average.n_averaged = average.n_averaged.cpu()  # see `update_average`
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    return Trainer(
+        options,
+        model,
+        processor,
+        data,
+        schedule,
+        accelerator,
+        prepared,
+        optimizer,
+        average,
+        run.progress,
+        run.identity,
+        record,
+        supervision,
+        masking,
+    )
+
+
+def _open_data(
+    options: TrainingOptions, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor
+) -> TrainingData:
+    # The first process of a machine may have to pack the images; the others then find the pack.
+    with processes().local_main_process_first():
+        pack = open_images(options.data, tuple(model.config.image_size), options.split, questions=options.questions)
+    check_aspect_ratio(options.data, pack, processor.image_processor)
+    data = load_training_data(
+        pack,
+        processor.encode_questions,
+        {answer: label for label, answer in enumerate(model.config.answers)},
+        model.config.num_blocks,
+        holdout=options.holdout,
+        seed=options.seed,
+        generated=options.generated,
+        compositions=options.compositions,
+        workers=options.question_workers,
+        protocol=options.split_protocol,
+        device=processes().device,
+        progress=lambda rows: tqdm(rows, desc="questions", unit=" images", delay=2, leave=False),
+    )
+    if unknown := data.unknown_answers:
+        warn(
+            f"{unknown.total():,} of {len(data.stored.labels):,} questions are not trained on, for the model has not "
+            f"their answers, such as {unknown.most_common(1)[0][0]!r:.40}"
+        )
+    if pack.left_out:
+        warn(f"{pack.left_out:,} questions about missing images are left out")
+    return data
+
+
+def _available_supervision(
+    options: TrainingOptions, model: FilmSEForVisualQuestionAnswering, data: TrainingData
+) -> str:
+    """The strongest supervision that options, data and model allow; a warning if it is not the options'."""
+    most = data.supervision if model.scene is not None else "answers"
+    found = min(most, options.supervision, key=SUPERVISION.index)
+    if found != options.supervision:
+        lacking = "model has no object attention" if model.scene is None else "data has no more"
+        warn(f"--supervision: {found} instead of {options.supervision}, for the {lacking}")
+    if options.pretrain_epochs and found == "answers":
+        raise InputError("--pretrain-epochs: the encoders need scenes and programs, and here are answers only")
+    return found
+
+
+def _attribute_masking(
+    options: TrainingOptions, processor: FilmSEProcessor, supervision: str
+) -> AttributeMasking | None:
+    if not options.mask_colors and not options.mask_shapes:
+        return None
+    if supervision == "answers":
+        raise InputError(
+            "--mask-colors, --mask-shapes: what is masked is learned from scenes, and here are answers only; leave "
+            "them out, or give --supervision scenes and data that has them"
+        )
+    return AttributeMasking(options.mask_colors, options.mask_shapes, processor.encode_questions)
+
+
+def _select_precision(
+    options: TrainingOptions, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, data: TrainingData
+) -> str:
+    """The precision of `--mixed-precision`; auto is measured on the first batch, and the same for all processes."""
+    if options.mixed_precision != "auto":
+        return options.mixed_precision
+    batch = data.epoch(0).batch(0, options.images_per_batch, options.questions_per_image)
+    keep_norm_statistics(model, len(batch.labels), options.freeze_norm)
+    chosen = choose_precision(
+        model.to(processes().device),
+        lambda model: forward(model, processor, batch, batch.images.float() / 255).logits.float().sum(),
+    )
+    return broadcast_object_list([chosen])[0]
+
+
+def _build_accelerator(options: TrainingOptions, precision: str) -> Accelerator:
+    AcceleratorState._reset_state()  # another run of this process may have had another precision
+    accelerator = Accelerator(
+        cpu=NO_ACCELERATOR,
+        mixed_precision=precision,
+        log_with=options.trackers or None,
+        project_dir=options.out,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if options.trackers:
+        flat = {name: value for name, value in vars(options).items() if isinstance(value, str | int | float)}
+        accelerator.init_trackers("vqa", config=flat)
+    return accelerator

@@ -1,0 +1,90 @@
+"""An option declared once: a dataclass field with its default, range and help, of which the flag is made."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, field, fields
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from vqa.errors import InputError
+
+
+def option(default: Any = MISSING, help: str = "", **metadata: Any) -> Any:
+    """A dataclass field that is an option; a list or dict as `default` is copied.
+
+    Args:
+        default: None for a value found later; without it the option is required.
+        help: for `--help`, which adds the default unless the text has a "(default: ...)" of its own.
+        metadata: `range` (low, high), `choices`, `metavar`, `flag` (default: --field-name), `group` (a heading of the
+            help), and whatever else the dataclass reads.
+    """
+    metadata["help"] = help
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def flag_of(item: Field) -> str:
+    """The flag of an option, such as "--batch-size"."""
+    return item.metadata.get("flag", "--" + item.name.replace("_", "-"))
+
+
+def check_options(options: Any) -> None:
+    """Raises InputError for an option out of its range or none of its choices; None is not checked."""
+    for item in fields(options):
+        value, limits, choices = getattr(options, item.name), item.metadata.get("range"), item.metadata.get("choices")
+        if value is not None and limits and not limits[0] <= value <= limits[1]:
+            raise InputError(f"{flag_of(item)} {value:g}: must lie from {limits[0]:g} to {limits[1]:g}")
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and choices and one not in choices:
+                raise InputError(f"{flag_of(item)} {one:.80}: must be one of {', '.join(choices)}")
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    options: type,
+    *,
+    without: tuple[str, ...] = (),
+    required: tuple[str, ...] = (),
+    defaults: Mapping[str, Any] | None = None,
+    helps: Mapping[str, str] | None = None,
+) -> None:
+    """Add the flags of a dataclass of options, under the headings of their groups.
+
+    Args:
+        without: fields left out.
+        required: fields that this command requires.
+        defaults, helps: what this command has instead of the field's; a default replaced by one of a type's recipe
+            (None) is only said.
+    """
+    hints, groups = get_type_hints(options), {}
+    defaults, helps = defaults or {}, helps or {}
+    for item in fields(options):
+        if item.name in without or "help" not in item.metadata:
+            continue
+        group = groups.setdefault(item.metadata["group"], None) or parser.add_argument_group(item.metadata["group"])
+        groups[item.metadata["group"]] = group
+        default = defaults.get(item.name, item.default)
+        help = helps.get(item.name, item.metadata["help"])
+        needed = item.name in required or (default is MISSING and item.default_factory is MISSING)
+        said = item.metadata["recipe"][0] if default is None and "recipe" in item.metadata else default
+        if not needed and said not in (None, MISSING, False) and "(default:" not in help:
+            help += f" (default: {said})"
+        kind, more = _kind(hints[item.name]), {"choices": item.metadata.get("choices"), "help": help}
+        if kind is bool:
+            group.add_argument(flag_of(item), dest=item.name, action="store_true", help=help)
+        elif kind in (list, dict):
+            more |= {"metavar": item.metadata.get("metavar"), "nargs": "+", "action": "extend", "default": []}
+            group.add_argument(flag_of(item), dest=item.name, **more)
+        else:
+            usual = None if more["choices"] else {int: "N", float: "X"}.get(kind)
+            more |= {"metavar": item.metadata.get("metavar", usual), "type": kind, "required": needed}
+            own = item.name in defaults and item.default is not None
+            value = defaults[item.name] if own else None if default is MISSING else item.default
+            group.add_argument(flag_of(item), dest=item.name, default=value, **more)
+
+
+def _kind(hint: Any) -> type:
+    """The type of a hint such as `int`, `int | None` or `list[str]`: int, int, list."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType] if NoneType in get_args(hint) else [hint]
+    return get_origin(kinds[0]) or kinds[0]
