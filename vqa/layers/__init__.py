@@ -1,4 +1,4 @@
-"""Channel attention, one mechanism a file; see README.md beside this file."""
+"""Channel attention, one mechanism a file; see docs/layers.md."""
 
 from vqa.layers.cbam import CBAM, SpatialAttention
 from vqa.layers.eca import EfficientChannelAttention

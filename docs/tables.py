@@ -1,0 +1,235 @@
+"""Writes the tables in README.md and docs/ anew from the reports beside the shipped weights.
+
+    uv run python docs/tables.py           # all
+    uv run python docs/tables.py closure   # this one
+
+A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`. tests/test_docs.py holds them to the reports.
+"""
+
+import json
+import math
+import re
+import struct
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vqa.ablation.report import format_report
+from vqa.calibration.report import format_calibration
+from vqa.evaluation.report_markdown import compositional_tables, report_tables
+from vqa.utils.tables import format_interval, format_percent, markdown_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+MAIN, BASE, COGENT = (ROOT / "checkpoints" / name for name in ("film-qcse-clevr", "film-base-clevr", "cogent"))
+
+_REGION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+_PLACES = {
+    r"(\.\./)*shared/clevr-blender": "$DATA",
+    r"(\.\./)*shared/clevr-genuine-dev": "$GENUINE",
+    r"(\.\./)*shared/clevr-language": "$LANGUAGE",
+    r"(\.\./)+(runs/|(?=cogent-b))": "runs/",
+}
+"""Folders of the reports' commands -> what docs/README.md calls them."""
+
+_RENAMED = {
+    "--max-presentations": "--training-questions",
+    "--budget": "--training-questions",
+    "--evaluate-presentations": "--evaluate-every",
+    "--output": "--out",
+    "--hide-(colors|shapes)": r"--mask-\1",
+    "--pictures": "--images",
+}
+"""Options of reports from before they had today's names."""
+
+
+def portable(text: str) -> str:
+    """Commands as a reader can type them: folders by their variables, options by today's names."""
+    for old, new in (_PLACES | _RENAMED).items():
+        text = re.sub(old, new, text)
+    return text
+
+
+def render(text: str, names: Iterable[str] = ()) -> str:
+    """A page with the named tables (default: all) as the reports give them. Raises KeyError for an unknown name."""
+
+    def table(found: re.Match[str]) -> str:
+        start, name, end = found.groups()
+        return f"{start}{portable(TABLES[name]())}\n{end}" if not names or name in names else found[0]
+
+    return _REGION.sub(table, text)
+
+
+def training(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint's record says of its training: `asked` and `seen` count training questions of all runs."""
+    record = json.loads((checkpoint / "training.json").read_text())
+    asked = re.findall(r"--(?:max-presentations|training-questions) (\d+)", " ".join(record["commands"]))
+    return {
+        "images": record["pictures"],
+        "asked": sum(map(int, asked)),
+        "seen": record.get("earlier_presentations", 0) + record["presentations"],
+        "held_out": record["held_out"],
+        "commands": record["commands"],
+    }
+
+
+def _accuracy() -> str:
+    return report_tables(MAIN).split("\n\n| ")[0]
+
+
+def _gate() -> str:
+    rows = []
+    for path in sorted((MAIN / "results").glob("*.json")):
+        for entry in _read(path).get("sets", []):
+            for pair in entry["comparisons"]:
+                if (pair["first"], pair["second"]) == (MAIN.name, BASE.name) and "perturbation" not in entry:
+                    rows.append([path.stem.replace("_", " "), format_interval(pair), f"{pair['p']:.2f}"])
+    return _table([f"{MAIN.name} less {BASE.name}", "points", "p"], rows)
+
+
+def _robustness() -> str:
+    return "\n\n".join(f"| {table}" for table in report_tables(MAIN).split("\n\n| ")[1:])
+
+
+def _calibration() -> str:
+    report = _read(MAIN / "calibration.json")
+    return f"{format_calibration(report)}\n\n{_commands(report['command'])}"
+
+
+def _ablation() -> str:
+    report = _read(ROOT / "checkpoints/ablation/ablation.json")
+    text = format_report(report, markdown=True)
+    return f"{text[text.index('| variant') :].split(chr(10) * 2)[0]}\n\n{_commands(report['command'])}"
+
+
+def _faithfulness() -> str:
+    report = _read(MAIN / "faithfulness.json")
+    most = max(row["channels"] for row in report["removal"])
+    gates = [[row["test"], format_interval(row["accuracy"]), format_interval(row["loss"])] for row in report["gates"]]
+    removed = [
+        [_RANKED[row["ranking"]], *(format_interval(row[name]) for name in ("top", "random", "extra_loss"))]
+        for row in report["removal"]
+        if (row["removal"], row["channels"]) == ("zero", most)
+    ]
+    pointing = [
+        [name, format_interval(row), format_percent(row["chance"]), str(row["questions"])]
+        for name, row in report["pointing"].items()
+    ]
+    off = f"{most} of {report['channels_per_block']} channels of each block off: the top"
+    return "\n\n".join(
+        [
+            f"{report['questions']} questions about {report['pictures']} images.",
+            _table(
+                ["change", "accuracy, %", "points lost"], [["none", format_interval(report["accuracy"]), ""], *gates]
+            ),
+            _table([f"{off} by", "accuracy, %", "random ones of like activation", "difference, points"], removed),
+            _table(["peak of", "on an object that is meant, %", "chance, %", "questions"], pointing),
+            _commands(report["command"]),
+        ]
+    )
+
+
+def _weights() -> str:
+    head = ["weights", "parameters", "images", "training questions, all runs", "of these seen by the weights shipped"]
+    rows = []
+    for folder in (MAIN, BASE):
+        about = training(folder)
+        numbers = (_parameters(folder), about["images"], about["asked"], about["seen"])
+        rows.append([f"`{folder.name}`", *(f"{number:,}" for number in numbers)])
+    commands = [command for folder in (MAIN, BASE) for command in training(folder)["commands"]]
+    return f"{_table(head, rows)}\n\n{_commands(*commands)}"
+
+
+def _summary() -> str:
+    head = ["accuracy, %", "questions", "with the gate (`film-qcse`)", "without it (`film-base`)"]
+    names = (MAIN.name, BASE.name)
+    rows = [
+        _set_row("genuine CLEVR images", "genuine_CLEVR", names),
+        _set_row("rendered images (`clevr-blender` val)", "clevr-blender_val", names),
+        _set_row("genuine images, questions by people (CLEVR-Humans)", "human_questions_on_genuine_CLEVR", names),
+        _unseen_row("genuine images, CLOSURE's seven unseen question forms, mean", names),
+        *_cogent_rows(("film-qcse-A", "film-base-A")),
+    ]
+    return _table(head, rows)
+
+
+def _set_row(label: str, report: str, names: Iterable[str]) -> list[str]:
+    entry = _read(MAIN / f"results/{report}.json")["sets"][0]
+    found = {model["name"]: format_interval(model["overall"]) for model in entry["models"]}
+    return [label, f"{entry['questions']:,}", *(found.get(name, "") for name in names)]
+
+
+def _unseen_row(label: str, names: Iterable[str]) -> list[str]:
+    report = _read(MAIN / "results/CLOSURE_on_genuine_CLEVR.json")
+    axis = report["axes"][0]
+    found = _by_name(report, axis["unseen"])
+    questions = sum(part["models"][0]["questions"] for part in axis["parts"][1:])
+    return [label, f"{questions:,}", *(found.get(name, "") for name in names)]
+
+
+def _cogent_rows(names: Iterable[str]) -> Iterator[list[str]]:
+    report = _read(COGENT / "results/CoGenT.json")
+    for part in report["axes"][0]["parts"]:
+        found = dict(
+            zip([model["name"] for model in report["models"]], map(format_interval, part["models"]), strict=True)
+        )
+        label = f"CoGenT: trained on condition A, tested on {part['label'].removeprefix('val')}"
+        yield [label, f"{part['models'][0]['questions']:,}", *(found.get(name, "") for name in names)]
+
+
+def _by_name(report: dict[str, Any], estimates: Iterable[dict[str, float]]) -> dict[str, str]:
+    return dict(zip([model["name"] for model in report["models"]], map(format_interval, estimates), strict=True))
+
+
+def _parameters(checkpoint: Path) -> int:
+    """Of a safetensors file, by its header; statistics of the normalisation are buffers, not parameters."""
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    shapes = [value["shape"] for name, value in header.items() if not re.search("running_|num_batches|__meta", name)]
+    return sum(map(math.prod, shapes))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    return "\n".join(markdown_table(head, rows))
+
+
+def _commands(*commands: str) -> str:
+    return "\n".join(["```bash", *commands, "```"])
+
+
+_RANKED = {"weight": "gate", "deviation": "gate's distance from its mean", "product": "gate x activation"}
+
+TABLES: dict[str, Callable[[], str]] = {
+    "summary": _summary,
+    "accuracy": _accuracy,
+    "gate": _gate,
+    "robustness": _robustness,
+    "calibration": _calibration,
+    "closure": lambda: compositional_tables(MAIN),
+    "cogent": lambda: compositional_tables(COGENT),
+    "weights": _weights,
+    "ablation": _ablation,
+    "faithfulness": _faithfulness,
+}
+
+
+def main(names: list[str]) -> None:
+    """Rewrite the named tables, or all."""
+    if unknown := set(names) - TABLES.keys():
+        sys.exit(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
+    for page in PAGES:
+        before = page.read_text()
+        after = render(before, names)
+        if after != before:
+            page.write_text(after)
+            print(page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
