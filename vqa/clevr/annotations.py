@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import ijson
+import orjson
+
 from vqa.clevr.question import Question, _index, _text, safe_filename
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
@@ -55,8 +58,6 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
 
     Raises InputError naming the file: no such file, not JSON, cut short, no entry.
     """
-    import ijson  # here, so that a machine that only reads packed files can do without
-
     path = Path(path)
     count = 0
     try:
@@ -116,8 +117,6 @@ def read_scenes(path: str | os.PathLike) -> dict[str, Scene]:
 
 def read_info(path: str | os.PathLike) -> dict[str, Any]:
     """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
-    import ijson
-
     with Path(path).open("rb") as file:
         try:
             shallow = _Shallow(file, Path(path))
@@ -140,8 +139,6 @@ def write_scenes(path: str | os.PathLike, scenes: Iterable[Scene], info: Mapping
 
 
 def _write(path: str | os.PathLike, key: str, records: Iterable[dict], info: Mapping[str, Any] | None) -> int:
-    import orjson
-
     count = 0
     with atomic_write(path) as file:
         file.write(b'{"info":' + orjson.dumps(dict(info or {})) + f',"{key}":['.encode())

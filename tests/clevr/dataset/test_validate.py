@@ -178,7 +178,7 @@ def test_a_question_without_one_referent(data: Path) -> None:
     assert "exactly one" in message
 
 
-def test_a_image_that_is_missing_or_broken(data: Path) -> None:
+def test_an_image_that_is_missing_or_broken(data: Path) -> None:
     folder = data / "images" / "val"
     (folder / "CLEVR_val_000001.png").unlink()
     whole = (folder / "CLEVR_val_000002.png").read_bytes()
@@ -193,7 +193,7 @@ def test_a_image_that_is_missing_or_broken(data: Path) -> None:
     assert check_dataset(data, splits=["val"], images=False).clean
 
 
-def test_a_image_of_another_shape(data: Path) -> None:
+def test_an_image_of_another_shape(data: Path) -> None:
     Image.new("RGB", (48, 32)).save(data / "images/val/CLEVR_val_000001.png")
     Image.new("RGB", (30, 30)).save(data / "images/val/CLEVR_val_000002.png")
     report = check_dataset(data, splits=["val"])

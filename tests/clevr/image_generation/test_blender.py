@@ -356,7 +356,7 @@ def test_uv_s_refusal_is_passed_on(monkeypatch, tmp_path):
         find_blender()
 
 
-def test_a_image_that_cannot_be_written_is_named(tmp_path):
+def test_an_image_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         save_image(Image.new("RGB", (3, 2)), tmp_path / "file" / "picture.png")
@@ -402,7 +402,7 @@ def test_the_empty_scene_has_the_colors_of_clevr(images):
     assert np.abs(empty.mean((0, 1)) - (127, 126, 125)).max() <= 1.5
 
 
-def test_a_image_does_not_depend_on_its_process(images):
+def test_an_image_does_not_depend_on_its_process(images):
     _, _, first, again = images
     assert np.array_equal(first, again)
 

@@ -76,7 +76,7 @@ def test_statistics_of_many_scenes():
     assert np.abs(counts - 1500 / 8).max() < 4 * math.sqrt(1500 / 8)
 
 
-def test_a_image_depends_on_seed_split_and_index_alone():
+def test_an_image_depends_on_seed_split_and_index_alone():
     alone = sample_layout(7, "train", 5)
     assert [sample_layout(7, "train", index) for index in range(4, 7)][1] == alone
     for other in (sample_layout(8, "train", 5), sample_layout(7, "val", 5), sample_layout(7, "train", 6)):

@@ -1,6 +1,7 @@
 """People's own words become CLEVR's; CLEVR's own stay as they are, and nothing is made of what means nothing."""
 
 import json
+import random
 import time
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene_strategies import SHARED, needs_shared
 
-from vqa.clevr.language.paraphrase import read_words
+from vqa.clevr.annotations import questions_path
+from vqa.clevr.language.paraphrase import parses, read_words, restate
 from vqa.clevr.language.parser import WORDS, parse_question, words_of
 from vqa.clevr.language.spelling import KEYS_BESIDE, corrections
+from vqa.utils.resources import shipped
 
 
 @needs_shared
@@ -99,6 +102,34 @@ def test_reading_takes_milliseconds_at_the_worst():
     read_words(("small " * 90) + "cubess")
     read_words("how many " * 200)
     assert time.process_time() - started < 2
+
+
+def with_typing_errors(question: str, count: int, rng: random.Random) -> str:
+    """Two neighboring letters swapped in so many of a question's longer words."""
+    words = question.rstrip("?").split()
+    long = [i for i, word in enumerate(words) if len(word) > 3]
+    for i in rng.sample(long, count):
+        j = rng.randrange(1, len(words[i]) - 1)
+        words[i] = words[i][:j] + words[i][j : j + 2][::-1] + words[i][j + 2 :]
+    return " ".join(words)
+
+
+def seconds_to_read(texts: list[str]) -> float:
+    parses.cache_clear()
+    started = time.process_time()
+    for text in texts:
+        parses(restate(text))
+    return time.process_time() - started
+
+
+def test_six_typing_errors_cost_half_a_clean_reading_at_most():
+    records = json.loads(questions_path(shipped("data/clevr-mini"), "train").read_bytes())["questions"]
+    clean = [text for text in (record["question"] for record in records) if sum(len(w) > 3 for w in text.split()) > 7]
+    rng = random.Random(0)
+    wrong = [with_typing_errors(text, 6, rng) for text in clean]
+    assert sum(parses(restate(text)) for text in wrong) > 0.9 * len(wrong) > 50
+    seconds_to_read(wrong)
+    assert min(seconds_to_read(wrong) for _ in range(3)) < 1.5 * min(seconds_to_read(clean) for _ in range(3))
 
 
 @given(word=st.sampled_from([w for w in WORDS if len(w) > 3]), data=st.data())

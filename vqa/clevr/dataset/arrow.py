@@ -1,4 +1,4 @@
-"""CLEVR rows as Arrow tables: the `datasets.Dataset` of a folder, its export as parquet, and the way back.
+"""CLEVR rows as parquet files for `datasets` and the Hugging Face hub: their export, and the way back.
 
 The only module of `vqa.clevr` that needs `datasets` and `pyarrow`.
 """
@@ -66,24 +66,60 @@ FEATURES = Features(
 )
 """One row is one image, with its scene (or None) and its questions; names and units are CLEVR's."""
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 100
 _SHARD_BYTES = 500_000_000
 
 
-def write_arrow(pack: PackedDataset, path: Path) -> None:
-    """Write the rows of a pack whose images lie in their folder as an Arrow stream; images stay where they are."""
-    from vqa.utils.files import atomic_write
+def export(packs: Sequence[PackedDataset], out: str | os.PathLike, title: str) -> None:
+    """Write splits whose images lie in their folders as parquet files with a dataset card, images inside.
 
-    with atomic_write(path) as file, pa.ipc.new_stream(file, FEATURES.arrow_schema) as writer:
-        for start in range(0, len(pack), _ROWS_AT_ONCE):
-            writer.write_table(_table(pack, range(start, min(start + _ROWS_AT_ONCE, len(pack)))))
+    `datasets.load_dataset(out)` reads it, and so does `--data`. Raises InputError where `out` exists or an image is
+    missing.
+    """
+    out = Path(out)
+    if out.exists():
+        raise InputError(f"{out}: exists already; name another folder with --out, or remove it")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        (temporary / "data").mkdir(parents=True)
+        for pack in packs:
+            _write_shards(pack, temporary / "data")
+        (temporary / "README.md").write_text(_card(packs, title), encoding="utf-8")
+        temporary.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_shards(pack: PackedDataset, folder: Path) -> None:
+    from tqdm import tqdm
+
+    shard_rows = _shard_rows(pack)
+    starts = range(0, len(pack), shard_rows)
+    with tqdm(total=len(pack), desc=f"exporting {pack.split}", unit=" images", disable=None) as bar:
+        for shard, start in enumerate(starts):
+            name = f"{pack.split}-{shard:05d}-of-{len(starts):05d}.parquet"
+            end = min(start + shard_rows, len(pack))
+            with pa.parquet.ParquetWriter(folder / name, FEATURES.arrow_schema) as writer:
+                for first in range(start, end, _ROWS_AT_ONCE):
+                    rows = range(first, min(first + _ROWS_AT_ONCE, end))
+                    writer.write_table(_table(pack, rows))
+                    bar.update(len(rows))
+
+
+def _shard_rows(pack: PackedDataset) -> int:
+    sample = range(0, len(pack), max(1, len(pack) // 100))
+    average = sum(pack.image_path(row).stat().st_size for row in sample) / len(sample)
+    return max(1, int(_SHARD_BYTES / (average + 1) // _ROWS_AT_ONCE)) * _ROWS_AT_ONCE
 
 
 def _table(pack: PackedDataset, rows: range) -> pa.Table:
-    paths = pa.array([str(pack.image_path(row)) for row in rows])
+    names = pa.array(pack.filenames[rows.start : rows.stop])
+    contents = pa.array([pack.image_path(row).read_bytes() for row in rows], pa.binary())
     columns = {
-        "image": pa.StructArray.from_arrays([pa.nulls(len(rows), pa.binary()), paths], names=["bytes", "path"]),
-        "image_filename": pa.array([pack.filenames[row] for row in rows]),
+        "image": pa.StructArray.from_arrays([contents, names], names=["bytes", "path"]),
+        "image_filename": names,
         "image_index": pa.array(pack.indices[rows.start : rows.stop]),
         "split": pa.array([pack.split] * len(rows)),
         "scene": _scenes(pack, rows),
@@ -127,61 +163,9 @@ def _named(codes: np.ndarray, names: Sequence[str]) -> pa.Array:
     return pa.array(list(names), pa.string()).take(pa.array(codes, mask=codes < 0))
 
 
-def export(splits: Sequence[datasets.Dataset], out: str | os.PathLike, title: str) -> None:
-    """Write datasets (one a split) as a folder of parquet files with a dataset card, images inside.
-
-    `datasets.load_dataset(out)` reads it, and so does `--data`. Raises InputError where `out` exists or an image is
-    missing.
-    """
-    out = Path(out)
-    if out.exists():
-        raise InputError(f"{out}: exists already; name another folder with --out, or remove it")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        (temporary / "data").mkdir(parents=True)
-        for dataset in splits:
-            _write_shards(dataset, temporary / "data")
-        (temporary / "README.md").write_text(_card(splits, title), encoding="utf-8")
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_shards(dataset: datasets.Dataset, folder: Path) -> None:
-    from tqdm import tqdm
-
-    split = str(dataset.split)
-    table = dataset.data.table
-    paths = table["image"].combine_chunks().field("path").to_pylist()
-    shard_rows = _shard_rows(paths)
-    starts = range(0, len(paths), shard_rows)
-    with tqdm(total=len(paths), desc=f"exporting {split}", unit=" images", disable=None) as bar:
-        for shard, start in enumerate(starts):
-            name = f"{split}-{shard:05d}-of-{len(starts):05d}.parquet"
-            with pa.parquet.ParquetWriter(folder / name, FEATURES.arrow_schema) as writer:
-                for first in range(start, min(start + shard_rows, len(paths)), 100):
-                    part = table.slice(first, min(100, start + shard_rows - first))
-                    writer.write_table(_with_images(part, paths[first : first + len(part)]))
-                    bar.update(len(part))
-
-
-def _shard_rows(paths: Sequence[str]) -> int:
-    sample = paths[:: max(1, len(paths) // 100)]
-    average = sum(Path(path).stat().st_size for path in sample) / len(sample)
-    return max(100, int(_SHARD_BYTES / (average + 1) // 100) * 100)
-
-
-def _with_images(table: pa.Table, paths: Sequence[str]) -> pa.Table:
-    contents = pa.array([Path(path).read_bytes() for path in paths], pa.binary())
-    images = pa.StructArray.from_arrays([contents, table["image_filename"].combine_chunks()], names=["bytes", "path"])
-    return table.set_column(0, FEATURES.arrow_schema.field("image"), images)
-
-
-def _card(splits: Sequence[datasets.Dataset], title: str) -> str:
-    files = "\n".join(f"  - split: {data.split}\n    path: data/{data.split}-*.parquet" for data in splits)
-    counts = "\n".join(f"| {data.split} | {len(data):,} | {_question_count(data):,} |" for data in splits)
+def _card(packs: Sequence[PackedDataset], title: str) -> str:
+    files = "\n".join(f"  - split: {pack.split}\n    path: data/{pack.split}-*.parquet" for pack in packs)
+    counts = "\n".join(f"| {pack.split} | {len(pack):,} | {len(pack.answers):,} |" for pack in packs)
     return f"""\
 ---
 pretty_name: {orjson.dumps(title).decode()}
@@ -216,16 +200,12 @@ A CLEVR-style dataset for visual question answering, exported with `vqa data exp
 ```python
 from datasets import load_dataset
 
-rows = load_dataset("PATH_OR_NAME", split="{splits[0].split}")
+rows = load_dataset("PATH_OR_NAME", split="{packs[0].split}")
 ```
 
 CLEVR is by Johnson et al., "CLEVR: A Diagnostic Dataset for Compositional Language and Elementary Visual Reasoning",
 CVPR 2017, licensed CC BY 4.0. Data that derives from it must keep this attribution.
 """
-
-
-def _question_count(dataset: datasets.Dataset) -> int:
-    return pa.compute.sum(pa.compute.list_value_length(dataset.data["questions"])).as_py()
 
 
 def load_exported(name: str, split: str, cache: Path) -> datasets.Dataset:

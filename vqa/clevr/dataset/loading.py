@@ -1,8 +1,7 @@
 """Opening data wherever it lies: a CLEVR folder, a packed file, exported parquet, or a name on the Hugging Face hub.
 
-`open_data` gives the rows that training and evaluation read, one image each, without importing `datasets`;
-`open_dataset` gives the same rows as a `datasets.Dataset`. Both read a folder's JSON once, as a stream, and keep the
-result in the cache, memory-mapped: a pack without images, and an Arrow file.
+`open_data` gives the rows, one image each. It reads a folder's JSON once, as a stream, and keeps the result in the
+cache as a pack without images, memory-mapped. Only exported data needs `datasets`.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vqa.clevr.annotations import (
     check_split,
@@ -28,10 +27,6 @@ from vqa.clevr.dataset.packed import PackedDataset, write_pack
 from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
-
-if TYPE_CHECKING:
-    import datasets
-
 
 _CACHE_VERSION = 1
 
@@ -116,30 +111,6 @@ def open_images(
     )
 
 
-def open_dataset(
-    data: str | os.PathLike,
-    split: str = "train",
-    *,
-    questions: str | os.PathLike | None = None,
-    cache: str | os.PathLike | None = None,
-) -> "datasets.Dataset":
-    """One split of a CLEVR folder, exported folder or hub name as a memory-mapped `datasets.Dataset`.
-
-    A row is one image: image, image_filename, image_index, split, scene (None where there is none) and questions, a
-    list of {question, answer, program, family, type, question_index, question_family_index, template_filename}.
-    Raises InputError as `open_data` does.
-    """
-    import datasets
-
-    from vqa.clevr.dataset.arrow import write_arrow
-
-    folder = _Folder.find(data, split, questions, cache)
-    path = folder.cached(".arrow")
-    if not path.exists():
-        write_arrow(open_data(data, split, questions=questions, cache=cache), path)
-    return datasets.Dataset.from_file(str(path), split=datasets.NamedSplit(split))
-
-
 def export_data(
     data: str | os.PathLike,
     out: str | os.PathLike,
@@ -157,8 +128,9 @@ def export_data(
     splits = list(dict.fromkeys(splits or list_splits(data)))
     if not splits:
         raise InputError(f"{data}: holds no questions/CLEVR_SPLIT_questions.json")
-    export([open_dataset(data, split, cache=cache) for split in splits], out, title or Path(data).resolve().name)
-    return {split: len(open_data(data, split, cache=cache)) for split in splits}
+    packs = [open_data(data, split, cache=cache) for split in splits]
+    export(packs, out, title or Path(data).resolve().name)
+    return {pack.split: len(pack) for pack in packs}
 
 
 class _Folder:

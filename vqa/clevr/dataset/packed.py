@@ -18,7 +18,7 @@ A pack is a safetensors file, so that any tool can look inside and nothing in it
     index            (N,) int64           image_index
     tables           bytes                JSON: filenames (N), answers, families, words
 
-Reading takes numpy and the standard library; an image costs page cache, not memory.
+An image costs page cache, not memory.
 """
 
 import json
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from vqa.clevr.annotations import image_path
 from vqa.clevr.language.parser import words_of
@@ -42,11 +43,6 @@ from vqa.utils.files import atomic_write
 if TYPE_CHECKING:
     from PIL import Image
 
-
-try:
-    from orjson import loads
-except ImportError:  # a training machine may lack it; three times slower
-    from json import loads  # type: ignore[assignment]
 
 FORMAT = "vqa-clevr-pack-1"
 _HEADER_SIZE = 4096
@@ -86,7 +82,7 @@ class PackedDataset:
         self.path = Path(path)
         try:
             tensors, metadata, offsets = _read_tensors(self.path)
-            tables = loads(tensors["tables"].tobytes())
+            tables = orjson.loads(tensors["tables"].tobytes())
             self.filenames: list[str] = tables["filenames"]
             self.answer_names: list[str] = tables["answers"]
             self.family_names: list[str] = tables["families"]
@@ -178,7 +174,7 @@ class PackedDataset:
 
     def _parse(self, text: bytes) -> Any:
         try:
-            return loads(text)
+            return orjson.loads(text)
         except ValueError as error:
             raise InputError(f"{self.path}: damaged ({error}); make it again with `vqa data pack`") from error
 
@@ -389,8 +385,6 @@ def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None
 
 
 def _line(record: dict[str, Any]) -> bytes:
-    import orjson
-
     return orjson.dumps(record) + b"\n"
 
 

@@ -7,6 +7,7 @@ word.
 
 import re
 from collections.abc import Container, Iterable
+from functools import lru_cache
 from itertools import islice, product
 
 from vqa.clevr.language.parser import WORDS, parse_question, tokens_of
@@ -159,6 +160,13 @@ _FORMS = [
 ]
 """Forms of whole questions that CLEVR lacks, and its own that mean the same."""
 
+_READABLE = frozenset(
+    {*WORDS, *_MEANT}.union(
+        *(re.findall(r"[a-z']+", re.sub(r"\\.", " ", pattern.pattern)) for pattern, _ in (*_PHRASES, *_FORMS))
+    )
+)
+"""The words that CLEVR's language has or that some pattern above takes for others."""
+
 
 def read_words(text: str, known: Container[str] = frozenset(WORDS)) -> list[str]:
     """A question's words as a model that knows the words `known` should read them; see the module."""
@@ -173,16 +181,20 @@ def is_clevr(text: str) -> bool:
 def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
     """A question in CLEVR's words, as `read_words` gives them, with the punctuation that the parser needs."""
     tokens = tokens_of(text)
-    said = _rephrased(tokens, known)
-    if len(tokens) <= _LONGEST and not all(word in known for word in _words(said)):
-        choices = [_corrected(token, known) for token in tokens]
-        readings = (_rephrased(chosen, known) for chosen in islice(product(*choices), _MOST_READINGS))
-        surely = [
-            found[-1] if token in _COMMON or len(token) < _SURE else found[0]
-            for token, found in zip(tokens, choices, strict=True)
-        ]
-        said = next(filter(parses, readings), None) or _rephrased(surely, known)
-    return said
+    said = ""
+    if len(tokens) > _LONGEST or all(token in known or _may_parse(token) for token in tokens):
+        said = _rephrased(tokens, known)
+        if len(tokens) > _LONGEST or all(word in known for word in _words(said)):
+            return said
+    choices = [_corrected(token, known) for token in tokens]
+    likeliest = islice(product(*choices), _MOST_READINGS)
+    # a word that no pattern knows stays, and nothing parses with it: most readings need not be put together
+    readings = (_rephrased(chosen, known) for chosen in likeliest if all(map(_may_parse, chosen)))
+    surely = [
+        found[-1] if token in _COMMON or len(token) < _SURE else found[0]
+        for token, found in zip(tokens, choices, strict=True)
+    ]
+    return next(filter(parses, readings), None) or _rephrased(surely, known)
 
 
 def _words(text: str) -> list[str]:
@@ -209,12 +221,23 @@ def _in_order(match: re.Match[str]) -> str:
     return " ".join(sorted(match[0].split(), key=_ORDER.__getitem__))
 
 
-def _corrected(token: str, known: Container[str]) -> list[str]:
+def _corrected(token: str, known: Container[str]) -> tuple[str, ...]:
     """What a token may have been, itself at the end."""
     right = token in known or token in _MEANT or not token.isalpha()
-    return [token] if right else [*corrections(token, _SPELLED), token]
+    return (token,) if right else (*_near(token), token)
 
 
+@lru_cache(maxsize=1024)
+def _near(token: str) -> tuple[str, ...]:
+    return tuple(corrections(token, _SPELLED))
+
+
+def _may_parse(token: str) -> bool:
+    """Whether a question with this token can have one of CLEVR's forms, once it is rephrased."""
+    return token in _READABLE or not token[0].isalnum()
+
+
+@lru_cache(maxsize=256)  # a corrected question is parsed to be found, and again where its form is asked for
 def parses(text: str) -> bool:
     """Whether a question has one of the forms of CLEVR's language as it stands."""
     try:
