@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
-from app.context import AppContext
+from app.context import AppContext, html
 from app.examples import FOLDER, load_examples
 from app.http.endpoints import add_endpoints, use_tool_server
 from app.http.uploads import MAX_UPLOAD, BodyLimit, Page
@@ -19,13 +20,13 @@ from vqa.utils.resources import shipped
 _HERE = Path(__file__).parent
 _HEADER = """\
 <header><h1>Ask a CLEVR image</h1>
-<p>A small neural network answers questions about images of simple objects, and shows the words, places and channels
+<p>A small neural network answers questions about pictures of simple objects, and shows the words, places and channels
 that each of its blocks used.</p></header>
 """
 
 TABS: tuple[tuple[str, Callable[[AppContext, gr.Tab], None]], ...] = (
-    ("Channels", channels.build_tab),
     ("Where", where.build_tab),
+    ("Channels", channels.build_tab),
     ("Intervene", intervene.build_tab),
     ("Compare", compare.build_tab),
     ("Compose", compose.build_tab),
@@ -39,14 +40,15 @@ def build_demo(models: Models, reports: Sequence[Path] = (), blender: str | None
     use_tool_server()
     examples = load_examples()
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        gr.HTML(_HEADER, apply_default_css=False)
+        html(_HEADER)
         with gr.Tabs():
             with gr.Tab("Ask", id="ask"):
                 ask = AskTab(models.answerer(), examples)
-            site = AppContext(models, examples, ask.image, ask.question, reports, blender)
+                ask.build(demo)
+            context = AppContext(models, examples, ask.image, ask.question, reports, blender)
             for title, build_tab in TABS:
                 with gr.Tab(title, id=title.lower()) as tab:
-                    build_tab(site, tab)
+                    build_tab(context, tab)
         add_endpoints(models.answerer())
     return demo.queue(max_size=200, default_concurrency_limit=2)
 
@@ -63,7 +65,7 @@ def launch_options() -> dict[str, Any]:
         "enable_monitoring": False,
         "ssr_mode": False,
         "mcp_server": True,
-        "app_kwargs": {"middleware": [Middleware(BodyLimit)]},
+        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(BodyLimit)]},
         "pwa": False,
         "state_session_capacity": 1000,
     }

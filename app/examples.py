@@ -1,9 +1,12 @@
-"""The shipped images of the gallery, each with questions that fit it."""
+"""The shipped images of the gallery, with questions that fit them and the answers that are true of them."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from app.suggestions import one_of_each
+from PIL import Image
+
+from app.suggestions import one_of_each, questions_about
 from vqa.clevr.annotations import (
     image_path,
     iter_questions,
@@ -13,7 +16,11 @@ from vqa.clevr.annotations import (
     read_scenes,
     scenes_path,
 )
+from vqa.clevr.language.parser import parse_question
+from vqa.clevr.programs import IllPosedError, answer_string, execute
 from vqa.clevr.scenes import Scene
+from vqa.errors import InputError
+from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
 FOLDER = "data/clevr-mini"
@@ -22,25 +29,41 @@ SPLIT = "val"
 
 @dataclass(frozen=True)
 class Example:
-    """A shipped image, its objects in words, a question of each type about it, and all that there are."""
+    """A shipped image with its scene, a short question of each type about it, and all that there are."""
 
+    index: int
     path: Path
-    description: str
+    scene: Scene
     questions: tuple[str, ...]
     fitting: tuple[str, ...]
 
+    @property
+    def description(self) -> str:
+        """The scene in words, for those who cannot see the image."""
+        objects = ", ".join(f"{item.size} {item.color} {item.material} {item.shape}" for item in self.scene.objects)
+        return f"{len(self.scene.objects)} objects: {objects}"
 
-def load_examples() -> list[Example]:
+
+@cache
+def load_examples() -> tuple[Example, ...]:
     """The images of `data/clevr-mini` val in their order. Raises InputError where they are not installed."""
     root = shipped(FOLDER)
-    scenes = read_scenes(scenes_path(root, SPLIT))
     questions = read_questions(questions_path(root, SPLIT))
     examples = []
-    for name, scene in scenes.items():
+    for index, (name, scene) in enumerate(read_scenes(scenes_path(root, SPLIT)).items()):
         fitting = [question for question in questions if question.image_filename == name]
         texts = tuple(question.question for question in fitting)
-        examples.append(Example(image_path(root, SPLIT, name), describe(scene), one_of_each(fitting), texts))
-    return examples
+        chosen = one_of_each([*fitting, *questions_about(scene)])
+        examples.append(Example(index, image_path(root, SPLIT, name), scene, chosen, texts))
+    return tuple(examples)
+
+
+def known_example(image: Image.Image) -> Example | None:
+    """The example that an image is, recognized by its pixels; None for any other image."""
+    known = _pixels()
+    return (
+        known.get(image.tobytes()) if any(image.width * image.height * 3 == len(pixels) for pixels in known) else None
+    )
 
 
 def all_questions() -> list[str]:
@@ -49,7 +72,16 @@ def all_questions() -> list[str]:
     return [item.question for split in list_splits(root) for item in iter_questions(questions_path(root, split))]
 
 
-def describe(scene: Scene) -> str:
-    """A scene in words, for those who cannot see its image."""
-    objects = ", ".join(f"{item.size} {item.color} {item.material} {item.shape}" for item in scene.objects)
-    return f"{len(scene.objects)} objects: {objects}"
+def true_answer(question: str, scene: Scene) -> tuple[str | None, str]:
+    """What the question's program yields on the scene, or None and why it yields nothing."""
+    try:
+        return answer_string(execute(parse_question(question), scene)[-1]), ""
+    except IllPosedError as error:
+        return None, f"No answer: the question means {error}."
+    except InputError as error:
+        return None, f"Not known: {error}"
+
+
+@cache
+def _pixels() -> dict[bytes, Example]:
+    return {load_image(example.path).tobytes(): example for example in load_examples()}

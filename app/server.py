@@ -5,8 +5,10 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vqa.errors import InputError
 
@@ -25,7 +27,7 @@ def serve(
     The page asks the first of `checkpoints`, the shipped one by default; its tab "Compare" has the others too.
     `results` are folders of reports, by default those beside the checkpoints. Visitors' images lie in a private
     folder that is gone afterwards. Raises InputError for a broken checkpoint, a folder that is missing, and for a host
-    or port that cannot be had.
+    or port that is unavailable.
     """
     for name in results or ():
         if not Path(name).is_dir():
@@ -33,14 +35,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="vqa-app-") as folder:
         # Gradio reads both when it is imported
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
-        from app.demo import build_demo, launch_options
-        from app.models import find_models
-
-        models = find_models(checkpoints, device)
-        own = models.folders.values()
-        beside = [path / "results" for path in own] + [other for path in own for other in path.parent.glob("*/results")]
-        places = [Path(name) for name in results] if results else [*dict.fromkeys(beside)]
-        demo = build_demo(models, places, blender)
+        demo, options = _build(checkpoints, device, results, blender)
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             _, address, public = demo.launch(
@@ -50,7 +45,7 @@ def serve(
                 quiet=True,
                 prevent_thread_lock=True,
                 inbrowser=False,
-                **launch_options(),
+                **options,
             )
             print(f"The page is at {public or address}  (stop it with Ctrl-C)", flush=True)
             threading.Event().wait()
@@ -61,3 +56,27 @@ def serve(
         finally:
             demo.close(verbose=False)
             signal.signal(signal.SIGTERM, before)
+
+
+def _build(
+    checkpoints: Sequence[str] | None, device: str | None, results: Sequence[str] | None, blender: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """The page and how to launch it, saying on stderr what takes its time."""
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - start:4.0f} s  {text}", file=sys.stderr, flush=True)
+
+    say("loading PyTorch and Gradio")
+    from app.demo import build_demo, launch_options
+    from app.models import find_models
+
+    models = find_models(checkpoints, device)
+    say(f"loading the model {models.names[0]}")
+    models.answerer()
+    say("building the page")
+    own = models.folders.values()
+    beside = [path / "results" for path in own] + [other for path in own for other in path.parent.glob("*/results")]
+    demo = build_demo(models, [Path(name) for name in results] if results else [*dict.fromkeys(beside)], blender)
+    say("starting the server")
+    return demo, launch_options()

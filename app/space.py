@@ -1,13 +1,15 @@
 """The page as a Hugging Face Space: a folder to push there as it is."""
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import requires, version
+from importlib.metadata import distribution, requires, version
 from pathlib import Path
 
+from app.models import find_models
 from vqa.errors import InputError
-from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint
+from vqa.inference.checkpoints import load_checkpoint
 from vqa.utils.resources import shipped
 
 _README = """\
@@ -31,36 +33,35 @@ tags:
 A small network (CNN, FiLM and query-conditioned squeeze-and-excitation) answers questions about images of simple
 objects, and shows the words, places and channels that each of its blocks used. Made by `vqa app --export-space`.
 """
+_CPU_TORCH = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""Its builds for CPUs count as newer than PyPI's of the same version, which bring 2 GB of CUDA along."""
 _START = """\
 from app.server import serve
 
-serve(["checkpoints/{name}"], host="0.0.0.0", port=7860)
+serve({checkpoints}, host="0.0.0.0", port=7860)
 """
+_LICENSES = ("LICENSE", "NOTICE")
 _SKIPPED = shutil.ignore_patterns("__pycache__", "_shipped", "*.pyc", ".*")
 
 
 def export_space(folder: str | os.PathLike, checkpoints: Sequence[str] | None = None) -> None:
-    """Write a new folder with the page, its first checkpoint (the shipped one by default), and a Space's own files.
+    """Write a new folder with the page, its checkpoints (by default all that are shipped), and a Space's own files.
 
     Raises InputError where the folder is there already or cannot be written, and for a broken checkpoint.
     """
     target = Path(folder)
     if target.exists():
         raise InputError(f"--export-space {target}: is there already; give a new folder")
-    source = checkpoint_folder(checkpoints[0] if checkpoints else None)
-    load_checkpoint(source, "cpu")
-    name = source.resolve().name
+    sources = find_models(checkpoints).folders
+    for source in sources.values():
+        load_checkpoint(source, "cpu")
     making = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    root = Path(__file__).resolve().parents[1]
     try:
-        for package in ("vqa", "app"):
-            shutil.copytree(root / package, making / package, ignore=_SKIPPED)
-        shutil.copytree(shipped("data/clevr-mini"), making / "data" / "clevr-mini", ignore=_SKIPPED)
-        shutil.copytree(source, making / "checkpoints" / name, ignore=_SKIPPED)
-        (making / "README.md").write_text(_README.format(gradio=version("gradio")), encoding="utf-8")
-        (making / "space.py").write_text(_START.format(name=name), encoding="utf-8")
-        (making / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements()), encoding="utf-8")
-        (making / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n", encoding="utf-8")
+        _copy_packages(making)
+        for name, source in sources.items():
+            shutil.copytree(source, making / "checkpoints" / name, ignore=_SKIPPED)
+        for name, text in _own_files([f"checkpoints/{name}" for name in sources]).items():
+            (making / name).write_text(text, encoding="utf-8")
         making.replace(target)
     except OSError as error:
         raise InputError(f"--export-space {target}: cannot be written: {error.strerror or error}") from error
@@ -73,4 +74,32 @@ def requirements() -> list[str]:
     needed = [
         line for line in requires("film-se-vqa") or [] if "extra ==" not in line and not line.startswith("gradio")
     ]
-    return [*needed, "gradio[mcp]"]
+    return [_CPU_TORCH, *needed, "gradio[mcp]"]
+
+
+def _copy_packages(folder: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    for package in ("vqa", "app"):
+        shutil.copytree(root / package, folder / package, ignore=_SKIPPED)
+    shutil.copytree(shipped("data/clevr-mini"), folder / "data" / "clevr-mini", ignore=_SKIPPED)
+
+
+def _own_files(checkpoints: Sequence[str]) -> dict[str, str]:
+    return {
+        "README.md": _README.format(gradio=version("gradio")),
+        "space.py": _START.format(checkpoints=json.dumps(checkpoints)),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements()),
+        ".gitattributes": "*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
+        **{name: _license(name) for name in _LICENSES},
+    }
+
+
+def _license(name: str) -> str:
+    """A license file: of the checkout, or of the installed package."""
+    path = Path(__file__).resolve().parents[1] / name
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    text = distribution("film-se-vqa").read_text(f"licenses/{name}")
+    if text is None:
+        raise InputError(f"{name}: not part of this installation; install film-se-vqa again")
+    return text

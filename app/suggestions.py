@@ -6,20 +6,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from app.views.render import render
 from vqa.clevr.language.parser import words_of
 from vqa.clevr.question import Question
 from vqa.clevr.question_generation.families import load_templates
 from vqa.clevr.question_generation.generate_questions import QuestionGenerator
 from vqa.clevr.scenes import Scene
-from vqa.explain.drawing import escape
 
 ANY_IMAGE = (
     "How many objects are there?",
     "Are there any metal cubes?",
-    "What color is the large sphere?",
+    "How many large things are there?",
     "Are there more cubes than cylinders?",
-    "What number of things are left of the large cube?",
+    "Is there a small red sphere?",
 )
+"""They have an answer whatever is in the image."""
 
 ON_CHOICE = """
 element.addEventListener("click", event => {
@@ -29,24 +30,29 @@ element.addEventListener("click", event => {
 """
 """Script of a `gr.HTML` whose buttons tell which of them was pressed."""
 
+MAX_WORDS = 12
+"""Of a suggested question."""
+
 _ORDER = ("query attribute", "count", "exist", "compare attribute", "compare integer")
-_FITTING = 24
-_FOLLOWERS = 6
+_FITTING = 48
+_FOLLOWERS = 24
 
 
 def questions_about(scene: Scene | None) -> list[Question]:
-    """Questions that fit a scene, always the same ones; none for a scene of fewer than two objects."""
+    """Questions that fit a scene, always the same ones; empty for a scene of fewer than two objects."""
     if scene is None or len(scene.objects) < 2:
         return []
     return _generator().generate(scene, _FITTING, random.Random(0))
 
 
 def one_of_each(questions: Iterable[Question]) -> tuple[str, ...]:
-    """One of each type: first the longest, which puts every block to work, then the shortest."""
+    """One of each type, at most `MAX_WORDS` long: of the first the longest, which puts most blocks to work, of the
+    others the shortest."""
     chosen: list[str] = []
     questions = list(questions)
     for kind in _ORDER:
-        texts = sorted((question.question for question in questions if question.type == kind), key=len)
+        texts = [question.question for question in questions if question.type == kind]
+        texts = sorted((text for text in texts if len(text.split()) <= MAX_WORDS), key=len)
         if texts:
             chosen.append(texts[0] if chosen else texts[-1])
     return tuple(chosen)
@@ -54,14 +60,8 @@ def one_of_each(questions: Iterable[Question]) -> tuple[str, ...]:
 
 def suggestions(questions: Sequence[str], fitting: Iterable[str] = ()) -> str:
     """Questions as buttons that ask them, and more of them for the completion to draw on."""
-    buttons = "".join(
-        f'<button type="button" data-index="{i}">{escape(question)}</button>' for i, question in enumerate(questions)
-    )
     texts = sorted({*questions, *fitting}, key=lambda text: (len(text), text))
-    return (
-        f'<div class="suggestions" role="group" aria-label="Questions to try" '
-        f'data-fitting="{escape(json.dumps(texts))}">{buttons}</div>'
-    )
+    return render("suggestions", questions=questions, fitting=json.dumps(texts))
 
 
 def suggestions_for(scene: Scene | None) -> str:
@@ -71,14 +71,8 @@ def suggestions_for(scene: Scene | None) -> str:
 
 
 def completion(known: Iterable[str], corpus: Iterable[str]) -> str:
-    """What app/complete.js needs: the words that the model knows, and which words follow which in `corpus`."""
-    words = json.dumps(sorted(known))
-    follows = json.dumps(followers(corpus))
-    return (
-        f'<div class="completion" data-known="{escape(words)}" data-followers="{escape(follows)}">'
-        '<p class="unknown-words" role="status"></p>'
-        '<ul role="listbox" id="completions" aria-label="Completions of the question" hidden></ul></div>'
-    )
+    """What static/complete.js needs: the words that the model knows, and which words follow which in `corpus`."""
+    return render("completion", known=json.dumps(sorted(known)), followers=json.dumps(followers(corpus)))
 
 
 def followers(corpus: Iterable[str]) -> dict[str, list[str]]:

@@ -1,5 +1,7 @@
 """Visitors' files: what a client says it uploaded, checked."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from gradio_client.utils import traverse
 from PIL import Image
 
 from vqa.errors import InputError
-from vqa.utils.images import load_image
+from vqa.utils.images import MAX_PIXELS, load_image
 
 MAX_UPLOAD = "20mb"
 
@@ -52,7 +54,42 @@ def read_upload(file: Any) -> Image.Image:
         raise InputError("picture: there is none; upload one, paste one or choose one of the examples")
     if not isinstance(file, dict) or "path" not in file:
         raise InputError(_EXPECTED)
-    return load_image(file["path"], upload_name(file))
+    return _DECODED.read(file["path"], upload_name(file))
+
+
+class DecodedImages:
+    """The images of the last files read, so that a question more costs no decoding; at most `MAX_PIXELS` of them."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[str, Image.Image] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str, name: str) -> Image.Image:
+        """The image of a file. Raises InputError as `load_image` does."""
+        with self._lock:
+            image = self._images.pop(path, None)
+        image = image or load_image(path, name)
+        with self._lock:
+            self._images[path] = image
+            while (
+                len(self._images) > 1 and sum(kept.width * kept.height for kept in self._images.values()) > MAX_PIXELS
+            ):
+                self._images.popitem(last=False)
+        return image
+
+
+_DECODED = DecodedImages()
+"""Gradio names an uploaded file by its content, so that a path never means another image."""
+
+
+def is_upload(path: object) -> bool:
+    """Whether a path that a client sent is that of an uploaded file which is still here."""
+    return (
+        isinstance(path, str)
+        and "\0" not in path
+        and is_in_or_equal(path, get_upload_folder())
+        and Path(path).is_file()
+    )
 
 
 def upload_name(file: dict[str, Any]) -> str:

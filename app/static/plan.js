@@ -1,5 +1,6 @@
-// The plan: a click on an object chooses it, a click elsewhere moves the chosen one there; arrow keys move, too.
-let focused = null;
+// The plan: an object is dragged, or chosen by a click; a click on the ground moves the chosen one there; arrow keys
+// move, too.
+let focused = null, dragged = null;
 const told = detail => trigger("select", detail);
 
 const place = event => {
@@ -8,13 +9,33 @@ const place = event => {
   return {right: point.x, front: point.y};
 };
 
-element.addEventListener("click", event => {
-  if (!event.target.closest(".plan")) return;
+element.addEventListener("pointerdown", event => {
+  if (event.button || !event.target.closest(".plan")) return;
+  event.preventDefault();
   const thing = event.target.closest(".thing");
-  if (thing) {
-    focused = thing.dataset.index;
-    told({index: Number(thing.dataset.index)});
-  } else told(place(event));
+  if (!thing) return told(place(event));
+  const {e, f} = thing.transform.baseVal.getItem(0).matrix;
+  const {right, front} = place(event);
+  dragged = {thing, index: Number(thing.dataset.index), from: {right, front}, offset: [e - right, f - front], moved: false};
+  focused = thing.dataset.index;
+  thing.focus();
+  element.setPointerCapture(event.pointerId);
+});
+element.addEventListener("pointermove", event => {
+  if (!dragged) return;
+  const {right, front} = place(event);
+  dragged.moved ||= Math.hypot(right - dragged.from.right, front - dragged.from.front) > 0.08;
+  if (!dragged.moved) return;
+  dragged.to = {right: right + dragged.offset[0], front: front + dragged.offset[1]};
+  dragged.thing.setAttribute("transform", `translate(${dragged.to.right} ${dragged.to.front})`);
+});
+element.addEventListener("pointerup", () => {
+  if (dragged) told({index: dragged.index, ...dragged.to});
+  dragged = null;
+});
+element.addEventListener("pointercancel", () => {
+  if (dragged) told({index: dragged.index});
+  dragged = null;
 });
 
 element.addEventListener("keydown", event => {

@@ -1,168 +1,264 @@
 """The tab "Ask": an image, a question, the answer, and what each block of the network did with them."""
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import parse_qs
 
 import gradio as gr
+from PIL import Image
 
-from app.examples import Example, all_questions
-from app.http.uploads import read_upload, upload_name
+from app.context import MODEL, Turns, html
+from app.examples import Example, all_questions, known_example, true_answer
+from app.http.uploads import is_upload, read_upload, upload_name
 from app.static.script import script
 from app.suggestions import ANY_IMAGE, ON_CHOICE, completion, suggestions, suggestions_for
-from app.views.answer import answer_card, blocks_section, hint_card, history_card, message_card
-from vqa import VisualQuestionAnswerer
+from app.views.answer import (
+    PICTURE_WARNING,
+    Asked,
+    answer_card,
+    blocks_section,
+    hint_card,
+    history_card,
+    message_card,
+)
+from app.views.render import render
+from vqa import Answer, VisualQuestionAnswerer
 from vqa.errors import InputError
-from vqa.explain.drawing import escape
+from vqa.explain.drawing import data_uri
 from vqa.inference.predicted_scene import read_scene
 from vqa.utils.images import load_image
 
 MAX_HISTORY = 20
+MAX_QUESTION = 1000
 
-_Asked = list[tuple[str, str, str]]
+_PLACEHOLDER = "Drop a picture here, paste one, or click to upload"
+_THUMBNAIL = (72, 48)
+_Shown = dict[Any, Any]
 
 
 class AskTab:
-    """Lays the tab out in the Blocks being built, and answers its events with `answerer`."""
+    """The tab's components and events. Each event returns what it changes, or nothing if a later one began since."""
 
     def __init__(self, answerer: VisualQuestionAnswerer, examples: Sequence[Example]) -> None:
         self.answerer = answerer
         self.examples = examples
+        self.turns = Turns()
+
+    def build(self, demo: gr.Blocks) -> None:
+        """Lay the tab out in the Blocks being built, with the first example answered, and listen."""
         first = self.examples[0]
-        question = first.questions[0]
-        image = load_image(first.path)
-        answer = answerer.ask(image, question)
-
+        image, question = load_image(first.path), first.questions[0]
+        answer = self.answerer.ask(image, question)
         with gr.Row(elem_classes="ask"):
-            with gr.Column(scale=5, min_width=320):
-                self.image = gr.Image(
-                    str(first.path),
-                    label="Picture",
-                    type="filepath",
-                    sources=["upload", "clipboard", "webcam"],
-                    webcam_options=gr.WebcamOptions(mirror=False),  # left is to stay left
-                    buttons=[],
-                    height=300,
-                    elem_id="picture",
-                    alt_text="The picture to ask about",
-                    placeholder="Drop a picture here, paste one, or click to upload",
-                )
-                self.gallery = gr.HTML(
-                    gallery(self.examples), js_on_load=ON_CHOICE, elem_id="gallery", apply_default_css=False
-                )
-            with gr.Column(scale=6, min_width=320):
-                with gr.Row(elem_classes="question"):
-                    self.question = gr.Textbox(
-                        question,
-                        label="Question",
-                        placeholder="What color is the cube left of the sphere?",
-                        max_length=1000,
-                        elem_id="question",
-                        scale=5,
-                        min_width=200,
-                    )
-                    self.button = gr.Button("Ask", variant="primary", elem_id="ask", scale=1, min_width=88)
-                gr.HTML(
-                    completion(answerer.processor.tokenizer.get_vocab(), all_questions()),
-                    js_on_load=script("complete.js"),
-                    elem_id="completion",
-                    apply_default_css=False,
-                )
-                self.suggestions = gr.HTML(
-                    suggestions(first.questions, first.fitting),
-                    js_on_load=ON_CHOICE,
-                    elem_id="suggestions",
-                    apply_default_css=False,
-                )
-                self.answer = gr.HTML(answer_card(question, answer), elem_id="answer", apply_default_css=False)
-                self.history = gr.HTML("", elem_id="history", apply_default_css=False)
-        self.blocks = gr.HTML(
-            blocks_section(answer, image), js_on_load=script("page.js"), elem_id="blocks", apply_default_css=False
-        )
+            with gr.Column(scale=6, min_width=320, elem_classes="asking"):
+                self._build_question(question, first)
+                self.answer = html(self._answer_card(question, answer, image), elem_id="answer")
+                self.history = html(history_card([]), js_on_load=ON_CHOICE + script("visit.js"), elem_id="history")
+            with gr.Column(scale=5, min_width=320, elem_classes="looking"):
+                self._build_image(first)
+        self.blocks = html(blocks_section(answer, image), js_on_load=script("page.js"), elem_id="blocks")
         self.asked = gr.State([])
-        self._listen()
+        self.saved, self.late = gr.Textbox(visible=False), gr.Checkbox(visible=False)
+        self._listen(demo)
 
-    def _listen(self) -> None:
-        ask: dict[str, Any] = {
-            "fn": self.on_ask,
-            "inputs": [self.image, self.question, self.asked],
-            "outputs": [self.answer, self.blocks, self.asked, self.history],
-            "preprocess": False,
-            "show_progress": "minimal",
-            "trigger_mode": "always_last",
-            "api_visibility": "private",
-            "concurrency_id": "model",
-        }
-        gr.on([self.button.click, self.question.submit], **ask)
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.suggestions.select(self.on_suggestion, outputs=self.question, **quick).then(**ask)
-        later = quick | {"queue": True}
-        self.gallery.select(
-            self.on_example,
-            outputs=[self.image, self.question, self.suggestions, self.answer, self.blocks],
-            **quick,
+    def _build_question(self, question: str, example: Example) -> None:
+        with gr.Row(elem_classes="question"):
+            self.question = gr.Textbox(
+                question,
+                label="Question",
+                placeholder="What color is the cube left of the sphere?",
+                max_length=MAX_QUESTION,
+                elem_id="question",
+                scale=5,
+                min_width=200,
+            )
+            self.button = gr.Button("Ask", variant="primary", elem_id="ask", scale=1, min_width=88)
+        known = self.answerer.processor.tokenizer.get_vocab()
+        html(completion(known, all_questions()), js_on_load=script("complete.js"), elem_id="completion")
+        self.suggestions = html(
+            suggestions(example.questions, example.fitting), js_on_load=ON_CHOICE, elem_id="suggestions"
         )
+
+    def _build_image(self, example: Example) -> None:
+        self.image = gr.Image(
+            str(example.path),
+            label="Picture",
+            type="filepath",
+            sources=["upload", "clipboard", "webcam"],
+            webcam_options=gr.WebcamOptions(mirror=False),  # left is to stay left
+            buttons=[],
+            height=300,
+            elem_id="picture",
+            alt_text="The picture to ask about",
+            placeholder=_PLACEHOLDER,
+        )
+        self.gallery = html(gallery(self.examples), js_on_load=ON_CHOICE, elem_id="gallery")
+
+    def _listen(self, demo: gr.Blocks) -> None:
+        latest: dict[str, Any] = MODEL | {"trigger_mode": "always_last"}
+        answered = [self.answer, self.blocks, self.asked, self.history]
+        everything = [self.image, self.question, self.suggestions, *answered]
+        gr.on(
+            [self.button.click, self.question.submit],
+            self.on_ask,
+            [self.image, self.question, self.asked],
+            answered,
+            **latest,
+        )
+        self.suggestions.select(self.on_suggestion, [self.image, self.asked], [self.question, *answered], **latest)
+        self.gallery.select(self.on_example, self.asked, everything, **latest)
+        self.history.select(self.on_history, self.asked, everything, **latest)
         self.image.input(
             self.on_upload,
-            self.image,
-            [self.image, self.answer, self.blocks],
-            preprocess=False,
-            trigger_mode="always_last",
-            **quick,
-        ).then(self.on_looked_at, self.image, self.suggestions, preprocess=False, concurrency_id="model", **later)
+            [self.image, self.late, self.asked],
+            everything,
+            js="(image, late, asked) => [image, window.vqaVisit.isLate(), asked]",
+            **latest,
+        )
+        demo.load(
+            self.on_load,
+            self.saved,
+            everything,
+            js="() => window.vqaVisit?.restore() ?? ''",
+            **MODEL | {"show_progress": "hidden"},
+        )
 
-    def on_ask(self, file: Any, question: Any, asked: _Asked) -> tuple[str, str, _Asked, str]:
-        """The answer, the blocks, and the visit's history; a message instead of the first two for a mistake."""
+    def on_ask(self, file: Any, question: Any, asked: list[Asked], request: gr.Request) -> _Shown:
+        """The answer, the blocks, and the visit's history."""
+        return self._unless_late(request, lambda: self._ask(file, question, asked))
+
+    def on_suggestion(self, file: Any, asked: list[Asked], event: gr.EventData, request: gr.Request) -> _Shown:
+        """The question of the button that was pressed, answered."""
+        question = str(event._data.get("value", ""))[:MAX_QUESTION]
+        return self._unless_late(request, lambda: {self.question: question} | self._ask(file, question, asked))
+
+    def on_example(self, asked: list[Asked], event: gr.EventData, request: gr.Request) -> _Shown:
+        """An image of the gallery with a question about it, answered."""
+        index = event._data.get("index")
+        if self._example(index) is None:
+            raise gr.Error("gallery: no such picture", print_exception=False)
+        return self._unless_late(request, lambda: self._ask_example(index, None, asked))
+
+    def on_history(self, asked: list[Asked], event: gr.EventData, request: gr.Request) -> _Shown:
+        """An earlier question of the visit with its image, answered again."""
+        index = event._data.get("index")
+        if type(index) is not int or not 0 <= index < len(asked):
+            raise gr.Error("history: no such question", print_exception=False)
+        return self._unless_late(request, lambda: self._ask_again(asked[index], asked))
+
+    def on_upload(self, file: Any, late: Any, asked: list[Asked], request: gr.Request) -> _Shown:
+        """Look at a new image at once: refuse a broken one, warn of an odd one, suggest questions that fit it.
+
+        `late` is whether an example or an earlier question was chosen while the file was on its way: that stays.
+        """
+        if late and asked:
+            return {self.image: asked[-1].path}
+        return self._unless_late(request, lambda: self._look_at(file))
+
+    def on_load(self, saved: Any, request: gr.Request) -> _Shown:
+        """What the browser kept of the visit before a reload, or what the page's address tells; see static/visit.js."""
+        try:
+            kept = json.loads(saved) if isinstance(saved, str) and len(saved) < 200_000 else {}
+            asked = [entry for item in kept.get("visit", [])[-MAX_HISTORY:] if (entry := self._restored(item))]
+            link = parse_qs(str(kept.get("link", "")).removeprefix("?")[:5000])
+            example = int(link["example"][0]) if "example" in link else None
+        except (ValueError, TypeError, AttributeError):
+            return {self.answer: gr.skip()}
+        question = link.get("question", [None])[0]
+        if self._example(example) is not None:
+            return self._unless_late(request, lambda: self._ask_example(example, question, asked))
+        if asked:
+            return self._unless_late(request, lambda: self._ask_again(asked[-1], asked))
+        return {self.answer: gr.skip()}
+
+    def _unless_late(self, request: gr.Request, work: Callable[[], _Shown]) -> _Shown:
+        visit = request.session_hash or ""
+        turn = self.turns.begin(visit)
+        shown = work()
+        return shown if self.turns.is_latest(visit, turn) else {self.answer: gr.skip()}
+
+    def _ask(self, file: Any, question: Any, asked: list[Asked]) -> _Shown:
         try:
             image = read_upload(file)
             answer = self.answerer.ask(image, question)
         except InputError as error:
-            return message_card(str(error)), "", asked, history_card(asked)
-        entry = (upload_name(file), question, answer.answer)
-        asked = [*(old for old in asked if old != entry), entry][-MAX_HISTORY:]
-        return answer_card(question, answer), blocks_section(answer, image), asked, history_card(asked)
+            return {self.answer: message_card(str(error)), self.blocks: ""}
+        entry = _entry(file, image, question, answer.answer)
+        asked = [*(old for old in asked if (old.path, old.question) != (entry.path, question)), entry][-MAX_HISTORY:]
+        return {
+            self.answer: self._answer_card(question, answer, image),
+            self.blocks: blocks_section(answer, image),
+            self.asked: asked,
+            self.history: history_card(asked),
+        }
 
-    def on_suggestion(self, event: gr.EventData) -> str:
-        """The question of the button that was pressed."""
-        return str(event._data.get("value", ""))[:1000]
-
-    def on_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """An image of the gallery, a question about it, and more of them."""
-        index = event._data.get("index")
-        if not isinstance(index, int) or not 0 <= index < len(self.examples):
-            raise gr.Error("gallery: no such picture", print_exception=False)
+    def _ask_example(self, index: Any, question: str | None, asked: list[Asked]) -> _Shown:
         example = self.examples[index]
-        hint = hint_card("Press Ask, or choose one of the questions.")
-        shown = suggestions(example.questions, example.fitting)
-        return str(example.path), example.questions[0], shown, hint, ""
+        question = question or example.questions[0]
+        return {
+            self.image: gr.update(value=str(example.path), placeholder=_PLACEHOLDER),
+            self.question: question,
+            self.suggestions: suggestions(example.questions, example.fitting),
+        } | self._ask({"path": str(example.path)}, question, asked)
 
-    def on_upload(self, file: Any) -> tuple[Any, ...]:
-        """Look at a new image at once, so that a broken one is refused before it is asked about."""
+    def _ask_again(self, entry: Asked, asked: list[Asked]) -> _Shown:
+        if entry.example is not None:
+            return self._ask_example(entry.example, entry.question, asked)
+        file = {"path": entry.path, "orig_name": entry.name}
+        return (
+            {self.image: entry.path, self.question: entry.question}
+            | self._look_at(file)
+            | self._ask(file, entry.question, asked)
+        )
+
+    def _look_at(self, file: Any) -> _Shown:
         if file is None:
-            return gr.skip(), hint_card("Choose a picture."), ""
+            return {self.answer: hint_card("Choose a picture."), self.blocks: ""}
         try:
-            read_upload(file)
+            image = read_upload(file)
         except InputError as error:
-            return None, message_card(str(error)), ""
-        return gr.skip(), hint_card("Ask a question about your picture."), ""
+            refused = gr.update(value=None, placeholder=f"That did not work: {error}"[:300])
+            return {self.image: refused, self.answer: message_card(str(error)), self.blocks: "", self.suggestions: ""}
+        strange = "picture" in self.answerer.ask(image, ANY_IMAGE[0]).unfamiliar
+        return {
+            self.answer: hint_card("Ask a question about your picture.", [PICTURE_WARNING] if strange else ()),
+            self.suggestions: "" if strange else suggestions_for(read_scene(self.answerer, image)),
+            self.blocks: "",
+        }
 
-    def on_looked_at(self, file: Any) -> str:
-        """Questions that fit the scene which the model sees in a new image."""
+    def _answer_card(self, question: str, answer: Answer, image: Image.Image) -> str:
+        example = known_example(image)
+        return answer_card(question, answer, true_answer(question, example.scene)[0] if example else None)
+
+    def _restored(self, item: Any) -> Asked | None:
+        """An entry that the browser kept; None for what is none, or whose file is gone."""
+        texts = [item.get(name) for name in ("path", "name", "question", "answer")]
+        if not all(isinstance(text, str) and len(text) <= MAX_QUESTION for text in texts):
+            return None
+        path, name, question, answer = texts
+        example = self._example(item.get("example"))
+        if example is None and not is_upload(path):
+            return None
+        file = {"path": path if example is None else str(example.path), "orig_name": name}
         try:
-            return suggestions_for(read_scene(self.answerer, read_upload(file)))
+            return _entry(file, read_upload(file), question, answer)
         except InputError:
-            return suggestions(ANY_IMAGE)
+            return None
+
+    def _example(self, index: Any) -> Example | None:
+        return self.examples[index] if type(index) is int and 0 <= index < len(self.examples) else None
+
+
+def _entry(file: dict[str, Any], image: Image.Image, question: str, answer: str) -> Asked:
+    example = known_example(image)
+    path = file["path"] if example is None else str(example.path)
+    thumbnail = data_uri(image.resize(_THUMBNAIL, Image.Resampling.BILINEAR))
+    return Asked(path, upload_name(file), None if example is None else example.index, question, answer, thumbnail)
 
 
 def gallery(examples: Sequence[Example]) -> str:
     """The shipped images as buttons."""
-    buttons = "".join(
-        f'<button type="button" data-index="{i}"><img src="{_uri(example)}" alt="Example {i + 1}, '
-        f'{escape(example.description)}"></button>'
-        for i, example in enumerate(examples)
-    )
-    return f'<h2>Examples</h2><div class="gallery">{buttons}</div>'
-
-
-def _uri(example: Example) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(example.path.read_bytes()).decode()
+    uris = ["data:image/jpeg;base64," + base64.b64encode(example.path.read_bytes()).decode() for example in examples]
+    return render("gallery", examples=[(uri, e.description) for uri, e in zip(uris, examples, strict=True)])

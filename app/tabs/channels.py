@@ -1,5 +1,6 @@
 """The tab "Channels": every channel's weights, and for a chosen one what it tracks, where it speaks and when."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -7,15 +8,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.context import PRIVATE, AppContext
+from app.context import MODEL, QUICK, AppContext, html
 from app.http.uploads import read_upload
 from app.static.script import script
 from app.views.answer import hint_card, message_card
-from app.views.channels import IN_PLACE, KINDS, atlas_table, channel_card, depth_card, strips
+from app.views.channels import IN_PLACE, atlas_table, channel_card, depth_card, strips
 from app.views.faithfulness import faithfulness_card
 from vqa import Answer, VisualQuestionAnswerer
 from vqa.errors import InputError
 from vqa.explain.atlas import Atlas, weight_kinds
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.explanation import model_inputs
 from vqa.explain.faithfulness_report import read_faithfulness
 from vqa.explain.interventions import Watch
@@ -24,118 +26,132 @@ DEVIATION, RAW = "against its usual weight", "as it is"
 
 _ABOUT = (
     "Each block of the network has channels, maps of one learned feature each. The question and the picture decide how "
-    "loud each is: FiLM multiplies it by γ and adds β, and a gate lets a part of it, the SE weight, through. "  # noqa: RUF001
+    "loud each is: FiLM multiplies it by γ and adds β, and a channel gate lets a part of it through. "  # noqa: RUF001
     "Choose a channel to see where in the picture it speaks, and what it tracks over many pictures."
 )
-
 _NO_ATLAS = (
     "This model has no channel atlas, which tells what channels track and what weights they usually have. Make one "
     "with `vqa explain atlas --data DIR --checkpoint FOLDER`."
 )
 
 
-def build_tab(site: AppContext, tab: gr.Tab) -> None:
+def build_tab(context: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
-    atlas, config = site.atlas, site.answerer.model.config
-    first = (1, 0) if atlas is None else clearest(atlas)
-    kinds = {name: kind for kind, name in KINDS.items() if kind in weight_kinds(config)}
-    gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
+    atlas = context.atlas
+    events = ChannelEvents(context, atlas)
+    html(f'<p class="about">{_ABOUT}</p>')
     if atlas is None:
-        gr.HTML(hint_card(_NO_ATLAS), apply_default_css=False)
+        html(hint_card(_NO_ATLAS))
+    values, order = _build_settings(events)
+    drawn = html(js_on_load=script("page.js") + script("channels.js"), elem_id="channels-strips")
+    block, channel = _build_choice(events)
+    card = html(elem_id="channels-card")
+    pickers = [drawn]
+    if atlas is not None:
+        html(depth_card(atlas), elem_id="channels-depth")
+    if (measured := _faithfulness(context)) is not None:
+        html(faithfulness_card(measured), elem_id="channels-faithful")
+    if atlas is not None:
+        pickers.append(html(atlas_table(atlas), js_on_load=script("table.js"), elem_id="channels-table"))
+
+    latest: dict[str, Any] = MODEL | {"trigger_mode": "always_last"}
+    asked = [context.image, context.question]
+    show: dict[str, Any] = {"fn": events.on_show, "inputs": [*asked, values, order], "outputs": drawn, **latest}
+    look: dict[str, Any] = {"fn": events.on_channel, "inputs": [*asked, block, channel], "outputs": card, **latest}
+    tab.select(**show).then(**look)
+    gr.on([values.change, order.change], **show)
+    gr.on([block.change, channel.change], **look)
+    for picker in pickers:
+        picker.select(events.on_pick, outputs=[block, channel], **QUICK)
+
+
+def _build_settings(events: "ChannelEvents") -> tuple[gr.Radio, gr.Radio]:
     with gr.Row():
         values = gr.Radio(
             [DEVIATION, RAW],
-            value=DEVIATION if atlas else RAW,
+            value=DEVIATION if events.atlas else RAW,
             label="Show each weight",
             info="usual is its mean over many questions and pictures",
-            interactive=atlas is not None,
+            interactive=events.atlas is not None,
             elem_id="channels-values",
         )
         order = gr.Radio(
-            [IN_PLACE, *(f"by {name}" for name in kinds)],
+            [IN_PLACE, *events.orders],
             value=IN_PLACE,
             label="Order of the channels",
             info="each block sorts its own",
             elem_id="channels-order",
         )
-    drawn = gr.HTML(
-        "", js_on_load=script("page.js") + script("channels.js"), elem_id="channels-strips", apply_default_css=False
-    )
+    return values, order
+
+
+def _build_choice(events: "ChannelEvents") -> list[gr.Number]:
+    config = events.context.answerer.model.config
+    first = (1, 0) if events.atlas is None else clearest(events.atlas)
+    limits = (("Block", 1, config.num_blocks), ("Channel", 0, config.width - 1))
     with gr.Row(elem_classes="choice"):
-        block = gr.Number(
-            first[0],
-            label="Block",
-            precision=0,
-            minimum=1,
-            maximum=config.num_blocks,
-            min_width=90,
-            elem_id="channels-block",
-        )
-        channel = gr.Number(
-            first[1],
-            label="Channel",
-            precision=0,
-            minimum=0,
-            maximum=config.width - 1,
-            min_width=90,
-            elem_id="channels-channel",
-        )
-    card = gr.HTML("", elem_id="channels-card", apply_default_css=False)
-    table = None
-    if atlas is not None:
-        gr.HTML(depth_card(atlas), elem_id="channels-depth", apply_default_css=False)
-    if (measured := _faithfulness(site)) is not None:
-        gr.HTML(faithfulness_card(measured), elem_id="channels-faithful", apply_default_css=False)
-    if atlas is not None:
-        table = gr.HTML(
-            atlas_table(atlas), js_on_load=script("table.js"), elem_id="channels-table", apply_default_css=False
-        )
+        return [
+            gr.Number(
+                value,
+                label=name,
+                precision=0,
+                minimum=low,
+                maximum=high,
+                min_width=90,
+                elem_id=f"channels-{name.lower()}",
+            )
+            for value, (name, low, high) in zip(first, limits, strict=True)
+        ]
 
-    def on_show(file: Any, question: Any, values: Any, order: Any) -> str:
+
+@dataclass(frozen=True)
+class ChannelEvents:
+    """What the tab does when a visitor looks, sorts or chooses."""
+
+    context: AppContext
+    atlas: Atlas | None = field(repr=False)
+
+    @property
+    def orders(self) -> dict[str, str]:
+        """Title of each order of the channels -> the kind of weight that sorts."""
+        kinds = weight_kinds(self.context.answerer.model.config)
+        return {f"by {kind.symbol}": name for name, kind in CHANNEL_WEIGHTS.items() if name in kinds}
+
+    def on_show(self, file: Any, question: Any, values: Any, order: Any) -> str:
+        """The strips of all blocks."""
         try:
-            answer = site.answerer.ask(read_upload(file), question)
+            answer = self.context.answerer.ask(read_upload(file), question)
         except InputError as error:
             return message_card(str(error))
-        return strips(question, answer, atlas if values == DEVIATION else None, kinds.get(str(order)[3:]))
+        return strips(question, answer, self.atlas if values == DEVIATION else None, self.orders.get(str(order)))
 
-    def on_channel(file: Any, question: Any, block: Any, channel: Any) -> str:
+    def on_channel(self, file: Any, question: Any, block: Any, channel: Any) -> str:
+        """The card of the chosen channel."""
         try:
-            _check_choice(block, config.num_blocks, channel, config.width)
+            self._check(block, channel)
             image = read_upload(file)
-            answer, spatial = activation(site.answerer, image, question, block, channel)
+            answer, spatial = activation(self.context.answerer, image, question, block, channel)
         except InputError as error:
             return message_card(str(error))
-        return channel_card(answer, image, spatial, block, channel, atlas)
+        return channel_card(answer, image, spatial, block, channel, self.atlas)
 
-    def on_pick(event: gr.EventData) -> list[int]:
+    def on_pick(self, event: gr.EventData) -> list[int]:
+        """The block and channel that were pressed."""
         picked = [event._data.get(name) for name in ("block", "channel")]
         try:
-            _check_choice(picked[0], config.num_blocks, picked[1], config.width)
+            self._check(*picked)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return picked
 
-    show: dict[str, Any] = {
-        "fn": on_show,
-        "inputs": [site.image, site.question, values, order],
-        "outputs": drawn,
-        "trigger_mode": "always_last",
-        "concurrency_id": "model",
-        **PRIVATE,
-    }
-    look: dict[str, Any] = {
-        "fn": on_channel,
-        "inputs": [site.image, site.question, block, channel],
-        "outputs": card,
-        "trigger_mode": "always_last",
-        "concurrency_id": "model",
-        **PRIVATE,
-    }
-    tab.select(**show).then(**look)
-    gr.on([values.change, order.change], **show)
-    gr.on([block.change, channel.change], **look)
-    for source in [drawn, *([table] if table else [])]:
-        source.select(on_pick, outputs=[block, channel], queue=False, **PRIVATE)
+    def _check(self, block: Any, channel: Any) -> None:
+        config = self.context.answerer.model.config
+        for name, value, low, high in (
+            ("block", block, 1, config.num_blocks),
+            ("channel", channel, 0, config.width - 1),
+        ):
+            if type(value) is not int or not low <= value <= high:
+                raise InputError(f"{name}: {value!r:.20} is not one of {low} to {high}")
 
 
 def clearest(atlas: Atlas) -> tuple[int, int]:
@@ -159,15 +175,8 @@ def activation(
     return answer, watch.maps[block - 1][0, channel].float().cpu().numpy()
 
 
-def _check_choice(block: Any, blocks: int, channel: Any, channels: int) -> None:
-    if not isinstance(block, int) or isinstance(block, bool) or not 1 <= block <= blocks:
-        raise InputError(f"block: {block!r:.20} is none; there are 1 to {blocks}")
-    if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel < channels:
-        raise InputError(f"channel: {channel!r:.20} is none; there are 0 to {channels - 1}")
-
-
-def _faithfulness(site: AppContext) -> dict[str, Any] | None:
+def _faithfulness(context: AppContext) -> dict[str, Any] | None:
     try:
-        return read_faithfulness(site.models.folders[site.models.names[0]])
+        return read_faithfulness(context.models.folders[context.models.names[0]])
     except InputError:
         return None

@@ -1,14 +1,14 @@
 """The tab "Compare": two questions, two images or two models side by side, and the channels that tell them apart."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
-from app.context import PRIVATE, AppContext
+from app.context import MODEL, QUICK, AppContext, html
 from app.http.uploads import read_upload
 from app.suggestions import ANY_IMAGE
 from app.views.answer import hint_card, message_card
-from app.views.comparison import Side, differing_channels, side_by_side
+from app.views.comparison import Side, differing_channels, hint, side_by_side
 from vqa.errors import InputError
 
 _ABOUT = (
@@ -17,76 +17,76 @@ _ABOUT = (
 )
 
 
-def build_tab(site: AppContext, tab: gr.Tab) -> None:
-    """Lay the tab out and listen."""
-    gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
-    names = site.models.names
-    sides: list[Any] = []
-    with gr.Row(elem_classes="compare"):
-        for side in ("Left", "Right"):
-            with gr.Column(min_width=300):
-                image = gr.Image(
-                    label=f"{side} picture",
-                    type="filepath",
-                    sources=["upload", "clipboard"],
-                    buttons=[],
-                    height=220,
-                    elem_id=f"compare-{side.lower()}-picture",
-                    alt_text=f"The {side.lower()} picture",
-                    placeholder="Drop a picture here, paste one, or click to upload",
-                )
-                question = gr.Textbox(
-                    label=f"{side} question", max_length=1000, elem_id=f"compare-{side.lower()}-question"
-                )
-                model = gr.Dropdown(
-                    names,
-                    value=names[0],
-                    label=f"{side} model",
-                    visible=len(names) > 1,
-                    elem_id=f"compare-{side.lower()}-model",
-                )
-                sides += [image, question, model]
-    button = gr.Button("Compare", variant="primary", elem_id="compare-go")
-    result = gr.HTML(hint_card("Press “Compare”."), elem_id="compare-result", apply_default_css=False)
+class _Inputs(NamedTuple):
+    """What is asked on one side."""
 
-    def on_select(file: Any, question: Any, *now: Any) -> list[Any]:
-        """Begin with what was asked last, where nothing was chosen yet."""
-        path = file.get("path") if isinstance(file, dict) else None
-        images = [gr.skip() if some is not None else path for some in (now[0], now[2])]
-        questions = [gr.skip() if some else text for some, text in ((now[1], question), (now[3], ANY_IMAGE[0]))]
-        return [images[0], questions[0], images[1], questions[1]]
+    image: gr.Image
+    question: gr.Textbox
+    model: gr.Dropdown
+
+
+def build_tab(context: AppContext, tab: gr.Tab) -> None:
+    """Lay the tab out and listen."""
+    html(f'<p class="about">{_ABOUT}</p>')
+    with gr.Row(elem_classes="compare"):
+        left, right = (_build_side(side, context.models.names) for side in ("Left", "Right"))
+    button = gr.Button("Compare", variant="primary", elem_id="compare-go")
+    result = html(hint_card("Press “Compare”."), elem_id="compare-result")
+    taken = gr.State(None)
 
     def on_compare(*values: Any) -> str:
         try:
-            return _compared(site, values[:3], values[3:])
+            return _compared(context, values[:3], values[3:])
         except InputError as error:
             return message_card(str(error))
 
-    shown = [sides[0], sides[1], sides[3], sides[4]]
-    tab.select(on_select, [site.image, site.question, *shown], shown, queue=False, **PRIVATE)
-    gr.on(
-        [button.click, sides[1].submit, sides[4].submit], on_compare, sides, result, concurrency_id="model", **PRIVATE
-    )
+    asked = [context.image, context.question]
+    sides = [left.image, left.question, right.image, right.question]
+    tab.select(on_select, [*asked, taken, right.question], [*sides, taken], **QUICK)
+    gr.on([button.click, left.question.submit, right.question.submit], on_compare, [*left, *right], result, **MODEL)
 
 
-def _compared(site: AppContext, left: Any, right: Any) -> str:
-    sides, models = [], []
+def _build_side(side: str, models: list[str]) -> _Inputs:
+    name = f"compare-{side.lower()}"
+    with gr.Column(min_width=300):
+        return _Inputs(
+            gr.Image(
+                label=f"{side} picture",
+                type="filepath",
+                sources=["upload", "clipboard"],
+                buttons=[],
+                height=220,
+                elem_id=f"{name}-picture",
+                alt_text=f"The {side.lower()} picture",
+                placeholder="Drop a picture here, paste one, or click to upload",
+            ),
+            gr.Textbox(label=f"{side} question", max_length=1000, elem_id=f"{name}-question"),
+            gr.Dropdown(
+                models, value=models[0], label=f"{side} model", visible=len(models) > 1, elem_id=f"{name}-model"
+            ),
+        )
+
+
+def on_select(file: Any, question: Any, taken: Any, other: Any) -> list[Any]:
+    """Take over the image and question of the tab "Ask", unless it was done already: what is set here stays then."""
+    path = file.get("path") if isinstance(file, dict) else None
+    if taken == (path, question):
+        return [gr.skip()] * 5
+    return [path, question, path, other or ANY_IMAGE[0], (path, question)]
+
+
+def _compared(context: AppContext, left: Any, right: Any) -> str:
+    names = left[2], right[2]
+    sides = []
     for word, (file, question, name) in (("left", left), ("right", right)):
         try:
-            model = site.models.answerer(name)
-            image = read_upload(file)
-            answer = model.ask(image, question)
+            answer = context.models.answerer(name).ask(read_upload(file), question)
         except InputError as error:
             raise InputError(f"{word}: {error}") from None
-        models.append(name)
-        title = f"{word.capitalize()}: {name}" if left[2] != right[2] else word.capitalize()
+        title = f"{word.capitalize()}: {name}" if names[0] != names[1] else word.capitalize()
         sides.append(Side(title, question, answer))
-    one, other = sides
-    atlas = site.models.atlas(models[0]) if models[0] == models[1] else None
-    if models[0] != models[1]:
-        table = (
-            '<p class="hint">Channels of two models have no more in common than their numbers; none are compared.</p>'
-        )
+    if names[0] != names[1]:
+        table = hint("Channels of two models have no more in common than their numbers; none are compared.")
     else:
-        table = differing_channels(one.answer, other.answer, atlas)
-    return side_by_side(one, other) + table
+        table = differing_channels(sides[0].answer, sides[1].answer, context.models.atlas(names[0]))
+    return side_by_side(*sides) + table

@@ -1,141 +1,188 @@
 """The tab "Compose": a scene by hand, its image by Blender, and the true answer beside the model's."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, AppContext
+from app.context import MODEL, PRIVATE, QUICK, AppContext, html
+from app.examples import true_answer
 from app.http.uploads import read_upload
 from app.render_job import render_watched
 from app.static.script import script
 from app.suggestions import ON_CHOICE, suggestions_for
-from app.views.answer import bars, hint_card, message_card, percent
+from app.views.answer import hint_card, message_card, warnings
+from app.views.render import render
 from app.views.scene_plan import draw_plan, name_of, placed, to_plan
 from vqa.clevr.image_generation.blender import find_blender
 from vqa.clevr.image_generation.camera import CAMERA_LOCATION
 from vqa.clevr.image_generation.sample_scenes import REACH, Layout, annotate, placement_issues, sample_layout
-from vqa.clevr.language.parser import parse_question
-from vqa.clevr.programs import IllPosedError, answer_string, execute
 from vqa.clevr.scenes import Scene, SceneObject
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 from vqa.errors import InputError
-from vqa.explain.drawing import escape
 
 _ABOUT = (
-    "Make a scene of your own. Click an object on the plan to choose it, and the ground to move it there; or use Tab "
-    "and the arrow keys. The answer that is true of the scene stands beside the model's."
+    "Make a scene of your own. Drag an object on the plan, or click it to choose it and the ground to move it there; "
+    "or use Tab and the arrow keys. The answer that is true of the scene stands beside the model's."
 )
-
 _FURTHEST = 1.5 * REACH
+_SHOWN_ISSUES = 6
+
 _Objects = tuple[SceneObject, ...]
 _Shown = tuple[Any, ...]
 
 
-def build_tab(site: AppContext, tab: gr.Tab) -> None:
+def build_tab(context: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
     first = sample_layout(0, "compose", 4).scene.objects
-    plan_script = script("plan.js")
-    private = PRIVATE | {"show_progress": "hidden"}
-
-    gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
+    events = ComposeEvents(context)
+    html(f'<p class="about">{_ABOUT}</p>')
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            plan = gr.HTML(_plan_card(first, 0), js_on_load=plan_script, elem_id="plan", apply_default_css=False)
+            plan = html(plan_card(first, 0), js_on_load=script("plan.js"), elem_id="plan")
         with gr.Column(scale=4, min_width=280):
-            chosen = gr.Dropdown(_names(first), value=_names(first)[0], label="Object", elem_id="compose-object")
-            with gr.Row():
-                values = [
-                    gr.Dropdown(
-                        list(known),
-                        value=getattr(first[0], name),
-                        label=name.capitalize(),
-                        min_width=110,
-                        elem_id=f"compose-{name}",
-                    )
-                    for name, known in ATTRIBUTES.items()
-                ]
+            chosen, *values = _build_object(first)
             with gr.Row():
                 add = gr.Button("Add", min_width=70, elem_id="compose-add")
                 remove = gr.Button("Remove", min_width=70, elem_id="compose-remove")
                 another = gr.Button("Another scene", min_width=110, elem_id="compose-sample")
-            render = gr.Button("Render", variant="primary", elem_id="compose-render")
-            progress = gr.HTML("", elem_id="compose-progress", apply_default_css=False)
+            render_it = gr.Button("Render", variant="primary", elem_id="compose-render")
+            progress = html(elem_id="compose-progress")
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
-            image = gr.Image(
-                label="Rendered picture",
-                type="filepath",
-                format="png",
-                interactive=False,
-                buttons=["download"],
-                height=300,
-                elem_id="compose-picture",
-                alt_text="The rendered picture of the composed scene",
-            )
+            image = _build_image()
         with gr.Column(scale=4, min_width=280):
             question = gr.Textbox(
                 "How many things are there?", label="Question", max_length=1000, elem_id="compose-question"
             )
             ask = gr.Button("Ask", variant="primary", elem_id="compose-ask")
-            fitting = gr.HTML("", js_on_load=ON_CHOICE, elem_id="compose-fitting", apply_default_css=False)
-            answer = gr.HTML("", elem_id="compose-answer", apply_default_css=False)
+            fitting = html(js_on_load=ON_CHOICE, elem_id="compose-fitting")
+            answer = html(elem_id="compose-answer")
     objects, rendered, number = gr.State(first), gr.State(None), gr.State(4)
 
-    def shown(now: _Objects, index: int) -> _Shown:
-        index = max(0, min(index, len(now) - 1))
-        item = now[index] if now else None
-        settings = [gr.update(value=getattr(item, name) if item else None) for name in ATTRIBUTES]
-        names = _names(now)
-        return now, _plan_card(now, index), gr.update(choices=names, value=names[index] if names else None), *settings
+    scene = [objects, plan, chosen, *values]
+    plan.select(on_plan, [objects, chosen], scene, **QUICK)
+    chosen.input(on_choose, [objects, chosen], scene, **QUICK)
+    gr.on([value.input for value in values], on_change, [objects, chosen, *values], scene, **QUICK)
+    add.click(on_add, [objects, *values], scene, **QUICK)
+    remove.click(on_remove, [objects, chosen], scene, **QUICK)
+    another.click(on_sample, number, [number, *scene], **QUICK)
+    blender: dict[str, Any] = {"concurrency_id": "blender", "concurrency_limit": 1, "show_progress": "hidden"}
+    render_it.click(events.on_render, objects, [image, rendered, fitting, progress], **PRIVATE | blender)
+    asked = {"fn": events.on_ask, "inputs": [image, question, rendered, objects], "outputs": answer, **MODEL}
+    gr.on([ask.click, question.submit], **asked)
+    fitting.select(on_fitting, outputs=question, **QUICK).then(**asked)
+    tab.select(events.on_select, outputs=progress, **QUICK)
 
-    def on_plan(now: _Objects, index: Any, event: gr.EventData) -> _Shown:
-        data = event._data
-        where = _index(data.get("index", index), now)
-        if where is None:
-            return shown(now, 0)
-        right, front = to_plan(now[where])
-        steps, to = data.get("by"), (data.get("right"), data.get("front"))
-        if _is_pair(steps):
-            right, front = right + steps[0], front + steps[1]
-        elif _is_pair(to):
-            right, front = to
-        right, front = (max(-_FURTHEST, min(_FURTHEST, value)) for value in (right, front))
-        moved = placed(now[where], right, front)
-        return shown((*now[:where], moved, *now[where + 1 :]), where)
 
-    def on_choose(now: _Objects, index: Any) -> _Shown:
-        return shown(now, _index(index, now) or 0)
+def _build_object(objects: _Objects) -> list[gr.Dropdown]:
+    """Which object is chosen, and a list for each of its attributes."""
+    names = _names(objects)
+    chosen = gr.Dropdown(names, value=names[0], label="Object", elem_id="compose-object")
+    with gr.Row():
+        return [
+            chosen,
+            *(
+                gr.Dropdown(
+                    list(known),
+                    value=getattr(objects[0], name),
+                    label=name.capitalize(),
+                    min_width=110,
+                    elem_id=f"compose-{name}",
+                )
+                for name, known in ATTRIBUTES.items()
+            ),
+        ]
 
-    def on_recolor(now: _Objects, index: Any, *chosen_values: Any) -> _Shown:
-        where = _index(index, now)
-        if where is None:
-            return shown(now, 0)
-        wanted = dict(zip(ATTRIBUTES, chosen_values, strict=True))
-        for name, value in wanted.items():
-            if value not in ATTRIBUTES[name]:
-                raise gr.Error(f"{name}: expected one of {', '.join(ATTRIBUTES[name])}", print_exception=False)
-        item = replace(now[where], **wanted)
-        return shown((*now[:where], placed(item, *to_plan(item)), *now[where + 1 :]), where)
 
-    def on_add(now: _Objects, *chosen_values: Any) -> _Shown:
-        if len(now) >= MAX_OBJECTS:
-            raise gr.Error(f"CLEVR's scenes have at most {MAX_OBJECTS} objects", print_exception=False)
-        return shown((*now, _free_object(now)), len(now))
+def _build_image() -> gr.Image:
+    return gr.Image(
+        label="Rendered picture",
+        type="filepath",
+        format="png",
+        interactive=False,
+        buttons=["download"],
+        height=300,
+        elem_id="compose-picture",
+        alt_text="The rendered picture of the composed scene",
+    )
 
-    def on_remove(now: _Objects, index: Any) -> _Shown:
-        where = _index(index, now)
-        return shown(now if where is None else (*now[:where], *now[where + 1 :]), where or 0)
 
-    def on_sample(count: int) -> _Shown:
-        count = (count + 1) % 10_000
-        return count, *shown(sample_layout(0, "compose", count).scene.objects, 0)
+def on_plan(now: _Objects, index: Any, event: gr.EventData) -> _Shown:
+    """An object of the plan was chosen (`index`), pushed (`by`) or put elsewhere (`right`, `front`)."""
+    data = event._data
+    where = _index(data.get("index", index), now)
+    if where is None:
+        return _shown(now, 0)
+    right, front = to_plan(now[where])
+    steps, to = data.get("by"), (data.get("right"), data.get("front"))
+    if _is_pair(steps):
+        right, front = right + steps[0], front + steps[1]
+    elif _is_pair(to):
+        right, front = to
+    right, front = (max(-_FURTHEST, min(_FURTHEST, value)) for value in (right, front))
+    return _shown((*now[:where], placed(now[where], right, front), *now[where + 1 :]), where)
 
-    def on_render(now: _Objects) -> Iterator[_Shown]:
+
+def on_choose(now: _Objects, index: Any) -> _Shown:
+    """An object was chosen by its name."""
+    return _shown(now, _index(index, now) or 0)
+
+
+def on_change(now: _Objects, index: Any, *values: Any) -> _Shown:
+    """The chosen object's attributes were changed."""
+    where = _index(index, now)
+    if where is None:
+        return _shown(now, 0)
+    item = replace(now[where], **_attributes(values))
+    return _shown((*now[:where], placed(item, *to_plan(item)), *now[where + 1 :]), where)
+
+
+def on_add(now: _Objects, *values: Any) -> _Shown:
+    """Another object with the attributes that are set."""
+    if len(now) >= MAX_OBJECTS:
+        raise gr.Error(f"CLEVR's scenes have at most {MAX_OBJECTS} objects", print_exception=False)
+    set_ones = values if now else [known[0] for known in ATTRIBUTES.values()]
+    return _shown((*now, free_object(now, _attributes(set_ones))), len(now))
+
+
+def on_remove(now: _Objects, index: Any) -> _Shown:
+    """The chosen object goes."""
+    where = _index(index, now)
+    return _shown(now if where is None else (*now[:where], *now[where + 1 :]), where or 0)
+
+
+def on_sample(count: int) -> _Shown:
+    """The next sampled scene."""
+    count = (count + 1) % 10_000
+    return count, *_shown(sample_layout(0, "compose", count).scene.objects, 0)
+
+
+def on_fitting(event: gr.EventData) -> str:
+    """The question of the button that was pressed."""
+    return str(event._data.get("value", ""))[:1000]
+
+
+@dataclass(frozen=True)
+class ComposeEvents:
+    """The events that need Blender or the model."""
+
+    context: AppContext
+
+    def on_select(self) -> str:
+        """Whether images can be rendered here."""
+        try:
+            find_blender(self.context.blender, fetch=False)
+        except InputError as error:
+            return hint_card(f"No picture can be rendered here. {error}")
+        return ""
+
+    def on_render(self, now: _Objects) -> Iterator[_Shown]:
+        """Yield how long Blender is at work; in the end the image, its scene and questions about it."""
         try:
             layout = Layout(_checked_scene(now), render_seed=0)
-            for step in render_watched(layout, site.blender):
+            for step in render_watched(layout, self.context.blender):
                 if isinstance(step, float):
                     yield gr.skip(), gr.skip(), gr.skip(), hint_card(f"Blender is at work: {step:.0f} s")
                 else:
@@ -143,82 +190,59 @@ def build_tab(site: AppContext, tab: gr.Tab) -> None:
         except InputError as error:
             yield gr.skip(), gr.skip(), gr.skip(), message_card(str(error))
 
-    def on_ask(file: Any, text: Any, scene: Scene | None, now: _Objects) -> str:
+    def on_ask(self, file: Any, question: Any, rendered: Scene | None, now: _Objects) -> str:
+        """The true answer of the scene, and the model's on its image where there is one."""
         try:
-            return answers_card(site, file, text, scene, now)
+            if not isinstance(question, str):
+                raise InputError("question: expected text")
+            truth, why = true_answer(question, rendered or annotate(now))
+            asked = rendered is not None and file is not None
+            answer = self.context.answerer.ask(read_upload(file), question) if asked else None
         except InputError as error:
             return message_card(str(error))
-
-    def on_fitting(event: gr.EventData) -> str:
-        return str(event._data.get("value", ""))[:1000]
-
-    listen = {"queue": False, **private}
-    everything = [objects, plan, chosen, *values]
-    plan.select(on_plan, [objects, chosen], everything, **listen)
-    chosen.input(on_choose, [objects, chosen], everything, **listen)
-    gr.on([value.input for value in values], on_recolor, [objects, chosen, *values], everything, **listen)
-    add.click(on_add, [objects, *values], everything, **listen)
-    remove.click(on_remove, [objects, chosen], everything, **listen)
-    another.click(on_sample, number, [number, *everything], **listen)
-    render.click(
-        on_render,
-        objects,
-        [image, rendered, fitting, progress],
-        concurrency_id="blender",
-        concurrency_limit=1,
-        **private,
-    )
-    gr.on(
-        [ask.click, question.submit],
-        on_ask,
-        [image, question, rendered, objects],
-        answer,
-        concurrency_id="model",
-        **PRIVATE,
-    )
-    fitting.select(on_fitting, outputs=question, **listen)
-    tab.select(lambda: _availability(site), outputs=progress, **listen)
+        changed = rendered is not None and tuple(rendered.objects) != annotate(now).objects
+        warned = [*["The plan was changed since; this is about the picture."] * changed]
+        warned += warnings(answer) if answer else []
+        return render("composed", truth=truth, why=why, answer=answer, warned=warned)
 
 
-def answers_card(
-    site: AppContext, file: Any, question: Any, rendered: Scene | None, objects: Sequence[SceneObject]
-) -> str:
-    """The true answer of the scene, and the model's on its image where there is one. Raises InputError."""
-    scene = rendered or annotate(objects)
-    if not isinstance(question, str):
-        raise InputError("question: expected text")
-    truth, why = true_answer(question, scene)
-    said = f"<strong>{escape(truth)}</strong>" if truth else f"<span>{escape(why)}</span>"
-    true = f'<article class="card"><h2>True of the scene</h2><p class="said">{said}</p></article>'
-    if rendered is None or file is None:
-        return f'<section class="pair">{true}{hint_card("Render the scene to see what the model answers.")}</section>'
-    answer = site.answerer.ask(read_upload(file), question)
-    verdict = "" if not truth else "<em>right</em>" if truth == answer.answer else "<em>wrong</em>"
-    changed = tuple(rendered.objects) != annotate(objects).objects
-    note = '<p class="warning">The plan was changed since; this is about the picture.</p>' if changed else ""
-    return (
-        f'<section class="pair" aria-live="polite">{true}<article class="card"><h2>The model says</h2>{note}'
-        f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{percent(answer.confidence)} sure</span> '
-        f"{verdict}</p>{bars('Most probable answers', answer.top_answers)}</article></section>"
+def plan_card(objects: Sequence[SceneObject], chosen: int) -> str:
+    """The plan, and under it which of CLEVR's rules it breaks."""
+    issues = placement_issues(objects) if objects else []
+    faulty = {i for _, about in issues for i in about}
+    return render(
+        "plan_card",
+        plan=draw_plan(objects, chosen, faulty),
+        issues=[_issue_text(objects, *issue) for issue in issues[:_SHOWN_ISSUES]],
+        more=max(0, len(issues) - _SHOWN_ISSUES),
     )
 
 
-def true_answer(question: str, scene: Scene) -> tuple[str | None, str]:
-    """What the question's program yields on the scene, or why it yields nothing."""
-    try:
-        return answer_string(execute(parse_question(question), scene)[-1]), ""
-    except IllPosedError as error:
-        return None, f"No answer: the question means {error}."
-    except InputError as error:
-        return None, f"Not known: {error}"
+def free_object(objects: _Objects, attributes: dict[str, str]) -> SceneObject:
+    """A new object at the free place nearest to the middle, or in the middle where there is none."""
+    item = placed(SceneObject(**attributes, coords=(0.0, 0.0, 0.0), rotation=30.0), 0.0, 0.0)
+    steps = [k * 0.3 for k in range(-13, 14)]
+    for right, front in sorted(((x, y) for x in steps for y in steps), key=lambda at: at[0] ** 2 + at[1] ** 2):
+        here = placed(item, right, front)
+        if not any(len(objects) in about for _, about in placement_issues((*objects, here))):
+            return here
+    return item
 
 
-def _availability(site: AppContext) -> str:
-    try:
-        find_blender(site.blender, fetch=False)
-        return ""
-    except InputError as error:
-        return f'<div class="card hint"><strong>No picture can be rendered here.</strong> {escape(str(error))}</div>'
+def _shown(now: _Objects, index: int) -> _Shown:
+    """The scene with this object chosen, for all components that show it."""
+    index = max(0, min(index, len(now) - 1))
+    item, names = (now[index] if now else None), _names(now)
+    settings = [gr.update(value=getattr(item, name) if item else None) for name in ATTRIBUTES]
+    return now, plan_card(now, index), gr.update(choices=names, value=names[index] if names else None), *settings
+
+
+def _attributes(values: Sequence[Any]) -> dict[str, str]:
+    wanted = dict(zip(ATTRIBUTES, values, strict=True))
+    for name, value in wanted.items():
+        if value not in ATTRIBUTES[name]:
+            raise gr.Error(f"{name}: expected one of {', '.join(ATTRIBUTES[name])}", print_exception=False)
+    return wanted
 
 
 def _checked_scene(objects: _Objects) -> Scene:
@@ -229,16 +253,6 @@ def _checked_scene(objects: _Objects) -> Scene:
     return annotate(objects, CAMERA_LOCATION)
 
 
-def _plan_card(objects: Sequence[SceneObject], chosen: int) -> str:
-    issues = placement_issues(objects) if objects else []
-    items = "".join(f"<li>{escape(_issue_text(objects, *issue))}</li>" for issue in issues[:6])
-    more = f"<li>and {len(issues) - 6} more</li>" if len(issues) > 6 else ""
-    fine = '<p class="fine">This scene keeps to the rules of CLEVR.</p>'
-    said = f'<ul class="faults">{items}{more}</ul>' if issues else fine
-    faulty = {i for _, about in issues for i in about}
-    return f'<div class="card">{draw_plan(objects, chosen, faulty)}<div role="status">{said}</div></div>'
-
-
 def _issue_text(objects: Sequence[SceneObject], what: str, about: set[int]) -> str:
     if len(about) > 2:
         return what
@@ -247,17 +261,6 @@ def _issue_text(objects: Sequence[SceneObject], what: str, about: set[int]) -> s
 
 def _names(objects: Sequence[SceneObject]) -> list[str]:
     return [f"{i}: {name_of(item)}" for i, item in enumerate(objects, 1)]
-
-
-def _free_object(objects: _Objects) -> SceneObject:
-    """A new object at the free place nearest to the middle, or in the middle where there is none."""
-    item = SceneObject("cube", "red", "small", "rubber", (0.0, 0.0, 0.35), rotation=30.0)
-    steps = [k * 0.3 for k in range(-13, 14)]
-    for right, front in sorted(((x, y) for x in steps for y in steps), key=lambda at: at[0] ** 2 + at[1] ** 2):
-        here = placed(item, right, front)
-        if not any(len(objects) in about for _, about in placement_issues((*objects, here))):
-            return here
-    return item
 
 
 def _index(value: Any, objects: _Objects) -> int | None:

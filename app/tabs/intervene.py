@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.context import PRIVATE, AppContext
+from app.context import MODEL, QUICK, AppContext, html
 from app.http.uploads import read_upload
 from app.views.answer import hint_card, message_card
 from app.views.comparison import Side, side_by_side
@@ -20,114 +20,101 @@ CHANNELS, CONCEPT, GATES, SWAP = (
 )
 
 ALL = "all blocks"
+
+_SETTINGS = {
+    "block": (CHANNELS, GATES, CONCEPT, SWAP),
+    "channels": (CHANNELS,),
+    "concept": (CONCEPT,),
+    "factor": (CHANNELS, CONCEPT),
+    "gate": (GATES,),
+    "other": (SWAP,),
+}
+"""Setting -> the ways that have it, in the order of `interventions`' arguments."""
 _ABOUT = (
     "A weight that looks important may not be. Here you change what the network does while it answers the question of "
     "the tab “Ask”, and see whether the answer changes too."
 )
 
 
-def build_tab(site: AppContext, tab: gr.Tab) -> None:
+def build_tab(context: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
-    config = site.answerer.model.config
-    concepts = _concepts(site)
-    ways = [CHANNELS, *([CONCEPT] if concepts else []), *([GATES] if config.channel_attention != "none" else [])]
-    ways += [SWAP] * bool(config.film)
-    blocks = [ALL, *(f"block {k}" for k in range(1, config.num_blocks + 1))]
-
-    gr.HTML(f'<p class="about">{_ABOUT}</p>', apply_default_css=False)
+    html(f'<p class="about">{_ABOUT}</p>')
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            way = gr.Radio(ways, value=ways[0], label="What to change", elem_id="intervene-way")
-            block = gr.Dropdown(blocks, value=blocks[-1], label="Where", elem_id="intervene-block")
-            channels = gr.Textbox(
-                "0-15",
-                label="Channels",
-                info=f"by number, 0 to {config.width - 1}, such as 3, 17, 40-45",
-                max_length=500,
-                elem_id="intervene-channels",
-            )
-            concept = gr.Dropdown(
-                concepts,
-                value=concepts[0] if concepts else None,
-                label="Concept",
-                info="which channels track it, the channel atlas tells",
-                visible=False,
-                elem_id="intervene-concept",
-            )
-            factor = gr.Slider(
-                -2,
-                4,
-                0,
-                step=0.25,
-                label="Multiply by",
-                info="0 is off, 1 as it was, 2 twice as loud",
-                elem_id="intervene-factor",
-            )
-            gate = gr.Slider(
-                0,
-                1,
-                1,
-                step=0.05,
-                label="SE weight",
-                info="1 lets all through",
-                visible=False,
-                elem_id="intervene-gate",
-            )
-            other = gr.Textbox(
-                "How many things are there?",
-                label="Another question",
-                info="its γ and β take the place of your question's",  # noqa: RUF001
-                max_length=1000,
-                visible=False,
-                elem_id="intervene-other",
-            )
+            settings = _build_settings(context)
             button = gr.Button("Try it", variant="primary", elem_id="intervene-go")
         with gr.Column(scale=7, min_width=320):
-            result = gr.HTML(hint_card("Press “Try it”."), elem_id="intervene-result", apply_default_css=False)
+            result = html(hint_card("Press “Try it”."), elem_id="intervene-result")
 
-    def on_way(chosen: Any) -> list[Any]:
-        return [
-            gr.update(visible=shown)
-            for shown in (
-                chosen in (CHANNELS, GATES, CONCEPT, SWAP),
-                chosen == CHANNELS,
-                chosen == CONCEPT,
-                chosen in (CHANNELS, CONCEPT),
-                chosen == GATES,
-                chosen == SWAP,
-            )
-        ]
-
-    def on_try(file: Any, question: Any, *settings: Any) -> str:
+    def on_try(file: Any, question: Any, *chosen: Any) -> str:
         try:
-            return _before_and_after(site, file, question, *settings)
+            return before_and_after(context, file, question, *chosen)
         except InputError as error:
             return message_card(str(error))
 
-    way.change(on_way, way, [block, channels, concept, factor, gate, other], queue=False, **PRIVATE)
-    button.click(
-        on_try,
-        [site.image, site.question, way, block, channels, concept, factor, gate, other],
-        result,
-        concurrency_id="model",
-        **PRIVATE,
-    )
+    settings[0].change(shown_settings, settings[0], settings[1:], **QUICK)
+    button.click(on_try, [context.image, context.question, *settings], result, **MODEL)
 
 
-def _before_and_after(site: AppContext, file: Any, question: Any, *settings: Any) -> str:
-    answerer = site.answerer
+def shown_settings(way: Any) -> list[Any]:
+    """Show the settings that a way of changing the network has, and hide the others."""
+    return [gr.update(visible=way in ways) for ways in _SETTINGS.values()]
+
+
+def _build_settings(context: AppContext) -> list[Any]:
+    """The way, then the components of `_SETTINGS` in their order."""
+    config, concepts = context.answerer.model.config, _concepts(context)
+    ways = [CHANNELS, *[CONCEPT] * bool(concepts), *[GATES] * (config.channel_attention != "none")]
+    ways += [SWAP] * bool(config.film)
+    blocks = [ALL, *(f"block {k}" for k in range(1, config.num_blocks + 1))]
+    way = gr.Radio(ways, value=ways[0], label="What to change", elem_id="intervene-way")
+
+    def shared(name: str, label: str, info: str | None = None) -> dict[str, Any]:
+        visible = ways[0] in _SETTINGS[name]
+        return {"label": label, "info": info, "visible": visible, "elem_id": f"intervene-{name}"}
+
+    numbers = f"by number, 0 to {config.width - 1}, such as 3, 17, 40-45"
+    return [
+        way,
+        gr.Dropdown(blocks, value=blocks[-1], **shared("block", "Where")),
+        gr.Textbox("0-15", max_length=500, **shared("channels", "Channels", numbers)),
+        gr.Dropdown(
+            concepts,
+            value=concepts[0] if concepts else None,
+            **shared("concept", "Concept", "which channels track it, the channel atlas tells"),
+        ),
+        gr.Slider(-2, 4, 0, step=0.25, **shared("factor", "Multiply by", "0 is off, 1 as it was, 2 twice as loud")),
+        gr.Slider(0, 1, 1, step=0.05, **shared("gate", "Channel gate", "1 lets all through")),
+        gr.Textbox(
+            "How many things are there?",
+            max_length=1000,
+            **shared("other", "Another question", "its FiLM takes the place of your question's"),
+        ),
+    ]
+
+
+def before_and_after(context: AppContext, file: Any, question: Any, *settings: Any) -> str:
+    """The answer as it is, and with what `settings` change. Raises InputError."""
     image = read_upload(file)
-    before = answerer.ask(image, question)
-    edits, said = interventions(site, image, *settings)
-    after = ask_with(answerer, image, question, edits)
+    before = context.answerer.ask(image, question)
+    edits, said = interventions(context, image, *settings)
+    after = ask_with(context.answerer, image, question, edits)
     return side_by_side(Side("As it is", question, before, image), Side(said, question, after, image))
 
 
 def interventions(
-    site: AppContext, image: Any, way: Any, block: Any, channels: Any, concept: Any, factor: Any, gate: Any, other: Any
+    context: AppContext,
+    image: Any,
+    way: Any,
+    block: Any,
+    channels: Any,
+    concept: Any,
+    factor: Any,
+    gate: Any,
+    other: Any,
 ) -> tuple[list[Intervention], str]:
     """What a visitor has set, as interventions and in words. Raises InputError for settings that make no sense."""
-    answerer, atlas = site.answerer, site.atlas
+    answerer, atlas = context.answerer, context.atlas
     chosen = _blocks(block, answerer.model.config.num_blocks)
     where = block if isinstance(block, str) else ALL
     if way == CHANNELS:
@@ -135,7 +122,7 @@ def interventions(
         times = _number(factor, "times", -2, 4)
         return [Scale(k, numbers, times) for k in chosen], f"{len(numbers)} channels of {where} times {times:g}"
     if way == CONCEPT and atlas is not None:
-        if concept not in _concepts(site):
+        if concept not in _concepts(context):
             raise InputError(f"concept: {concept!r:.60} is none that a channel tracks")
         times = _number(factor, "times", -2, 4)
         found = {k: atlas.blocks[k - 1].channels_of(concept) for k in chosen}
@@ -146,8 +133,8 @@ def interventions(
         edits: list[Intervention] = [Scale(k, numbers, times) for k, numbers in found.items() if numbers]
         return edits, f"{word}: {count} channel{'s' * (count > 1)} of {where}"
     if way == GATES:
-        weight = _number(gate, "SE weight", 0, 1)
-        return [SetGate(k, None, weight) for k in chosen], f"SE weights of {where} fixed at {weight:g}"
+        weight = _number(gate, "gate", 0, 1)
+        return [SetGate(k, None, weight) for k in chosen], f"gates of {where} fixed at {weight:g}"
     if way == SWAP:
         film = film_of(answerer.ask(image, other))
         return [item for item in film if item.block in chosen], f"FiLM of {where} from “{other}”"
@@ -171,9 +158,9 @@ def parse_channels(text: Any, width: int) -> list[int]:
     return sorted(numbers)
 
 
-def _concepts(site: AppContext) -> list[str]:
+def _concepts(context: AppContext) -> list[str]:
     """The concepts that some channel tracks, by name."""
-    atlas = site.atlas
+    atlas = context.atlas
     if atlas is None:
         return []
     tracked = {block.concept(channel) for block in atlas.blocks for channel in range(len(block.baseline))}

@@ -1,231 +1,145 @@
-"""What the page says about an answer, as HTML: the answer itself, how to read the drawings, a card for each block."""
+"""What the page says about an answer, as HTML: the answer itself, the visit's history, and each block's part in it."""
 
 import base64
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import Image
 
+from app.views.render import render
+from app.views.weights import hints, legend_item, strip_row
 from vqa import Answer
-from vqa.explain.drawing import Scale, data_uri, escape, lit_places, shaded_words, strip
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
+from vqa.explain.drawing import Scale, lit_places, shaded_words
 from vqa.explain.explanation import step_in_words
 
-
-class _Kind(NamedTuple):
-    name: str
-    centre: float
-    meaning: str
-
-
-_GAMMA, _BETA = "γ", "β"  # noqa: RUF001
-
-_CHANNEL_KINDS = {
-    "film_gamma": _Kind(
-        f"FiLM {_GAMMA}",
-        1.0,
-        f"The question multiplies a channel by {_GAMMA}: orange makes it louder, blue quieter or, below zero, reverses "
-        "it.",
-    ),
-    "film_beta": _Kind(
-        f"FiLM {_BETA}",
-        0.0,
-        f"The question adds {_BETA} to a channel: orange lifts it, blue pushes it down towards silence.",
-    ),
-    "channel_weights": _Kind(
-        "SE weight",
-        0.0,
-        "Picture and question together let a channel through: full green passes all of it, blank nothing.",
-    ),
-}
-"""Kinds of channel weights in the order of a block's steps; `centre` is drawn blank: it leaves a channel as it is, or
-closes the gate."""
-
-_UNFAMILIAR = {
-    "picture": "This picture does not look like the scenes of simple objects that the model learned from: the answer "
-    "may mean nothing.",
+PICTURE_WARNING = (
+    "This picture does not look like the scenes of simple objects that the model learned from: the answer may mean "
+    "nothing."
+)
+_OUT_OF_DISTRIBUTION = {
+    "picture": PICTURE_WARNING,
     "question": "The model never learned to answer questions of this kind: it may have misunderstood.",
 }
-"""What an answer is unfamiliar with -> how a visitor is told."""
+
+
+class Asked(NamedTuple):
+    """A question of this visit, about the file at `path` or about a shipped example."""
+
+    path: str
+    name: str
+    example: int | None
+    question: str
+    answer: str
+    thumbnail: str
 
 
 def message_card(message: str) -> str:
     """A visitor's mistake and its remedy."""
-    return f'<div class="card message" role="alert"><strong>That did not work.</strong> {escape(message)}</div>'
+    return render("message", message=message)
 
 
-def hint_card(text: str) -> str:
-    """What to do next, where there is no answer yet."""
-    return f'<div class="card hint">{escape(text)}</div>'
+def hint_card(text: str, warned: Sequence[str] = ()) -> str:
+    """What to do next, where there is no answer yet, and what to beware of."""
+    return render("hint", text=text, warned=warned)
 
 
-def answer_card(question: str, answer: Answer) -> str:
-    """The answer with its confidence, the next best ones, warnings, and the whole as JSON to download."""
-    return (
-        '<section class="card answer" aria-live="polite" aria-label="Answer">'
-        f'<p class="asked">{escape(question)}</p>{_read_as(answer)}'
-        f'<p class="said"><strong>{escape(answer.answer)}</strong> <span>{percent(answer.confidence)} sure</span></p>'
-        f"{''.join(f'<p class=warning>{escape(text)}</p>' for text in _warnings(answer))}"
-        f"{bars('Most probable answers', answer.top_answers)}"
-        f'<p class="more"><a download="answer.json" href="{_json_uri(question, answer)}">Download as JSON</a></p>'
-        "</section>"
-    )
+def answer_card(question: str, answer: Answer, truth: str | None = None) -> str:
+    """The answer with its confidence, the next best ones, the `truth` where known, warnings, and JSON to download."""
+    text = json.dumps({"question": question, **answer.to_json()}, ensure_ascii=True)
+    encoded = base64.b64encode(text.encode()).decode()
+    return render("answer", question=question, answer=answer, truth=truth, warned=warnings(answer), json=encoded)
 
 
-def history_card(asked: Sequence[tuple[str, str, str]]) -> str:
-    """The questions of this visit, newest first: (image, question, answer)."""
-    if len(asked) < 2:
-        return ""
-    rows = "".join(
-        f'<li><span title="{escape(image)}">{escape(question)}</span> <strong>{escape(answer)}</strong></li>'
-        for image, question, answer in reversed(asked)
-    )
-    return f'<section class="card history"><h2>Asked in this visit</h2><ol>{rows}</ol></section>'
-
-
-def blocks_section(answer: Answer, image: Image.Image) -> str:
-    """For each block its step, the places and words it picked out, and a strip for each kind of channel weight."""
-    scales = {}
-    for kind, (_, centre, _) in _CHANNEL_KINDS.items():
-        if values := _of_kind(answer, kind):
-            within = kind == "channel_weights" and max(np.abs(v).max() for v in values) <= 1
-            scales[kind] = Scale(0.0, 1.0) if within else Scale.fit(values, centre)
-    cards = "".join(_block_card(answer, k, image, scales) for k in range(len(answer.weights)))
-    cards += _pathways_card(answer)
-    return f'<section class="blocks"><h2>How the network got there</h2>{_legend(answer, scales)}{cards}</section>'
-
-
-def _block_card(answer: Answer, index: int, image: Image.Image, scales: dict[str, Scale]) -> str:
-    weights = answer.weights[f"block_{index + 1}"]
-    title = ""
-    if answer.steps is not None:
-        step = answer.steps[index]
-        looks = "" if step["operation"] == "none" else "looks for "
-        title = (
-            f"<span>{looks}<strong>{escape(step_in_words(step, index + 1))}</strong></span>"
-            f'<small title="How sure the block is of this step">{percent(step["probability"])}</small>'
-        )
-    figure = words = ""
-    spatial = weights["spatial_weights"]
-    if spatial is not None:
-        count = float(spatial.sum())
-        picked = f"{count:.1f} object{'' if f'{count:.1f}' == '1.0' else 's'} picked out"
-        figure = (
-            f'<figure><img src="{data_uri(lit_places(image, spatial, answer.picture_box))}" '
-            f'alt="The picture, lit where block {index + 1} picked out objects: {picked}">'
-            f"<figcaption>{picked}</figcaption></figure>"
-        )
-    if weights["word_weights"] is not None:
-        words = shaded_words(answer.words, weights["word_weights"], answer.unknown_words)
-    unused = " unused" if answer.steps is not None and answer.steps[index]["operation"] == "none" else ""
-    return (
-        f'<article class="card stage{unused}"><h3><b>Block {index + 1}</b> {title}</h3>'
-        f'<div class="parts">{figure}<div>{words}{_channels(weights, index, scales)}</div></div></article>'
-    )
-
-
-def _pathways_card(answer: Answer) -> str:
-    if answer.pathway_weights is None:
-        return ""
-    rows = [(f"Pathway {i}", p) for i, p in enumerate(answer.pathway_weights.tolist(), 1)]
-    return (
-        '<article class="card pathways"><h3><b>Answer</b> <span>the question mixes nine ways to read what was found'
-        f"</span></h3>{bars('Weights of the pathways', rows)}</article>"
-    )
-
-
-def bars(label: str, rows: Sequence[tuple[str, float]]) -> str:
-    """Names and probabilities as a list with bars."""
-    items = "".join(
-        f'<li><span>{escape(name)}</span><span class="track"><i style="width:{p:.1%}"></i></span>'
-        f"<span>{percent(p)}</span></li>"
-        for name, p in rows
-    )
-    return f'<ol class="bars" aria-label="{label}">{items}</ol>'
-
-
-def _channels(weights: dict[str, np.ndarray | None], index: int, scales: dict[str, Scale]) -> str:
-    rows, spoken, count = [], [], 0
-    for kind, scale in scales.items():
-        values = weights[kind]
-        if values is None:
-            continue
-        name, count = _CHANNEL_KINDS[kind].name, len(values)
-        low, high = int(values.argmin()), int(values.argmax())
-        extremes = f"{_number(values[low])} (channel {low}) to {_number(values[high])} (channel {high})"
-        spoken.append(f"{name} from {extremes}")
-        numbers = " ".join(f"{v:z.2f}" for v in values.tolist())
-        rows.append(
-            f'<div class="strip {kind}" data-values="{numbers}"><span>{name}</span>{strip(values, scale)}'
-            f"<output>{extremes}</output></div>"
-        )
-    if not rows:
-        return ""
-    return (
-        f'<div class="channels" role="slider" tabindex="0" aria-label="Channels of block {index + 1}" '
-        f'aria-valuemin="0" aria-valuemax="{count - 1}" aria-valuenow="0" '
-        f'aria-valuetext="{escape("; ".join(spoken))}">{"".join(rows)}</div>'
-    )
-
-
-def _legend(answer: Answer, scales: dict[str, Scale]) -> str:
-    first = answer.weights["block_1"]
-    channels = next((len(_of_kind(answer, kind)[0]) for kind in scales), 0)
-    items = []
-    if first["spatial_weights"] is not None:
-        items.append(("Places", "", "Lit are the objects that a block picked out, the brighter the surer."))
-    if first["word_weights"] is not None:
-        items.append(("Words", _swatch("reading", "0 %", "100 %"), "The darker a word, the more a block read it."))
-    for kind, scale in scales.items():
-        name, _, meaning = _CHANNEL_KINDS[kind]
-        colors, low = "diverging", scale.centre - scale.reach
-        if kind == "channel_weights":
-            signed = min(values.min() for values in _of_kind(answer, kind)) < 0
-            colors, low = ("signed", low) if signed else ("sequential", scale.centre)
-            meaning = f"{meaning[:-1]}, blue the reverse." if signed else meaning
-        items.append((name, _swatch(colors, _number(low), _number(scale.centre + scale.reach)), meaning))
-    rows = "".join(f"<div><dt>{name} {swatch}</dt><dd>{text}</dd></div>" for name, swatch, text in items)
-    about = (
-        f"The picture becomes {channels} channels, maps of one learned feature each, and passes through "
-        f"{len(answer.weights)} blocks one after the other. Point at a strip, or use the arrow keys on it, to read a "
-        "channel's numbers."
-    )
-    return f'<p class="about">{about}</p><dl class="legend">{rows}</dl>'
-
-
-def _read_as(answer: Answer) -> str:
-    return f'<p class="asked">Read as: {escape(answer.read_as)}</p>' if answer.read_as else ""
-
-
-def _warnings(answer: Answer) -> list[str]:
+def warnings(answer: Answer) -> list[str]:
+    """Reasons not to trust an answer, for readers."""
     texts = []
     if answer.unknown_words:
         words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
         texts.append(f"The model does not know {words}, and read a blank instead.")
-    texts += [_UNFAMILIAR[name] for name in answer.unfamiliar]
+    texts += [_OUT_OF_DISTRIBUTION[name] for name in answer.unfamiliar]
     if answer.confidence < 0.5:
         texts.append("The model is unsure: no answer has even half of its belief.")
     return texts
 
 
-def _of_kind(answer: Answer, kind: str) -> list[np.ndarray]:
-    found = (weights[kind] for weights in answer.weights.values())
-    return [values for values in found if values is not None]
+def history_card(asked: Sequence[Asked]) -> str:
+    """The questions of this visit, newest first, as buttons; hidden until there are two.
+
+    `data-visit` is what the browser keeps for a reload, `data-link` what its address tells of the newest question.
+    """
+    kept = [{name: value for name, value in entry._asdict().items() if name != "thumbnail"} for entry in asked]
+    newest = asked[-1] if asked else None
+    link = {} if newest is None or newest.example is None else {"example": newest.example, "question": newest.question}
+    return render("history", entries=asked, visit=json.dumps(kept), link=json.dumps(link))
 
 
-def _json_uri(question: str, answer: Answer) -> str:
-    text = json.dumps({"question": question, **answer.to_json()}, ensure_ascii=True)
-    return "data:application/json;base64," + base64.b64encode(text.encode()).decode()
+def blocks_section(answer: Answer, image: Image.Image) -> str:
+    """For each block its step, the objects and words it attends to, and a strip for each kind of channel weight.
+
+    Blocks that have no step of the question to do are folded into one line.
+    """
+    values = present(answer)
+    scales = {kind: CHANNEL_WEIGHTS[kind].scale(some) for kind, some in values.items()}
+    stages = [_stage(answer, index, image, scales) for index in range(len(answer.blocks))]
+    folded = set(unused_blocks(answer))
+    pathways = [] if answer.pathway_weights is None else answer.pathway_weights.tolist()
+    return render(
+        "blocks",
+        channels=len(next(iter(values.values()))[0]) if values else 0,
+        used=[stage for stage in stages if stage["number"] not in folded],
+        unused=[stage for stage in stages if stage["number"] in folded],
+        unused_title=unused_title(sorted(folded)),
+        legend_items=_legend(answer, scales),
+        glossary=hints("film", "gamma", "gate"),
+        pathways=[(f"Pathway {i}", p) for i, p in enumerate(pathways, 1)],
+    )
 
 
-def _swatch(kind: str, low: str, high: str) -> str:
-    return f'<span class="swatch"><small>{low}</small><i class="{kind}"></i><small>{high}</small></span>'
+def unused_blocks(answer: Answer) -> list[int]:
+    """The blocks (from 1) that have no step of the question to do; empty where that is all of them."""
+    found = [k for k, block in enumerate(answer.blocks, 1) if block.step and block.step.operation == "none"]
+    return [] if len(found) == len(answer.blocks) else found
 
 
-def _number(value: float) -> str:
-    return f"{value:z.2f}".rstrip("0").rstrip(".") if abs(value) < 10 else f"{value:.0f}"
+def unused_title(blocks: Sequence[int]) -> str:
+    """The line that unused blocks are folded into."""
+    names = [str(block) for block in blocks]
+    if len(names) < 2:
+        return f"Block {''.join(names)} has no step of this question to do"
+    return f"Blocks {', '.join(names[:-1])} and {names[-1]} have no step of this question to do"
 
 
-def percent(p: float) -> str:
-    return "under 1 %" if p < 0.005 else "over 99 %" if p > 0.995 else f"{p:.0%}".replace("%", " %")
+def _stage(answer: Answer, index: int, image: Image.Image, scales: dict[str, Scale]) -> dict[str, Any]:
+    block = answer.blocks[index]
+    step, spatial, words = block.step, block.object_attention, block.word_attention
+    strips = [strip_row(kind, CHANNEL_WEIGHTS[kind].of(answer)[index], scale) for kind, scale in scales.items()]
+    count = "" if spatial is None else f"{spatial.sum():.1f}"
+    return {
+        "number": index + 1,
+        "unused": step is not None and step.operation == "none",
+        "step": step and step_in_words(step, index + 1),
+        "sure": step and step.probability,
+        "lit": None if spatial is None else lit_places(image, spatial, answer.picture_box),
+        "count": f"{count} object{'' if count == '1.0' else 's'} attended to",
+        "words": "" if words is None else shaded_words(answer.words, words, answer.unknown_words),
+        "strips": strips,
+        "channels": len(strips[0]["numbers"].split()) if strips else 0,
+        "spoken": "; ".join(f"{row['name']} from {row['extremes']}" for row in strips),
+    }
+
+
+def _legend(answer: Answer, scales: dict[str, Scale]) -> list[dict[str, str]]:
+    first = answer.blocks[0]
+    items = []
+    if first.object_attention is not None:
+        meaning = "Lit are the objects that a block attends to, the brighter the surer."
+        items.append({"name": "Places", "colors": "", "meaning": meaning})
+    if first.word_attention is not None:
+        meaning = "The stronger a word's color, the more a block read it."
+        items.append({"name": "Words", "colors": "reading", "low": "0 %", "high": "100 %", "meaning": meaning})
+    for kind, scale in scales.items():
+        signed = min(float(values.min()) for values in present(answer)[kind]) < 0
+        items.append(legend_item(kind, scale, signed))
+    return items

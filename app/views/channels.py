@@ -1,70 +1,77 @@
 """What the tab "Channels" shows, as HTML: strips of weights, one channel's card, the atlas as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from app.views.answer import percent
+from app.views.answer import unused_blocks, unused_title, warnings
+from app.views.render import percent, render
+from app.views.weights import HINTS, hints, legend_item, strip_row
 from vqa import Answer
 from vqa.clevr.annotations import image_path
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
 from vqa.explain.concepts import CONCEPTS
-from vqa.explain.drawing import Scale, data_uri, escape, lit_smoothly, ring_objects, strip
+from vqa.explain.drawing import Scale, lit_smoothly, ring_objects
 from vqa.explain.explanation import step_in_words
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
 IN_PLACE = "by number"
-KINDS = {"film_gamma": "FiLM γ", "film_beta": "FiLM β", "channel_weights": "SE weight"}  # noqa: RUF001
-"""Kind of weight -> its name here, in the order of a block's steps."""
 
-_LEAST = {"film_gamma": 0.5, "film_beta": 0.5, "channel_weights": 0.05}
-"""Differences that are colored fully, unless there are larger ones."""
-
-_CENTRES = {"film_gamma": 1.0, "film_beta": 0.0, "channel_weights": 0.0}
 _SOURCES = {
     "type": "the type of question",
     "question": "the question within its type",
     "picture": "the picture",
     "both": "question and picture together",
 }
-
+_COLUMNS = {
+    "Block": "",
+    "Channel": "",
+    "Tracks": "the concept whose objects the channel's map picks out best",
+    "ROC area": HINTS["roc"][1],
+    "By chance": "what the best area reaches when objects exchange their labels, in 99 of 100 cases",
+    "Speaks": "share of questions under which the channel is not silent all over the picture",
+}
 _THUMB = (180, 120)
-
-
 _CLEAR, _PARTLY = 0.75, 0.6
-
 _RING = 0.06
 
 
 def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | None) -> str:
     """For each block a strip for each kind of weight: less its mean in the atlas, or as it is without one.
 
-    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None.
+    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None. Blocks without a
+    step of the question to do are folded into one line.
     """
-    shown = {kind: _shown(answer, kind, atlas) for kind in KINDS if answer.weights["block_1"][kind] is not None}
-    scales = {kind: _scale(kind, values, atlas is not None) for kind, values in shown.items()}
-    cards = []
-    for k in range(len(answer.weights)):
+    shown = present(answer)
+    if atlas is not None:
+        means = {kind: [block.weights[kind].mean for block in atlas.blocks] for kind in shown}
+        shown = {kind: [v - m for v, m in zip(shown[kind], means[kind], strict=True)] for kind in shown}
+    scales = {kind: CHANNEL_WEIGHTS[kind].scale(v) if atlas is None else Scale.fit(v, 0.0) for kind, v in shown.items()}
+    folded = unused_blocks(answer)
+    blocks = []
+    for k in range(len(answer.blocks)):
         mine = {kind: values[k] for kind, values in shown.items()}
         count = len(next(iter(mine.values())))
         order = np.argsort(-mine[sort_by], kind="stable") if sort_by in mine else np.arange(count)
-        step = escape(step_in_words(answer.steps[k], k + 1)) if answer.steps else ""
-        rows = "".join(_strip(kind, values, order, scales[kind], atlas is not None) for kind, values in mine.items())
-        cards.append(
-            f'<article class="card stage"><h3><b>Block {k + 1}</b> <span>{step}</span></h3>'
-            f'<div class="channels pick" role="slider" tabindex="0" aria-label="Channels of block {k + 1}, Enter shows '
-            f'one" aria-valuemin="0" aria-valuemax="{count - 1}" aria-valuenow="0" data-block="{k + 1}" '
-            f'data-order="{" ".join(map(str, order.tolist()))}">{rows}</div></article>'
-        )
-    legend = "".join(_legend(kind, scale, atlas is not None) for kind, scale in scales.items())
-    return (
-        f'<section class="blocks"><p class="asked">{escape(question)} <strong>{escape(answer.answer)}</strong></p>'
-        f'<dl class="legend">{legend}</dl>{"".join(cards)}</section>'
+        rows = [strip_row(kind, values, scales[kind], order, atlas is not None) for kind, values in mine.items()]
+        step = step_in_words(step, k + 1) if (step := answer.blocks[k].step) else ""
+        blocks.append({"number": k + 1, "step": step, "rows": rows, "channels": count, "order": order.tolist()})
+    return render(
+        "strips",
+        question=question,
+        answer=answer,
+        warned=warnings(answer),
+        legend_items=[_legend_item(kind, scale, shown[kind], atlas is not None) for kind, scale in scales.items()],
+        used=[block for block in blocks if block["number"] not in folded],
+        unused=[block for block in blocks if block["number"] in folded],
+        unused_title=unused_title(folded),
     )
 
 
@@ -74,18 +81,18 @@ def channel_card(
     """A channel (from 0) of a block (from 1): its map (h, w) over the image, and what the atlas knows of it."""
     highest = float(spatial.max())
     heat = spatial / highest if highest > 0 else np.zeros_like(spatial)
-    says = f"loudest where the picture is lit, at {highest:.2f}" if highest > 0 else "silent under this question"
-    figure = (
-        f'<figure><img src="{data_uri(lit_smoothly(image, heat, answer.picture_box))}" '
-        f'alt="The picture, lit where channel {channel} of block {block} is loud">'
-        f"<figcaption>{says}</figcaption></figure>"
-    )
     known = atlas.blocks[block - 1] if atlas is not None else None
-    about = f"<p>{_tracks(known, channel)}</p>" if known else ""
-    table = _weights_table(answer, block, channel, known)
-    return (
-        f'<section class="card channel" aria-live="polite"><h2>Channel {channel} of block {block}</h2>{about}'
-        f'<div class="parts">{figure}<div class="wide">{table}</div></div>{_loudest(known, channel)}</section>'
+    return render(
+        "channel",
+        block=block,
+        channel=channel,
+        lit=lit_smoothly(image, heat, answer.picture_box),
+        says=f"loudest where the picture is lit, at {highest:.2f}" if highest > 0 else "silent under this question",
+        tracks=known and _tracks(known, channel),
+        area_hint=HINTS["roc"][1],
+        names=[CHANNEL_WEIGHTS[kind].symbol for kind in present(answer)],
+        rows=_weight_rows(answer, block, channel, known),
+        examples=_examples(known.examples[channel]) if known else [],
     )
 
 
@@ -94,181 +101,96 @@ def depth_card(atlas: Atlas) -> str:
     kind = next((name for name in ("channel_weights", "film_gamma") if name in atlas.blocks[0].weights), None)
     if kind is None:
         return ""
-    rows = []
-    for k, block in enumerate(atlas.blocks, 1):
-        found = block.weights[kind]
-        parts = "".join(
-            f'<i class="{name}" style="width:{found.shares[name]:.1%}" title="{_SOURCES[name]}: '
-            f'{found.shares[name]:.0%}"></i>'
-            for name in SOURCES
-        )
-        spoken = ", ".join(f"{_SOURCES[name]} {found.shares[name]:.0%}" for name in SOURCES)
-        rows.append(
-            f'<li><span>Block {k}</span><span class="shares" role="img" aria-label="{spoken}">{parts}</span>'
-            f"<span>± {found.spread:.3f}</span></li>"
-        )
-    keys = "".join(f'<span><i class="{name}"></i>{text}</span>' for name, text in _SOURCES.items())
     images, questions = atlas.source["crossed"]
-    return (
-        f'<section class="card depth"><h2>What moves the {KINDS[kind]}s, from early to late blocks</h2>'
-        f"<p>Shares of their variance over {questions} questions, each about {images} pictures, and at the right "
-        "their spread (standard deviation of a channel's weight).</p>"
-        f"<ol>{''.join(rows)}</ol><p class=keys>{keys}</p></section>"
+    return render(
+        "depth",
+        name=CHANNEL_WEIGHTS[kind].symbol,
+        blocks=[block.weights[kind] for block in atlas.blocks],
+        sources=[(name, _SOURCES[name]) for name in SOURCES],
+        images=images,
+        questions=questions,
     )
 
 
 def atlas_table(atlas: Atlas) -> str:
     """All channels in a table that sorts by any column; a press on a channel shows it."""
-    kinds = [kind for kind in KINDS if kind in atlas.blocks[0].weights]
-    titles = {
-        "Block": "",
-        "Channel": "",
-        "Tracks": "the concept whose objects the channel's map picks out best",
-        "ROC area": "how surely: 1 always higher on objects of the concept than on others, 0.5 no better than chance",
-        "By chance": "what the best area reaches when objects exchange their labels, in 99 of 100 cases",
-        "Speaks": "share of questions under which the channel is not silent all over the picture",
-        **{f"{KINDS[kind]}": "mean over questions" for kind in kinds},
-    }
-    head = "".join(
-        f'<th scope="col"><button type="button" title="{escape(hint)}">{escape(title)}</button></th>'
-        for title, hint in titles.items()
-    )
-    rows = []
-    for k, block in enumerate(atlas.blocks):
-        for c in range(len(block.baseline)):
-            concept = block.concept(c)
-            speaks = f"{100 * float(block.active[c]):.1f} %"
-            means = [f"<td>{block.weights[kind].mean[c]:.2f}</td>" for kind in kinds]
-            rows.append(
-                f'<tr data-block="{k + 1}" data-channel="{c}"><td>{k + 1}</td>'
-                f'<td><button type="button">{c}</button></td>'
-                f"<td>{escape(concept) if concept else '<span class=none>no concept</span>'}</td>"
-                f"<td>{block.areas[c].max():.3f}</td><td>{block.baseline[c]:.3f}</td><td>{speaks}</td>"
-                f"{''.join(means)}</tr>"
-            )
-    source = atlas.source
-    about = f"{source['objects']:,} objects in {source['pictures']:,} pictures under {source['questions']:,} questions"
-    return (
-        f'<section class="card atlas"><h2>Channel atlas</h2><p>What each channel tracks, from {about}. Sort by a '
-        'column; choose a channel to see it.</p><div class="scroll" tabindex="0" role="region" '
-        'aria-label="Channel atlas">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
-    )
+    kinds = [kind for kind in CHANNEL_WEIGHTS if kind in atlas.blocks[0].weights]
+    columns = _COLUMNS | {CHANNEL_WEIGHTS[kind].symbol: "mean over questions" for kind in kinds}
+    rows = [
+        {
+            "block": k,
+            "channel": c,
+            "concept": block.concept(c),
+            "area": block.areas[c].max(),
+            "chance": block.baseline[c],
+            "speaks": 100 * float(block.active[c]),
+            "means": [block.weights[kind].mean[c] for kind in kinds],
+        }
+        for k, block in enumerate(atlas.blocks, 1)
+        for c in range(len(block.baseline))
+    ]
+    return render("atlas", columns=columns, rows=rows, source=atlas.source, glossary=hints("roc"))
 
 
-def _shown(answer: Answer, kind: str, atlas: Atlas | None) -> list[np.ndarray]:
-    values = [np.asarray(weights[kind]) for weights in answer.weights.values()]
-    if atlas is None:
-        return values
-    return [value - block.weights[kind].mean for value, block in zip(values, atlas.blocks, strict=True)]
+def _legend_item(kind: str, scale: Scale, values: Sequence[np.ndarray], deviation: bool) -> dict[str, str]:
+    if not deviation:
+        return legend_item(kind, scale, min(float(some.min()) for some in values) < 0)
+    meaning = "orange is above what is usual for the channel, blue below"
+    return legend_item("film_beta", scale, True) | {"name": CHANNEL_WEIGHTS[kind].symbol, "meaning": meaning}
 
 
-def _scale(kind: str, values: list[np.ndarray], deviation: bool) -> Scale:
-    if deviation:
-        return Scale.fit(values, 0.0)
-    if kind == "channel_weights" and max(float(np.abs(some).max()) for some in values) <= 1:
-        return Scale(0.0, 1.0)
-    return Scale.fit(values, _CENTRES[kind])
-
-
-def _strip(kind: str, values: np.ndarray, order: np.ndarray, scale: Scale, deviation: bool) -> str:
-    form = "{:+z.2f}" if deviation else "{:z.2f}"
-    low, high = int(values.argmin()), int(values.argmax())
-    extremes = f"{form.format(values[low])} (channel {low}) to {form.format(values[high])} (channel {high})"
-    numbers = " ".join(form.format(value) for value in values[order].tolist())
-    return (
-        f'<div class="strip{"" if deviation else f" {kind}"}" data-values="{numbers}"><span>{KINDS[kind]}</span>'
-        f"{strip(values[order], scale)}<output>{extremes}</output></div>"
-    )
-
-
-def _legend(kind: str, scale: Scale, deviation: bool) -> str:
-    gate = kind == "channel_weights"
-    if deviation:
-        colors, text = "diverging", "orange is above what is usual for the channel, blue below"
-    elif gate and scale.reach == 1:
-        colors, text = "sequential", "full green lets all of a channel through, blank nothing"
-    else:
-        colors, text = "diverging", f"blank leaves a channel as it is ({scale.centre:g})"
-    low = scale.centre if colors == "sequential" else scale.centre - scale.reach
-    return (
-        f'<div><dt>{KINDS[kind]} <span class="swatch"><small>{low:g}</small><i class="{colors}"></i>'
-        f"<small>{scale.centre + scale.reach:g}</small></span></dt><dd>{text}</dd></div>"
-    )
-
-
-def _tracks(block: BlockAtlas, channel: int) -> str:
+def _tracks(block: BlockAtlas, channel: int) -> dict[str, Any]:
+    """What a channel tracks, how clearly and how often it speaks."""
     concept, best = block.concept(channel), int(block.best[channel])
-    area, chance = float(block.areas[channel, best]), float(block.baseline[channel])
-    speaks = f"It speaks under {percent(float(block.active[channel]))} of questions."
-    if block.active[channel] == 0:
-        return "It never spoke under any question of the atlas: a dead channel."
-    numbers = f'<span title="{_AREA_HINT}">ROC area {area:.3f}</span>; by chance it would reach {chance:.3f}'
-    if concept is None:
-        return f"It tracks <strong>no concept</strong>: at best {_quoted(CONCEPTS[best])}, {numbers}. {speaks}"
-    how = "clearly" if area >= _CLEAR else "partly" if area >= _PARTLY else "faintly"
-    return f"It {how} tracks <strong>{_quoted(concept)}</strong> ({numbers}). {speaks}"
-
-
-_AREA_HINT = (
-    "How often the channel is louder on an object of the concept than on another one: 1 is always, 0.5 is no better "
-    "than a coin"
-)
+    area = float(block.areas[channel, best])
+    return {
+        "dead": block.active[channel] == 0,
+        "concept": concept and _quoted(concept),
+        "how": "clearly" if area >= _CLEAR else "partly" if area >= _PARTLY else "faintly",
+        "best": _quoted(CONCEPTS[best]),
+        "area": area,
+        "chance": float(block.baseline[channel]),
+        "speaks": percent(float(block.active[channel])),
+    }
 
 
 def _quoted(concept: str) -> str:
-    return f"what is {concept}" if concept == "asked for" else f"“{escape(concept)}”"
+    return f"what is {concept}" if concept == "asked for" else f"“{concept}”"
 
 
-def _weights_table(answer: Answer, block: int, channel: int, known: BlockAtlas | None) -> str:
-    weights = answer.weights[f"block_{block}"]
-    kinds = [kind for kind in KINDS if weights[kind] is not None]
-    head = "".join(f'<th scope="col">{KINDS[kind]}</th>' for kind in kinds)
-    rows = [("This question", {kind: float(np.asarray(weights[kind])[channel]) for kind in kinds})]
-    if known is not None:
-        rows.append(("Usual", {kind: float(known.weights[kind].mean[channel]) for kind in kinds}))
-        for i, name in enumerate(QUESTION_TYPES):
-            rows.append((name, {kind: float(known.weights[kind].by_type[i, channel]) for kind in kinds}))
-    usual = rows[1][1] if known is not None else None
-    body = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(_cell(cells, kind, usual, rows) for kind in kinds)}</tr>'
-        for name, cells in rows
-    )
-    caption = "Its weights, and their means by type of question" if known is not None else "Its weights"
-    return f"<table><caption>{caption}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _weight_rows(
+    answer: Answer, block: int, channel: int, known: BlockAtlas | None
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """A channel's weights now, usually, and by type of question; each with its distance from the usual one."""
+    weights = {kind: values[block - 1] for kind, values in present(answer).items()}
+    rows = [("This question", {kind: float(values[channel]) for kind, values in weights.items()})]
+    if known is None:
+        return [(name, [{"value": value, "share": None} for value in cells.values()]) for name, cells in rows]
+    usual = {kind: float(known.weights[kind].mean[channel]) for kind in weights}
+    rows.append(("Usual", usual))
+    for i, name in enumerate(QUESTION_TYPES):
+        rows.append((name, {kind: float(known.weights[kind].by_type[i, channel]) for kind in weights}))
+    reach = {
+        kind: max(CHANNEL_WEIGHTS[kind].least_reach, *(abs(cells[kind] - usual[kind]) for _, cells in rows))
+        for kind in weights
+    }
+    return [(name, [_cell(cells, kind, usual, reach) for kind in weights]) for name, cells in rows]
 
 
 def _cell(
-    cells: Mapping[str, float],
-    kind: str,
-    usual: Mapping[str, float] | None,
-    rows: list[tuple[str, dict[str, float]]],
-) -> str:
-    value = cells[kind]
-    if usual is None:
-        return f"<td>{value:z.2f}</td>"
-    reach = max(_LEAST[kind], *(abs(other[kind] - usual[kind]) for _, other in rows))
-    share = (value - usual[kind]) / reach
-    side = "up" if share > 0 else "down"
-    return f'<td class="{side}" style="--w:{abs(share):.2f}">{value:z.2f}</td>'
+    cells: Mapping[str, float], kind: str, usual: Mapping[str, float], reach: Mapping[str, float]
+) -> dict[str, float]:
+    return {"value": cells[kind], "share": (cells[kind] - usual[kind]) / reach[kind]}
 
 
-def _loudest(block: BlockAtlas | None, channel: int) -> str:
-    if block is None or not block.examples[channel]:
-        return ""
-    figures = "".join(map(_thumbnail, block.examples[channel]))
-    return f'<h3>Pictures that make it loudest</h3><div class="loudest">{figures}</div>' if figures else ""
-
-
-def _thumbnail(example: ExampleImage) -> str:
-    try:
-        path = image_path(shipped("data/clevr-mini"), example.split, example.filename)
-        image = load_image(path).resize(_THUMB, Image.Resampling.BILINEAR)
-    except InputError:
-        return ""
-    ringed = ring_objects(image, np.array([[example.x, example.y, _RING, 0.0]]), [0])
-    text = escape(example.question)
-    return (
-        f'<figure><img src="{data_uri(ringed)}" alt="The channel is loudest at the ring, asked: {text}">'
-        f"<figcaption>{example.value:.2f} under “{text}”</figcaption></figure>"
-    )
+def _examples(examples: Sequence[ExampleImage]) -> list[tuple[ExampleImage, Image.Image]]:
+    """Shipped images that make a channel loudest, ringed where it is; empty where they are not installed."""
+    found = []
+    for example in examples:
+        try:
+            path = image_path(shipped("data/clevr-mini"), example.split, example.filename)
+            image = load_image(path).resize(_THUMB, Image.Resampling.BILINEAR)
+        except InputError:
+            continue
+        found.append((example, ring_objects(image, np.array([[example.x, example.y, _RING, 0.0]]), [0])))
+    return found
