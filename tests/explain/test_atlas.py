@@ -132,17 +132,17 @@ def test_on_the_command_line(checkpoint, tmp_path, capsys):
     data = str(shipped("data/clevr-mini"))
     out = tmp_path / "new" / "atlas.json"
     command = ["explain", "atlas", "--data", data, "--checkpoint", str(checkpoint), "--device", "cpu"]
-    assert main([*command, "--pictures", "10", "--out", str(out)]) == 0
+    assert main([*command, "--images", "10", "--out", str(out)]) == 0
     assert str(out) in capsys.readouterr().out
     assert read_atlas(checkpoint, out).source["pictures"] == 10
-    assert main([*command, "--pictures", "10", "--out", str(out), "--beside", str(out)]) == 0
+    assert main([*command, "--images", "10", "--out", str(out), "--beside", str(out)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.partition("Do channels track the same")[2].splitlines()]
     found = [row for row in rows if len(row) == 4]
     assert [row[0] for row in found] == ["1", "2", "3"]
     assert all(both == same and related == "1.00" for _, both, same, related in found)
-    assert main([*command, "--pictures", "10", "--beside", str(tmp_path / "no.json")]) == 2
+    assert main([*command, "--images", "10", "--beside", str(tmp_path / "no.json")]) == 2
     assert f"--out {tmp_path / 'no.json'}" in capsys.readouterr().err
-    assert main([*command, "--pictures", "1"]) == 2
-    assert "--pictures: must be 10" in capsys.readouterr().err
+    assert main([*command, "--images", "1"]) == 2
+    assert "--images: must be 10" in capsys.readouterr().err
     assert main([*command, "--split", "test"]) == 2
     assert main([*command, "--seed", "-1"]) == 2

@@ -13,11 +13,11 @@ from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import execute
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.explain.explanation import explain
+from vqa.explain.explanation import explain, step_in_words
 from vqa.explain.explanation_html import explanation_figures, html_explanation, referents_note
 from vqa.explain.explanation_png import png_explanation
 from vqa.explain.object_regions import find_referents
-from vqa.inference.answerer import VisualQuestionAnswerer, load
+from vqa.inference.answerer import Step, VisualQuestionAnswerer, load
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
@@ -98,6 +98,23 @@ def test_a_model_without_evidence_or_words_is_explained_too(tiny, tmp_path):
     assert len(whole) == 2
     assert blocks == []
     assert Image.open(io.BytesIO(png_explanation(found))).size[0] > 800
+
+
+@pytest.mark.parametrize(
+    ("operation", "filters", "reads", "expected"),
+    [
+        ("scene", {}, (), "all things"),
+        ("scene", {"size": "large", "color": "red", "material": "metal", "shape": "cube"}, (), "large red metal cubes"),
+        ("left", {}, (0.0,), "things left of what block 2 selected"),
+        ("front", {"shape": "sphere"}, (), "spheres in front of what block 2 selected"),
+        ("same_color", {"size": "small"}, (), "other small things of the same color as what block 2 selected"),
+        ("union", {}, (0.9, 0.1), "things that block 2 or block 1 selected"),
+        ("intersect", {"shape": "cube"}, (1.0,), "cubes that block 2 and block 1 both selected"),
+        ("none", {}, (), "has no step of this question to do"),
+    ],
+)
+def test_steps_in_words(operation, filters, reads, expected):
+    assert step_in_words(Step(operation, 1.0, filters, reads), 3) == expected
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     data = str(shipped("data/clevr-mini"))
     command = ["explain", "faithfulness", "--data", data, "--checkpoint", str(tiny_checkpoint), "--device", "cpu"]
     files = ["--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "f.png")]
-    small = ["--questions", "6", "--draws", "1", "--channels", "4"]
+    small = ["--num-questions", "6", "--draws", "1", "--channels", "4"]
     assert main([*command, *small, *files]) == 0
     said = capsys.readouterr().out
     report = json.loads((tmp_path / "f.json").read_text())
@@ -168,7 +168,7 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     assert capsys.readouterr().out == said
     for wrong, complaint in (
         (["--channels", "9"], "--channels 9: must be 1 to 8"),
-        (["--questions", "0"], "--questions: must be 1"),
+        (["--num-questions", "0"], "--num-questions: must be 1"),
         (["--draws", "0"], "--draws: must be 1"),
         (["--split", "nowhere"], "nowhere"),
     ):

@@ -14,6 +14,7 @@ import vqa
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 from vqa.inference.answerer import CACHED_IMAGES
+from vqa.model import processing
 
 QUESTION = "What color is the big cube left of the ball?"
 
@@ -55,6 +56,39 @@ def test_an_answer_says_what_it_is_made_of(answerer, image_file):
     assert answer.picture_box == (0, 0, 1, 1)
 
 
+def test_blocks_hold_what_the_json_holds(answerer, image_file):
+    answer = answerer.ask(image_file, QUESTION)
+    assert len(answer.blocks) == 3
+    block, weights = answer.blocks[2], answer.weights["block_3"]
+    assert block.channel_gate is weights["channel_weights"]
+    assert block.film_gamma is weights["film_gamma"]
+    assert block.word_attention is weights["word_weights"]
+    assert block.object_attention is weights["spatial_weights"]
+    assert answer.steps[2]["operation"] == block.step.operation
+    assert list(answer.steps[2]["reads"].values()) == list(block.step.reads)
+
+
+def test_an_answer_is_shown_on_one_screen(answerer, image_file):
+    answer = answerer.ask(image_file, QUESTION)
+    assert repr(answer).startswith("Answer(answer=")
+    assert len(repr(answer)) < 1000
+    assert len(repr(answer.blocks[0])) < 500
+
+
+def test_a_question_is_read_once_and_an_image_scanned_once(answerer, image_file, monkeypatch):
+    counts = {"read": 0, "scanned": 0}
+    for name, counted in (("restate", "read"), ("content_box", "scanned")):
+        real = getattr(processing, name)
+
+        def call(*args, real=real, counted=counted):
+            counts[counted] += 1
+            return real(*args)
+
+        monkeypatch.setattr(processing, name, call)
+    answerer.ask(image_file, "waht colr is teh big cueb lfet of teh ball?")
+    assert counts == {"read": 1, "scanned": 1}
+
+
 def test_the_json_is_plain_and_complete(answerer, image_file):
     answer = answerer.ask(image_file, QUESTION)
     data = json.loads(json.dumps(answer.to_json(), allow_nan=False))
@@ -85,7 +119,7 @@ def test_a_configuration_without_gate_and_evidence_answers_too(tiny, image_file)
     assert answer.to_json()["weights"]["block_1"]["spatial_weights"] is None
 
 
-def test_every_form_of_a_image_gets_the_same_answer(answerer, image_file):
+def test_every_form_of_an_image_gets_the_same_answer(answerer, image_file):
     image = Image.open(image_file)
     forms = [image_file, str(image_file), image, np.asarray(image), image_file.read_bytes()]
     answers = [answerer.ask(form, QUESTION).to_json() for form in forms]
@@ -96,7 +130,7 @@ def test_the_box_says_where_the_image_lies(answerer):
     assert answerer.ask(Image.new("RGB", (100, 100)), QUESTION).picture_box == (8 / 48, 0, 40 / 48, 1)
 
 
-def test_the_stem_runs_once_a_image(answerer, image_file, monkeypatch):
+def test_the_stem_runs_once_for_an_image(answerer, image_file, monkeypatch):
     calls = []
     encode = answerer.model.encode_images
     monkeypatch.setattr(answerer.model, "encode_images", lambda pixels: calls.append(1) or encode(pixels))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
@@ -54,6 +55,13 @@ def explanation_figures(explanation: Explanation) -> tuple[list[ExplanationFigur
     return whole, blocks
 
 
+def attention_figures(explanation: Explanation) -> tuple[list[Markup], list[Markup]]:
+    """The figures of `explanation_figures` as HTML."""
+    template = _ENVIRONMENT.get_template("figure.html")
+    whole, blocks = ([Markup(template.render(item=item)) for item in some] for some in explanation_figures(explanation))
+    return whole, blocks
+
+
 def referents_note(explanation: Explanation) -> str:
     """Why no object is ringed; empty if some are."""
     if explanation.referents is not None:
@@ -68,13 +76,13 @@ def referents_note(explanation: Explanation) -> str:
 def html_explanation(explanation: Explanation) -> str:
     """A page that needs no other file: the answer, what it rests on, and each block's words and channel strips."""
     answer = explanation.answer
-    whole, blocks = explanation_figures(explanation)
+    whole, blocks = attention_figures(explanation)
     kinds = [(CHANNEL_WEIGHTS[key], values) for key, values in present(answer).items()]
     scaled = [(kind, values, kind.scale(values)) for kind, values in kinds]
     strips = [[(kind, values[k], scale) for kind, values, scale in scaled] for k in range(len(answer.blocks))]
     template = _ENVIRONMENT.get_template("explanation.html")
     page = template.render(question=explanation.question, answer=answer, whole=whole, blocks=blocks, strips=strips)
-    return page.strip() + "\n"
+    return page + "\n"
 
 
 _ENVIRONMENT = Environment(
