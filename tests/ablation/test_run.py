@@ -18,7 +18,6 @@ from vqa.ablation.report import format_report
 from vqa.cli import main
 from vqa.evaluation.metrics import ImageBootstrap, accuracies
 from vqa.training.checkpointing import FILE
-from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 from vqa.utils.files import lock_folder
 from vqa.utils.resources import shipped
@@ -28,7 +27,7 @@ MINI = str(shipped("data/clevr-mini"))
 
 
 def command(output: Path, presets: str, *more: str, budget: int = 400) -> list[str]:
-    flags = ["--presets", presets, "--budget", str(budget), "--data", MINI, "--out", str(output)]
+    flags = ["--presets", presets, "--training-questions", str(budget), "--data", MINI, "--out", str(output)]
     return ["ablate", *flags, "--set", *TINY, "classifier_dim=16", "--mixed-precision", "no", *more]
 
 
@@ -194,7 +193,7 @@ def test_a_cell_that_another_process_holds_is_left_to_it(tmp_path: Path, in_proc
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--budget", "0"], "--budget 0"),
+        (["--training-questions", "0"], "--training-questions 0"),
         (["--presets", "flim"], "film"),
         (["--test-split", "nowhere"], "nowhere"),
         (["--loss-weight", "entropy"], "--loss-weight"),

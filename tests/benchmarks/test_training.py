@@ -53,7 +53,7 @@ def test_repeated_images_keep_their_scenes_and_questions(tmp_path: Path) -> None
 
 def test_the_command_prints_and_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file = tmp_path / "speeds.json"
-    flags = ["--set", *TINY, "--steps", "3", "--pictures", "96", "--mixed-precision", "no", "--json", str(file)]
+    flags = ["--set", *TINY, "--steps", "3", "--images", "96", "--mixed-precision", "no", "--json", str(file)]
     assert main(["benchmark", "train", *flags]) == 0
     table = capsys.readouterr().out
     found = json.loads(file.read_text())
@@ -71,12 +71,12 @@ def test_the_command_prints_and_writes_what_it_measured(tmp_path: Path, capsys: 
 
 
 def test_steps_end_with_the_time(tmp_path: Path) -> None:
-    flags = ["--presets", "film-base", "--set", *TINY, "--max-seconds", "0.001", "--pictures", "16"]
+    flags = ["--presets", "film-base", "--set", *TINY, "--max-seconds", "0.001", "--images", "16"]
     assert main(["benchmark", "train", *flags, "--json", str(tmp_path / "speeds.json")]) == 0
     assert json.loads((tmp_path / "speeds.json").read_text())["speeds"][0]["steps"] == 1
 
 
-@pytest.mark.parametrize("flags", [["--steps", "0"], ["--max-seconds", "-1"], ["--pictures", "0"], ["--threads", "0"]])
+@pytest.mark.parametrize("flags", [["--steps", "0"], ["--max-seconds", "-1"], ["--images", "0"], ["--threads", "0"]])
 def test_numbers_out_of_range_are_named(flags: list[str], capsys: pytest.CaptureFixture) -> None:
     assert main(["benchmark", "train", *flags]) == 2
     assert flags[0] in capsys.readouterr().err

@@ -29,7 +29,7 @@ def test_predictions_score_as_the_checkpoint_that_made_them(run, clevr_folder, t
     assert (status, out) == (0, "made/answers.jsonl: 20 answers\n")
     status, out, _ = run(
         *("evaluate", *there, "--checkpoint", tiny_checkpoint, "--predictions", "made/answers.jsonl"),
-        *("--json", "made/report.json", "--samples", "200", "--by", "type", "length"),
+        *("--json", "made/report.json", "--resamples", "200", "--by", "type", "length"),
     )
     assert status == 0
     report = json.loads(Path("made/report.json").read_text())
@@ -130,7 +130,7 @@ def test_two_runs_give_the_same_bytes(run, clevr_folder, tiny_checkpoint):
         (("--split", "val", "human", "--predictions", "nowhere.jsonl"), "--predictions"),
         (("--split", "val", "--checkpoint", "nowhere"), "nowhere"),
         (("--split", "val", "--batch-size", "0"), "--batch-size"),
-        (("--split", "val", "--samples", "3"), "--samples"),
+        (("--split", "val", "--resamples", "3"), "--resamples"),
         (("--split", "val", "--seed", "-1"), "--seed"),
         (("--split", "val", "--by", "colour"), "--by"),
         (("--split", "val", "--json", "."), "is a folder"),

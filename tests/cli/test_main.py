@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from vqa.cli import build_parser, main
+from vqa.cli.renamed import RENAMED, rename_flags
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -40,3 +41,25 @@ def test_version_and_mistakes(capsys: pytest.CaptureFixture) -> None:
             main(wrong)
         assert stop.value.code == 2
         assert "usage: vqa" in capsys.readouterr().err
+
+
+def test_renamed_flags_keep_working_with_a_note(capsys: pytest.CaptureFixture) -> None:
+    given = ["train", "--max-presentations=5", "--hide-colors", "0.1", "--data", "nowhere", "--output", "x"]
+    assert rename_flags(given) == [
+        *("train", "--training-questions=5", "--mask-colors", "0.1", "--data", "nowhere", "--out", "x")
+    ]
+    assert "vqa: note: --max-presentations is now --training-questions\n" in capsys.readouterr().err
+    assert rename_flags(["data", "render", "--samples", "4"]) == ["data", "render", "--samples", "4"]
+    assert rename_flags(["explain", "atlas", "--pictures", "9"])[2] == "--images"
+
+
+def test_every_renamed_flag_is_one_of_its_command() -> None:
+    for command, flags in RENAMED.items():
+        parser = build_parser()
+        for word in command.split():
+            (action,) = [item for item in parser._actions if isinstance(item.choices, dict)]
+            parser = action.choices[word]
+        known = parser._option_string_actions
+        training = command in ("train", "finetune", "ablate")
+        assert all(new in known or training for new in flags.values()), command
+        assert not known.keys() & flags.keys(), command

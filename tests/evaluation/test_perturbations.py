@@ -99,13 +99,13 @@ def test_every_kind_has_its_usual_amount():
 def test_the_report_tells_the_change(clevr_folder, tiny_checkpoint, tmp_path: Path, capsys):
     out = tmp_path / "report.json"
     command = ["evaluate", "--data", str(clevr_folder), "--split", "val", "--checkpoint", str(tiny_checkpoint)]
-    command += ["--perturb", "noise200", "typo", "--perturb-seed", "3", "--samples", "100", "--json", str(out)]
+    command += ["--perturb", "noise200", "typo", "--perturb-seed", "3", "--resamples", "100", "--json", str(out)]
     page = tmp_path / "report.html"
     assert main([*command, "--html", str(page)]) == 0
     assert "small-clevr val noise200" in page.read_text()
     table = capsys.readouterr().out
     report = json.loads(out.read_text())
-    assert report["command"].endswith("--perturb noise200 typo --samples 100 --perturb-seed 3")
+    assert report["command"].endswith("--perturb noise200 typo --resamples 100 --perturb-seed 3")
     plain, noisy, typed = report["sets"]
     assert "perturbation" not in plain
     for entry, name in ((noisy, "noise200"), (typed, "typo")):

@@ -18,7 +18,18 @@ from vqa.training.finetuning import CURVE, PLOT, FineTuning, build_finetuning, f
 def finished(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that `vqa finetune` made."""
     folder = tmp_path_factory.mktemp("finetuning") / "run"
-    words = ["--checkpoint", tiny_checkpoint, "--data", MINI, "--split", "train", "--samples", 64, "--every", 32]
+    words = [
+        "--checkpoint",
+        tiny_checkpoint,
+        "--data",
+        MINI,
+        "--split",
+        "train",
+        "--training-questions",
+        64,
+        "--evaluate-every",
+        32,
+    ]
     words += ["--evaluate-on", "val", "--batch-size", 16, "--mixed-precision", "no", "--out", folder]
     assert main(["finetune", *map(str, words)]) == 0
     return folder
@@ -91,8 +102,8 @@ def test_the_recipe_is_that_of_the_checkpoint_s_preset(tiny_checkpoint: Path, tm
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--samples", "0"), "--samples 0"),
-        (("--every", "-3"), "--every -3"),
+        (("--training-questions", "0"), "--training-questions 0"),
+        (("--evaluate-every", "-3"), "--evaluate-every -3"),
         (("--checkpoint", "nowhere"), "nowhere"),
         (("--split", "trainB"), "CLEVR_trainB_questions.json: no such question file"),
         (("--evaluate-on", "valB"), "CLEVR_valB_questions.json: no such question file"),

@@ -308,7 +308,9 @@ def test_several_workers_generate_the_same_questions_in_every_run(tmp_path: Path
         found.append(online.take(4))
         online.close()
     one, two, again = found
-    assert one is not None and two is not None and again is not None
+    assert one is not None
+    assert two is not None
+    assert again is not None
     assert torch.equal(two.tokens, again.tokens)
     assert not torch.equal(one.tokens[:50], two.tokens[:50])
     assert set(two.rows.tolist()) == set(data.rows.tolist())

@@ -1,10 +1,11 @@
-"""The `vqa` command. Each module beside this one adds its subcommands in `register(subparsers)`."""
+"""The `vqa` command: one file a command, named as the command, which adds it in `register(subparsers)`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from vqa.cli.renamed import rename_flags
 from vqa.errors import InputError
 
 _DESCRIPTION = """\
@@ -16,13 +17,13 @@ using a model
 
 training and measuring
   train        train on a CLEVR folder
-  finetune     go on with another split, and see what is learned and what forgotten
-  calibrate    honest confidences, and a warning for what the model does not know
-  ablate       train variants on equal terms and compare them
+  finetune     fine-tune on another split, and see what is learned and what forgotten
+  calibrate    honest confidences, and a warning for out-of-distribution inputs
+  ablate       train variants on equally many questions and compare them
   evaluate     accuracy of a checkpoint or of a prediction file
   predict      write a model's answers to a file
   report       accuracy table from the reports beside a checkpoint
-  explain      what is behind an answer, what channels track, whether they matter
+  explain      why an answer was given, what channels track, whether they matter
   benchmark    speed of training, asking and layers on this machine
 
 making and keeping data
@@ -31,8 +32,21 @@ making and keeping data
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole argument parser of `vqa`; importing it loads neither torch nor gradio."""
-    from vqa.cli import ablate, app, ask, benchmark, calibrate, data, evaluate, explain, finetune, report, train
+    """The whole argument parser of `vqa`; making it loads neither torch nor gradio, so that `--help` is quick."""
+    from vqa.cli import (
+        ablate,
+        app,
+        ask,
+        benchmark,
+        calibrate,
+        data,
+        evaluate,
+        explain,
+        finetune,
+        predict,
+        report,
+        train,
+    )
 
     parser = argparse.ArgumentParser(
         prog="vqa",
@@ -45,24 +59,17 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
-    ask.register(commands)
-    app.register(commands)
-    train.register(commands)
-    finetune.register(commands)
-    calibrate.register(commands)
-    ablate.register(commands)
-    evaluate.register(commands)
-    report.register(commands)
-    explain.register(commands)
-    data.register(commands)
-    benchmark.register(commands)
+    using = (ask, app)
+    training = (train, finetune, calibrate, ablate, evaluate, predict, report, explain, benchmark)
+    for command in (*using, *training, data):
+        command.register(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 faults found, 2 a mistake in the input, 130 interrupted."""
+    """Run one command. Returns the exit status: 0 done, 1 issues found, 2 a mistake in the input, 130 interrupted."""
     try:
-        args = build_parser().parse_args(argv)
+        args = build_parser().parse_args(rename_flags(sys.argv[1:] if argv is None else argv))
         return args.run(args) or 0
     except InputError as error:
         print(f"vqa: {error}", file=sys.stderr)

@@ -1,20 +1,27 @@
-"""`vqa ablate`."""
+"""`vqa ablate`: train variants on equally many questions and compare them."""
 
 import argparse
 import shlex
 import sys
 
-from vqa.cli.train import add_data, add_learning, parse_weights
+from vqa.cli.train import training_arguments
+from vqa.training.options import TrainingOptions
+from vqa.utils.options import add_options
+
+_WITHOUT = (
+    *("preset", "overrides", "init", "resume", "epochs", "max_minutes", "seed"),
+    *("save_minutes", "evaluate_minutes", "log_every", "trackers"),
+)
 
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `ablate`."""
     parser = commands.add_parser(
         "ablate",
-        help="train variants on equal question presentations and compare them",
-        description="Train variants of a model, each in a process of its own, on equally many question presentations, "
-        "and compare their accuracy by type, cost and learning curves. Killed, it goes on when run again; finished "
-        "cells with the same options are used again; several commands may share an output folder.",
+        help="train variants on equally many training questions and compare them",
+        description="Train variants of a model, each in a process of its own, on equally many training questions, "
+        "and compare their accuracy by type, cost and learning curves. A killed run resumes when run again; "
+        "finished cells with the same options are reused; several commands may share a folder.",
     )
     variants = parser.add_argument_group("variants")
     variants.add_argument(
@@ -24,10 +31,10 @@ def register(commands: argparse._SubParsersAction) -> None:
         action="extend",
         metavar="PRESET[key=value,...]*SEEDS",
         help="such as 'film-base*3,film-qcse*3,film-qcse[reduction=4]'; a key is one of --set's, a training option "
-        "(supervision=answers, learning_rate=...), or loss.NAME; the first is what the others are compared with",
+        "(supervision=answers, learning_rate=...), or loss.NAME; the others are compared with the first",
     )
     variants.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="of variants that do not say how many (default: 1)"
+        "--seeds", type=int, default=1, metavar="N", help="of variants without a number of their own (default: 1)"
     )
     variants.add_argument(
         "--set",
@@ -38,26 +45,26 @@ def register(commands: argparse._SubParsersAction) -> None:
         metavar="key=value",
         help="change all variants, as in width=32",
     )
-    run = parser.add_argument_group("run")
-    run.add_argument("--budget", type=int, required=True, metavar="N", help="question presentations for each cell")
-    run.add_argument(
-        "--evaluate-presentations",
-        type=int,
-        metavar="N",
-        help="measure held-out accuracy after every N of them (default: a thirtieth of the budget)",
+    test = parser.add_argument_group("test")
+    test.add_argument("--test-data", metavar="DIR", help="where the test questions are (default: --data)")
+    test.add_argument("--test-split", default="val", metavar="SPLIT", help="split to compare on (default: val)")
+    test.add_argument("--test-questions", metavar="FILE", help="another question file over its images")
+    add_options(
+        parser,
+        TrainingOptions,
+        without=_WITHOUT,
+        required=("training_questions",),
+        defaults={"out": "runs/ablation"},
+        helps={
+            "out": "folder of cells and report",
+            "training_questions": "training questions for each cell, repeats counted",
+            "evaluate_every": "measure held-out accuracy every N of them (default: a thirtieth)",
+        },
     )
-    run.add_argument(
-        "--output", default="runs/ablation", metavar="DIR", help="folder of cells and report (default: runs/ablation)"
-    )
-    run.add_argument("--test-data", metavar="DIR", help="where the test questions are (default: --data)")
-    run.add_argument("--test-split", default="val", metavar="SPLIT", help="split to compare on (default: val)")
-    run.add_argument("--test-questions", metavar="FILE", help="another question file over its images")
-    add_data(parser)
-    add_learning(parser)
-    parser.set_defaults(run=_ablate)
+    parser.set_defaults(run=_run)
 
 
-def _ablate(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from transformers.utils.logging import disable_progress_bar
@@ -66,17 +73,15 @@ def _ablate(args: argparse.Namespace) -> int:
     from vqa.ablation.run import ablate
     from vqa.ablation.variants import parse_variants
     from vqa.evaluation.evaluate import EvaluationSet
-    from vqa.training.options import TrainingOptions
 
     disable_progress_bar()
     variants = parse_variants(args.presets, args.seeds, args.overrides)
-    shared = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
-    shared |= {"loss_weights": parse_weights(args.loss_weights), "max_presentations": args.budget}
-    for own in ("output", "overrides"):
+    shared = training_arguments(args)
+    for own in ("out", "overrides"):
         del shared[own]
     report, failed = ablate(
         variants,
-        Path(args.output),
+        Path(args.out),
         EvaluationSet(args.test_data or args.data, args.test_split, args.test_questions),
         shlex.join(["vqa", *sys.argv[1:]]),
         **shared,

@@ -2,6 +2,8 @@
 
 import argparse
 
+from vqa.cli.arguments import add_device
+
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `app`."""
@@ -32,11 +34,11 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--export-space", metavar="DIR", help="serve nothing: write a folder to push as a Hugging Face Space"
     )
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
-    parser.set_defaults(run=_app)
+    add_device(parser)
+    parser.set_defaults(run=_run)
 
 
-def _app(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     from vqa.errors import InputError
 
     if args.port is not None and not 1 <= args.port <= 65535:

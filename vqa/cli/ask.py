@@ -1,18 +1,16 @@
-"""`vqa ask`, `evaluate`, `predict`, `app`: everything that runs a trained model."""
+"""`vqa ask`: answer one question about one image."""
 
 import argparse
 from typing import TYPE_CHECKING
+
+from vqa.cli.arguments import add_model
 
 if TYPE_CHECKING:
     from vqa import Answer
 
 
 def register(commands: argparse._SubParsersAction) -> None:
-    """Add the commands that run a model."""
-    _register_ask(commands)
-
-
-def _register_ask(commands: argparse._SubParsersAction) -> None:
+    """Add `ask`."""
     parser = commands.add_parser(
         "ask",
         help="answer one question about one image",
@@ -20,13 +18,12 @@ def _register_ask(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", help="image file")
     parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
-    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
+    add_model(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object with all weights")
-    parser.set_defaults(run=_ask)
+    parser.set_defaults(run=_run)
 
 
-def _ask(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import json
     import sys
 

@@ -1,14 +1,16 @@
-"""`vqa calibrate`: honest confidences, and a warning for what the model does not know."""
+"""`vqa calibrate`: honest confidences, and a warning for out-of-distribution inputs."""
 
 import argparse
 from typing import Any
+
+from vqa.cli.arguments import add_device
 
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `calibrate`."""
     parser = commands.add_parser(
         "calibrate",
-        help="fit a checkpoint's confidences and its sense of foreign images and questions",
+        help="fit a checkpoint's confidences and its detector of out-of-distribution inputs",
         description="Fit the temperature of a checkpoint's confidences, and what its training images and questions "
         "are like, on the data it was trained on: the limits on the images that training held out. Both are written "
         "to the checkpoint's config.json, the figures to calibration.json and its README.md; its weights stay.",
@@ -25,17 +27,17 @@ def register(commands: argparse._SubParsersAction) -> None:
         action="extend",
         metavar="DIR",
         default=[],
-        help="data never trained on: calibration error and false alarms there too",
+        help="data never trained on: calibration error and false-positive rate there too",
     )
     parser.add_argument("--on-split", nargs="+", action="extend", metavar="NAME", help="its splits, matched in order")
     parser.add_argument("--on-questions", nargs="+", action="extend", metavar="FILE", help="other questions about it")
     parser.add_argument("--report", action="store_true", help="measure as it is; fit and write nothing")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, too")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
-    parser.set_defaults(run=_calibrate)
+    add_device(parser)
+    parser.set_defaults(run=_run)
 
 
-def _calibrate(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import json
     import shlex
     import sys

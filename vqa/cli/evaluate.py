@@ -1,19 +1,17 @@
-"""`vqa evaluate` and `vqa predict`: how right a model is, and what it answers."""
+"""`vqa evaluate`: accuracy of models and of prediction files."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vqa.cli.arguments import add_running, running_options
 
 if TYPE_CHECKING:
     from vqa.evaluation.evaluate import Running
+    from vqa.evaluation.report import CompositionalReport
 
 
 def register(commands: argparse._SubParsersAction) -> None:
-    """Add `evaluate` and `predict`."""
-    _register_evaluate(commands)
-    _register_predict(commands)
-
-
-def _register_evaluate(commands: argparse._SubParsersAction) -> None:
+    """Add `evaluate`."""
     parser = commands.add_parser(
         "evaluate",
         help="accuracy of checkpoints and prediction files",
@@ -62,59 +60,36 @@ def _register_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--perturb-seed", type=int, default=0, metavar="N", help="of the perturbations (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write the whole report as JSON")
     parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
-    parser.add_argument("--samples", type=int, default=1000, metavar="N", help="bootstrap resamples (default: 1000)")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
-    _add_running(parser)
+    add_running(parser)
     add_suite(parser)
-    parser.set_defaults(run=_evaluate)
+    parser.set_defaults(run=_run)
 
 
-def _register_predict(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "predict",
-        help="write a model's answers to a file",
-        description="Answer all questions of a split, with answers or without, and write JSON lines with "
-        "question_index, image_filename, answer and confidence; `vqa evaluate --predictions` scores them.",
-    )
-    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder or packed file")
-    parser.add_argument("--split", metavar="NAME", help="such as val or test")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
-    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
-    parser.add_argument("--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl")
-    _add_running(parser)
-    parser.set_defaults(run=_predict)
-
-
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
-    parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="questions at a time (default: as the device likes)"
-    )
-    parser.add_argument(
-        "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
-    )
-
-
-def _evaluate(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import orjson
 
     from vqa.errors import InputError
     from vqa.evaluation.breakdowns import BREAKDOWNS
     from vqa.evaluation.evaluate import check_writable, evaluate, make_sets, perturbed_sets
+    from vqa.evaluation.report import CompositionalReport, EvaluationReport
     from vqa.evaluation.report_text import format_report, format_suite
     from vqa.utils.files import atomic_write
+    from vqa.utils.records import to_json
 
     by = list(BREAKDOWNS) if args.by == ["all"] else args.by or ["type"]
     if unknown := [name for name in by if name not in BREAKDOWNS]:
-        raise InputError(f"--by: {unknown[0]!r} is none of {', '.join(BREAKDOWNS)}, all")
-    if not 100 <= args.samples <= 100_000:
-        raise InputError(f"--samples: must be 100 to 100,000, got {args.samples}")
+        raise InputError(f"--by: {unknown[0]!r} is not one of {', '.join(BREAKDOWNS)}, all")
+    if not 100 <= args.resamples <= 100_000:
+        raise InputError(f"--resamples: must be 100 to 100,000, got {args.resamples}")
     for flag in ("seed", "perturb_seed"):
         if getattr(args, flag) < 0:
             raise InputError(f"--{flag.replace('_', '-')}: must be at least 0, got {getattr(args, flag)}")
-    running = _running(args)
+    running = running_options(args)
     for path in filter(None, (args.json, args.html)):
         check_writable(path)
+    report: EvaluationReport | CompositionalReport
     if args.suite:
         report = run_suite(args, running, _command(args))
         print(format_suite(report))
@@ -125,44 +100,20 @@ def _evaluate(args: argparse.Namespace) -> None:
             args.checkpoint or ([] if args.predictions else [None]),
             args.predictions or [],
             running=running,
-            samples=args.samples,
+            samples=args.resamples,
             seed=args.seed,
             command=_command(args),
         )
         print(format_report(report, by))
     if args.json:
         with atomic_write(args.json) as file:
-            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+            file.write(orjson.dumps(to_json(report), option=orjson.OPT_INDENT_2) + b"\n")
     if args.html:
         from vqa.evaluation.report_html import html_report, html_suite
 
         with atomic_write(args.html) as file:
-            file.write((html_suite if args.suite else html_report)(report).encode())
-
-
-def _predict(args: argparse.Namespace) -> None:
-    import sys
-
-    from vqa.evaluation.evaluate import make_sets, predict_file
-
-    (chosen,) = make_sets([args.data], args.split and [args.split], args.questions and [args.questions])
-    count, unknown, words = predict_file(chosen, args.checkpoint, args.out, _running(args))
-    if unknown:
-        shown = ", ".join(list(words)[:12]) + ", ..." * (len(words) > 12)
-        print(f"vqa: warning: {unknown:,} questions have words that the model does not know: {shown}", file=sys.stderr)
-    print(f"{args.out}: {count:,} answers")
-
-
-def _running(args: argparse.Namespace) -> "Running":
-    from transformers.utils import logging
-
-    from vqa.errors import InputError
-    from vqa.evaluation.evaluate import Running
-
-    logging.disable_progress_bar()
-    if args.batch_size is not None and not 1 <= args.batch_size <= 65536:
-        raise InputError(f"--batch-size: must be 1 to 65,536, got {args.batch_size}")
-    return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
+            page = html_suite(report) if isinstance(report, CompositionalReport) else html_report(report)
+            file.write(page.encode())
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -184,14 +135,15 @@ def _command(args: argparse.Namespace) -> str:
     ):
         value = getattr(args, flag)
         words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
-    words += ["--samples", str(args.samples)] * (args.samples != 1000) + ["--seed", str(args.seed)] * (args.seed != 0)
+    words += ["--resamples", str(args.resamples)] * (args.resamples != 1000)
+    words += ["--seed", str(args.seed)] * (args.seed != 0)
     words += ["--perturb-seed", str(args.perturb_seed)] * (args.perturb_seed != 0)
     words += ["--mixed-precision", args.mixed_precision] * (args.mixed_precision != "no")
     return shlex.join(words)
 
 
 _FLAGS = ("closure", "humans", "axes")
-_FOREIGN = ("predictions", "questions", "by", "perturb")
+_NOT_WITH_SUITE = ("predictions", "questions", "by", "perturb")
 
 
 def add_suite(parser: argparse.ArgumentParser) -> None:
@@ -200,7 +152,7 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
     suite.add_argument(
         "--suite",
         choices=["compositional"],
-        help="instead: how models generalise to new compositions. Of one --data and --split (default: val): CoGenT "
+        help="instead: how models generalize to new compositions. Of one --data and --split (default: val): CoGenT "
         "(valA and valB, or the split's images of either condition), scene size x program depth, held-out attribute "
         "pairs and question families, CLOSURE and CLEVR-Humans; one gap for each",
     )
@@ -229,16 +181,16 @@ def refuse_suite_flags(args: argparse.Namespace) -> None:
         raise InputError(f"--{given[0]}: belongs to --suite compositional; give that too")
 
 
-def run_suite(args: argparse.Namespace, running: "Running", command: str) -> dict[str, Any]:
+def run_suite(args: argparse.Namespace, running: "Running", command: str) -> "CompositionalReport":
     """The report of `vqa evaluate --suite compositional`. Raises InputError."""
     from vqa.errors import InputError
     from vqa.evaluation.compositional import Suite, evaluate_suite
 
-    if foreign := [name for name in _FOREIGN if getattr(args, name)]:
-        raise InputError(f"--{foreign[0]}: not with --suite, which divides the questions itself; leave it out")
+    if given := [name for name in _NOT_WITH_SUITE if getattr(args, name)]:
+        raise InputError(f"--{given[0]}: not with --suite, which divides the questions itself; leave it out")
     for name in ("data", "split"):
         if len(getattr(args, name) or [""]) > 1:
             raise InputError(f"--{name}: --suite takes one; run it once for each")
     suite = Suite(args.data[0], (args.split or ["val"])[0], args.closure or (), args.humans, args.axes or ())
     checkpoints = args.checkpoint or [None]
-    return evaluate_suite(suite, checkpoints, running=running, samples=args.samples, seed=args.seed, command=command)
+    return evaluate_suite(suite, checkpoints, running=running, samples=args.resamples, seed=args.seed, command=command)

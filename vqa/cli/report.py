@@ -22,10 +22,10 @@ def register(commands: argparse._SubParsersAction) -> None:
     kind.add_argument(
         "--card", action="store_true", help="write all tables of FOLDER into its README.md, as the section Results"
     )
-    parser.set_defaults(run=_report)
+    parser.set_defaults(run=_run)
 
 
-def _report(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from vqa.errors import InputError

@@ -21,15 +21,14 @@ from vqa.evaluation.predict import predict
 from vqa.inference.checkpoints import checkpoint_folder
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.training.model_card import read_record
-from vqa.training.options import TrainingOptions
+from vqa.training.options import FINETUNING, TrainingOptions
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 from vqa.utils.files import atomic_write
+from vqa.utils.records import to_json
 
 CURVE, PLOT = "finetuning.jsonl", "finetuning.png"
 
-RECIPE = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 0.98}
-"""For a run of a few hundred steps from trained weights; preset film keeps its paper's."""
 _NEVER = 1_000_000.0  # minutes; evaluations are spaced by questions, which a slow machine does not change
 
 
@@ -76,7 +75,7 @@ class FineTuning:
         given = predict(model, self.trainer.processor, table.data, workers=workers).of(table.numbers)
         correct = np.array(given.answers, object) == np.array(table.answers, object)
         everything = np.ones((len(correct), 1), bool)
-        return accuracies(correct[:, None], everything, ImageBootstrap(table.images))[0][0].to_json()
+        return to_json(accuracies(correct[:, None], everything, ImageBootstrap(table.images))[0][0])
 
     @property
     def _interrupted(self) -> bool:
@@ -112,7 +111,7 @@ def finetuning_options(
     held out. Raises InputError for values out of range and for a missing checkpoint.
     """
     preset = str(read_record(checkpoint_folder(checkpoint)).get("preset", "film-qcse"))
-    recipe = {} if preset == "film" else RECIPE
+    recipe = {} if preset == "film" else FINETUNING
     return TrainingOptions(
         **recipe | {name: value for name, value in given.items() if value is not None},
         preset=preset,

@@ -35,8 +35,9 @@ A convolutional encoder and {blocks} residual blocks{film}{gate};
 
 - Data: {data}; {images:,} images. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
 - Supervision: {supervision}{supervision_note}.
-- Training questions seen, all runs together: {presentations:,}. The last run: {minutes:.0f} minutes, precision
-  {precision}, seed {seed}.
+- Training questions that these weights have seen, all runs together: {presentations:,}. They are those of the best
+  evaluation on held-out images; what a run saw after it does not count. The last run until then: {minutes:.0f} minutes,
+  precision {precision}, seed {seed}.
 - Commands, in order:
 
 {commands}

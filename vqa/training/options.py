@@ -15,6 +15,9 @@ from vqa.utils.options import check_options, option
 SUPERVISION = ("answers", "scenes", "programs")
 """What supervises the model: answers only; scenes too (objects, attributes, places); and the steps of programs too."""
 
+FINETUNING: dict[str, Any] = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 0.98}
+"""The recipe of a fine-tuning run of a few hundred steps from trained weights; preset film keeps its paper's."""
+
 _SHARE = (0.0, 1.0)
 _COUNT = (1, 1_000_000_000)
 _MINUTES = (0.0, 1_000_000)

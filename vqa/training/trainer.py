@@ -231,7 +231,7 @@ class Trainer:
             held_out = {"accuracy": accuracy, "questions": len(everything), "by_type": by_type}
             self.record |= training_record(self.options, progress, len(self.data.rows), self.supervision, self.record)
             record = self.record | {"held_out": held_out}
-            write_checkpoint(self.options.folder, self.average.module, self.processor, record)
+            write_checkpoint(self.options.folder, self._averaged(), self.processor, record)
         progress.history.append(progress.log_line() | {"held_out_accuracy": accuracy, "by_type": by_type})
         if everything:
             self._log({"held_out_accuracy": accuracy})
@@ -243,9 +243,14 @@ class Trainer:
             self.after_evaluation()
         return accuracy
 
+    def _averaged(self) -> FilmSEForVisualQuestionAnswering:
+        model = self.average.module
+        assert isinstance(model, FilmSEForVisualQuestionAnswering)
+        return model
+
     def _held_out_answers(self) -> dict[str, list[int]]:
         """1 for each held-out question answered correctly, else 0, by question type; unfinished if interrupted."""
-        model = self.average.module.eval()
+        model = self._averaged().eval()
         correct: dict[str, list[int]] = {}
         with torch.inference_mode(), self.accelerator.autocast():
             for batch, types in self.data.held_out_batches(self.options.images_per_batch):

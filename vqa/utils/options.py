@@ -54,22 +54,22 @@ def add_options(
     Args:
         without: fields left out.
         required: fields that this command requires.
-        defaults, helps: what this command has instead of the field's; a default replaced by one of a type's recipe
-            (None) is only said.
+        defaults, helps: what this command has instead of the field's. A field with a `recipe`, in which its usual
+            value is the first, stays None, and the default is only part of the help.
     """
-    hints, groups = get_type_hints(options), {}
-    defaults, helps = defaults or {}, helps or {}
+    hints, defaults, helps = get_type_hints(options), defaults or {}, helps or {}
+    groups: dict[str, argparse._ArgumentGroup] = {}
     for item in fields(options):
         if item.name in without or "help" not in item.metadata:
             continue
-        group = groups.setdefault(item.metadata["group"], None) or parser.add_argument_group(item.metadata["group"])
-        groups[item.metadata["group"]] = group
+        heading = item.metadata["group"]
+        group = groups[heading] = groups.get(heading) or parser.add_argument_group(heading)
         default = defaults.get(item.name, item.default)
         help = helps.get(item.name, item.metadata["help"])
         needed = item.name in required or (default is MISSING and item.default_factory is MISSING)
         said = item.metadata["recipe"][0] if default is None and "recipe" in item.metadata else default
         if not needed and said not in (None, MISSING, False) and "(default:" not in help:
-            help += f" (default: {said})"
+            help += f" (default: {said:g})" if isinstance(said, float) else f" (default: {said})"
         kind, more = _kind(hints[item.name]), {"choices": item.metadata.get("choices"), "help": help}
         if kind is bool:
             group.add_argument(flag_of(item), dest=item.name, action="store_true", help=help)
@@ -79,9 +79,8 @@ def add_options(
         else:
             usual = None if more["choices"] else {int: "N", float: "X"}.get(kind)
             more |= {"metavar": item.metadata.get("metavar", usual), "type": kind, "required": needed}
-            own = item.name in defaults and item.default is not None
-            value = defaults[item.name] if own else None if default is MISSING else item.default
-            group.add_argument(flag_of(item), dest=item.name, default=value, **more)
+            value = item.default if "recipe" in item.metadata else default
+            group.add_argument(flag_of(item), dest=item.name, default=None if needed else value, **more)
 
 
 def _kind(hint: Any) -> type:

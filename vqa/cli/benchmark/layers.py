@@ -4,7 +4,8 @@ import argparse
 import re
 
 
-def _register_layers(actions: argparse._SubParsersAction) -> None:
+def register(actions: argparse._SubParsersAction) -> None:
+    """Add `benchmark layers`."""
     parser = actions.add_parser(
         "layers",
         help="parameters, FLOPs and time of every channel-attention mechanism",
@@ -25,10 +26,10 @@ def _register_layers(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=_layers)
+    parser.set_defaults(run=_run)
 
 
-def _layers(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import json
     from dataclasses import asdict
 

@@ -2,6 +2,8 @@
 
 import argparse
 
+from vqa.cli.arguments import add_model, check_range
+
 
 def register(actions: argparse._SubParsersAction) -> None:
     """Add `benchmark ask`."""
@@ -11,17 +13,16 @@ def register(actions: argparse._SubParsersAction) -> None:
         description="Time single questions, as the page asks them: about a new image, with decoding it, and the next "
         "one about the same image, whose features are still there. Median and 95th percentile.",
     )
-    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to ask (default: the shipped one)")
+    add_model(parser)
     parser.add_argument("--data", metavar="DIR", help="CLEVR folder to ask about (default: the shipped clevr-mini)")
     parser.add_argument("--split", default="val", metavar="NAME", help="of it (default: val)")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls of each kind (default: 200)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=_ask)
+    parser.set_defaults(run=_run)
 
 
-def _ask(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import json
     from dataclasses import asdict
 
@@ -30,15 +31,10 @@ def _ask(args: argparse.Namespace) -> None:
     from transformers.utils import logging
 
     from vqa.benchmarks.latency import measure_asking
-    from vqa.errors import InputError
     from vqa.inference.answerer import load
 
-    for flag, value, most in (
-        ("--runs", args.runs, 100_000),
-        ("--threads", 1 if args.threads is None else args.threads, 1024),
-    ):
-        if not 1 <= value <= most:
-            raise InputError(f"{flag}: must be 1 to {most:,}, got {value}")
+    check_range("--runs", args.runs, 1, 100_000)
+    check_range("--threads", args.threads, 1, 1024)
     if args.threads:
         torch.set_num_threads(args.threads)
     logging.disable_progress_bar()

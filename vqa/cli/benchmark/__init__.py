@@ -1,16 +1,13 @@
-"""`vqa benchmark ...`: how fast this machine trains, asks, and runs each layer."""
+"""`vqa benchmark ...`: how fast this machine trains, asks, and runs each layer; one file a subcommand."""
 
 import argparse
-
-from vqa.cli.benchmark_layers import _register_layers
 
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `benchmark` and its subcommands."""
-    from vqa.cli import benchmark_ask, benchmark_train
+    from vqa.cli.benchmark import ask, layers, train
 
     parser = commands.add_parser("benchmark", help="speed of training, asking and layers on this machine")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    benchmark_ask.register(actions)
-    benchmark_train.register(actions)
-    _register_layers(actions)
+    for command in (ask, train, layers):
+        command.register(actions)

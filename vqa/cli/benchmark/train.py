@@ -2,6 +2,8 @@
 
 import argparse
 
+from vqa.cli.arguments import check_range
+
 
 def register(actions: argparse._SubParsersAction) -> None:
     """Add `benchmark train`."""
@@ -10,7 +12,7 @@ def register(actions: argparse._SubParsersAction) -> None:
         help="questions a second that presets are trained with",
         description="Train presets, each in its own recipe, a step of each in turn, and say how many questions a "
         "second each learns from, what share of the machine's bfloat16 matrix peak that is, what loading takes, and "
-        "how much memory the process held. The data is repeated to --pictures images.",
+        "how much memory the process held. The data is repeated to --images images.",
     )
     parser.add_argument(
         "--presets",
@@ -36,7 +38,6 @@ def register(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", default="train", metavar="NAME", help="of it (default: train)")
     parser.add_argument(
         "--images",
-        "--pictures",
         type=int,
         default=512,
         metavar="N",
@@ -50,10 +51,10 @@ def register(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")
-    parser.set_defaults(run=_train)
+    parser.set_defaults(run=_run)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> None:
     import json
     from pathlib import Path
 
@@ -61,18 +62,13 @@ def _train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from vqa.benchmarks.training import benchmark_training, format_benchmark
-    from vqa.errors import InputError
     from vqa.utils.files import atomic_write
     from vqa.utils.resources import shipped
 
-    for flag, value, least, most in (
-        ("--steps", args.steps, 1, 1_000_000),
-        ("--max-seconds", args.max_seconds, 0.001, 1e6),
-        ("--images", args.images, 1, 1_000_000),
-        ("--threads", 1 if args.threads is None else args.threads, 1, 1024),
-    ):
-        if not least <= value <= most:
-            raise InputError(f"{flag} {value:g}: must lie from {least:g} to {most:g}")
+    check_range("--steps", args.steps, 1, 1_000_000)
+    check_range("--max-seconds", args.max_seconds, 0.001, 1e6)
+    check_range("--images", args.images, 1, 1_000_000)
+    check_range("--threads", args.threads, 1, 1024)
     if args.threads:
         torch.set_num_threads(args.threads)
     with tqdm(total=100, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}") as bar:

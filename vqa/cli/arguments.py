@@ -1,0 +1,71 @@
+"""Arguments that several commands share, and what is made of them."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from vqa.errors import InputError
+
+if TYPE_CHECKING:
+    from vqa.evaluation.evaluate import Running
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+
+
+def add_model(parser: argparse.ArgumentParser, help: str = "model (default: the shipped one)") -> None:
+    """Add --checkpoint and --device."""
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help=help)
+    add_device(parser)
+
+
+def load_model(args: argparse.Namespace) -> tuple:
+    """The model and the processor of `add_model`'s arguments."""
+    from transformers.utils import logging
+
+    from vqa.inference.checkpoints import load_checkpoint
+
+    logging.disable_progress_bar()
+    return load_checkpoint(args.checkpoint, args.device)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a model and of images to study it on."""
+    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder with scenes and programs")
+    parser.add_argument("--split", default="val", metavar="NAME", help="held-out images (default: val)")
+    add_model(parser)
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError for a --seed out of range."""
+    check_range("--seed", seed, 0, 2**32 - 1)
+
+
+def check_range(flag: str, value: float | None, low: float, high: float) -> None:
+    """Raises InputError for a value out of range; None is not checked."""
+    if value is not None and not low <= value <= high:
+        raise InputError(f"{flag}: must be {low:,} to {high:,}, got {value}")
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a model is run on many questions."""
+    add_device(parser)
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="questions at a time (default: as the device likes)"
+    )
+    parser.add_argument(
+        "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
+    )
+
+
+def running_options(args: argparse.Namespace) -> "Running":
+    """What `add_running`'s arguments say. Raises InputError."""
+    from transformers.utils import logging
+
+    from vqa.evaluation.evaluate import Running
+
+    logging.disable_progress_bar()
+    check_range("--batch-size", args.batch_size, 1, 65536)
+    return Running(args.device, args.batch_size, args.mixed_precision == "bf16")

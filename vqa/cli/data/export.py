@@ -1,0 +1,24 @@
+"""`vqa data export`: write parquet with a dataset card."""
+
+import argparse
+
+
+def register(actions: argparse._SubParsersAction) -> None:
+    """Add `data export`."""
+    parser = actions.add_parser(
+        "export",
+        help="write parquet with a dataset card, for datasets.load_dataset and the hub",
+        description="Write a folder of parquet files, images inside, with a dataset card; `--data` reads it back.",
+    )
+    parser.add_argument("data", metavar="DIR", help="CLEVR folder")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
+    parser.add_argument("--split", nargs="+", action="extend", help="splits to export (default: all with questions)")
+    parser.add_argument("--title", help="title of the dataset card (default: the folder's name)")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from vqa.clevr.dataset.loading import export_data
+
+    for split, images in export_data(args.data, args.out, args.split, title=args.title).items():
+        print(f"{args.out}: {split}: {images} images")

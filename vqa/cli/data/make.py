@@ -1,0 +1,37 @@
+"""`vqa data make`: make a whole dataset: scenes, images, questions."""
+
+import argparse
+
+from vqa.cli.data.scene_options import add_render_options, add_scene_options, render_options
+
+
+def register(actions: argparse._SubParsersAction) -> None:
+    """Add `data make`."""
+    parser = actions.add_parser(
+        "make",
+        help="make a whole dataset: scenes, images, questions",
+        description="Sample scenes, render them with Blender and ask about them: a CLEVR-like dataset from nothing.",
+    )
+    add_scene_options(parser)
+    add_render_options(parser)
+    parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions an image (default: 10)")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from vqa.clevr.image_generation.render_images import make_dataset
+    from vqa.clevr.question_generation.families import load_templates
+
+    source, settings = render_options(args)
+    templates = load_templates()
+    questions = make_dataset(
+        args.out,
+        args.num,
+        source,
+        settings,
+        templates,
+        per_image=args.per_image,
+        workers=args.workers,
+        blender=args.blender,
+    )
+    print(f"{args.out}: {args.split}: {args.num} images, {questions} questions")

@@ -1,0 +1,53 @@
+"""Options that `vqa data make`, `render` and `scenes` share."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vqa.clevr.image_generation.render_images import SceneSource
+
+
+def add_scene_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which scenes."""
+    parser.add_argument("--num", type=int, required=True, metavar="N", help="images 0 to N - 1")
+    parser.add_argument("--split", default="train", help="default: train")
+    parser.add_argument(
+        "--condition",
+        choices=["none", "cogent-a", "cogent-b"],
+        default="none",
+        help="colors that cubes and cylinders may have (default: none, all)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
+    parser.add_argument("--objects", metavar="LOW-HIGH", default="3-10", help="objects of a scene (default: 3-10)")
+    parser.add_argument(
+        "--half-hidden", action="store_true", help="every scene has an object of which less than half is visible"
+    )
+
+
+def scene_source(args: argparse.Namespace, image_format: str = "png") -> "SceneSource":
+    """The scenes that the options say."""
+    from vqa.clevr.image_generation.render_images import SceneSource, parse_object_range
+
+    objects = parse_object_range(args.objects)
+    return SceneSource(args.seed, args.split, args.condition, image_format, objects, args.half_hidden)
+
+
+def add_render_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how they are rendered."""
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for images/, scenes/ and questions/")
+    parser.add_argument("--width", type=int, metavar="PIXELS", help="default: 240")
+    parser.add_argument("--height", type=int, metavar="PIXELS", help="two thirds of the width")
+    parser.add_argument("--samples", type=int, metavar="N", help="Cycles samples (default: 8, from 480 wide on 16)")
+    parser.add_argument("--format", choices=["png", "jpg"], default="png", help="default: png")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
+    parser.add_argument("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
+
+
+def render_options(args: argparse.Namespace) -> tuple:
+    """Scenes and settings that the options say."""
+    from vqa.clevr.image_generation.blender import RenderSettings
+
+    width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
+    height = args.height if args.height is not None else width * 2 // 3
+    settings = RenderSettings(width, height, args.samples)
+    return scene_source(args, args.format), settings

@@ -1,0 +1,35 @@
+"""`vqa predict`: a model's answers, written to a file."""
+
+import argparse
+
+from vqa.cli.arguments import add_running, running_options
+
+
+def register(commands: argparse._SubParsersAction) -> None:
+    """Add `predict`."""
+    parser = commands.add_parser(
+        "predict",
+        help="write a model's answers to a file",
+        description="Answer all questions of a split, with answers or without, and write JSON lines with "
+        "question_index, image_filename, answer and confidence; `vqa evaluate --predictions` scores them.",
+    )
+    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder or packed file")
+    parser.add_argument("--split", metavar="NAME", help="such as val or test")
+    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
+    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl")
+    add_running(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    import sys
+
+    from vqa.evaluation.evaluate import make_sets, predict_file
+
+    (chosen,) = make_sets([args.data], args.split and [args.split], args.questions and [args.questions])
+    count, unknown, words = predict_file(chosen, args.checkpoint, args.out, running_options(args))
+    if unknown:
+        shown = ", ".join(list(words)[:12]) + ", ..." * (len(words) > 12)
+        print(f"vqa: warning: {unknown:,} questions have words that the model does not know: {shown}", file=sys.stderr)
+    print(f"{args.out}: {count:,} answers")
