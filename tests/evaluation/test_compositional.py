@@ -17,8 +17,10 @@ from vqa.errors import InputError
 from vqa.evaluation.compositional import AXES, Suite, evaluate_suite, read_axes
 from vqa.evaluation.evaluate import Running
 from vqa.evaluation.metrics import Estimate, contrast, wilson_interval
+from vqa.evaluation.report import CompositionalReport, read_report
 from vqa.evaluation.report_html import html_suite
 from vqa.evaluation.report_text import format_suite
+from vqa.utils.records import to_json
 from vqa.utils.resources import shipped
 
 MINI = Path(shipped("data/clevr-mini"))
@@ -48,7 +50,7 @@ def report(cogent: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPat
     (other / "config.json").write_text(json.dumps(config))
     (other / "training.json").write_text('{"data": "<i>here</i> trainA", "commands": ["vqa train"]}')
     suite = Suite(str(cogent))
-    return evaluate_suite(suite, [str(tiny_checkpoint), str(other)], running=Running("cpu"), samples=100)
+    return to_json(evaluate_suite(suite, [str(tiny_checkpoint), str(other)], running=Running("cpu"), samples=100))
 
 
 def parts_of(report: dict, name: str) -> dict[str, list[dict]]:
@@ -92,7 +94,9 @@ def test_models_of_other_vocabularies_are_scored_by_their_words(report: dict) ->
 
 
 def test_the_table_and_the_page_show_it(report: dict) -> None:
-    table, page = format_suite(report), html_suite(report)
+    made = read_report(json.dumps(report).encode(), "report")
+    assert isinstance(made, CompositionalReport)
+    table, page = format_suite(made), html_suite(made)
     for axis in report["axes"]:
         for part in axis["parts"]:
             row = part["models"][0]
@@ -109,7 +113,7 @@ def test_the_table_and_the_page_show_it(report: dict) -> None:
 
 def test_the_same_answers_give_the_same_report(report: dict, cogent: Path, tiny_checkpoint: Path) -> None:
     suite = Suite(str(cogent), axes=("cogent", "closure"))
-    again = evaluate_suite(suite, [str(tiny_checkpoint)], running=Running("cpu"), samples=100)
+    again = to_json(evaluate_suite(suite, [str(tiny_checkpoint)], running=Running("cpu"), samples=100))
     for axis in again["axes"]:
         (first,) = [item for item in report["axes"] if item["name"] == axis["name"]]
         assert [part["models"] for part in axis["parts"]] == [part["models"][:1] for part in first["parts"]]
@@ -136,7 +140,7 @@ def test_people_s_questions_with_foreign_answers(tmp_path: Path, tiny_checkpoint
     human = [replace(item, question="Whats the shiny thing?", program=None, answer="a glorb") for item in QUESTIONS[:9]]
     write_questions(tmp_path / "human.json", human + QUESTIONS[9:20])
     suite = Suite(str(MINI), humans=str(tmp_path / "human.json"), axes=("humans",))
-    report = evaluate_suite(suite, [str(tiny_checkpoint)], running=Running("cpu"), samples=100)
+    report = to_json(evaluate_suite(suite, [str(tiny_checkpoint)], running=Running("cpu"), samples=100))
     assert [rows[0]["questions"] for rows in parts_of(report, "humans").values()] == [120, 20]
     assert "human.json: 9 questions with answers (a glorb (9)) that are none of CLEVR's 28" in report["notes"]
 
@@ -178,7 +182,7 @@ def test_questions_without_programs_families_and_images_are_said_to_be_left_out(
         (("--split", "nowhere"), "CLEVR_nowhere_questions.json: no such question file"),
         (("--split", "val", "train"), "--split: --suite takes one"),
         (("--data", "elsewhere"), "--data: --suite takes one"),
-        (("--axes", "colour"), "--axes: 'color' is none of cogent, size-depth"),
+        (("--axes", "colour"), "--axes: 'colour' is none of cogent, size-depth"),
         (("--axes", "humans"), "no --humans is given"),
         (("--humans", "nowhere.json"), "nowhere.json: no such question file"),
         (("--closure", "nowhere.json"), "nowhere.json"),
@@ -209,7 +213,7 @@ def test_intervals_of_differences_hold_what_they_promise() -> None:
     for _ in range(400):
         shares = rng.binomial(trials, true) / trials
         parts = [Estimate(share, *wilson_interval(share, trials), trials, trials) for share in shares]
-        value, low, high = contrast(parts, weights)
-        assert low <= value <= high
-        inside += low <= true @ weights <= high
+        found = contrast(parts, weights)
+        assert found.low <= found.value <= found.high
+        inside += found.low <= true @ weights <= found.high
     assert 0.92 < inside / 400 < 0.99

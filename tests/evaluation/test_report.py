@@ -9,8 +9,9 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.evaluation.breakdowns import read_table
 from vqa.evaluation.metrics import wilson_interval
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.report import ModelPredictions, make_report
 from vqa.evaluation.report_text import format_report
+from vqa.evaluation.scoring import ModelPredictions, make_report
+from vqa.utils.records import to_json
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def table(clevr_folder):
     return read_table(open_data(clevr_folder, "val"))
 
 
-def contestant(name, table, wrong=(), sure=1.0, **more):
+def answering(name, table, wrong=(), sure=1.0, **more):
     """Right but for the question numbers `wrong`."""
     answers = [{"2": "3"}.get(a, "blue") if i in wrong else a for i, a in enumerate(table.answers)]
     return ModelPredictions(name, Predictions(answers, np.full(len(answers), sure)), **more)
@@ -28,12 +29,16 @@ def report_on(table, *models, **options):
     return make_report([({"name": "set"}, table, models)], **options)
 
 
+def json_on(table, *models, **options):
+    return to_json(report_on(table, *models, **options))
+
+
 def rows(model, key):
     return {row["label"]: (row["value"], row["questions"]) for row in model["breakdowns"][key]}
 
 
 def test_a_model_that_is_always_right(table):
-    report = report_on(table, contestant("right", table))
+    report = json_on(table, answering("right", table))
     (entry,) = report["sets"]
     (model,) = entry["models"]
     low, high = wilson_interval(1, 4)
@@ -48,7 +53,7 @@ def test_a_model_that_is_always_right(table):
 
 def test_every_wrong_answer_is_found_in_its_groups(table):
     counts = [i for i, answer in enumerate(table.answers) if answer == "2"]
-    (entry,) = report_on(table, contestant("wrong on counts", table, counts, sure=0.5))["sets"]
+    (entry,) = json_on(table, answering("wrong on counts", table, counts, sure=0.5))["sets"]
     model = entry["models"][0]
     assert model["overall"]["value"] == 0.8
     assert rows(model, "type") == {
@@ -66,8 +71,8 @@ def test_every_wrong_answer_is_found_in_its_groups(table):
 
 
 def test_models_are_compared_in_pairs(table):
-    models = [contestant("a", table), contestant("b", table, [0]), contestant("c", table, [0, 1, 2])]
-    (entry,) = report_on(table, *models)["sets"]
+    models = [answering("a", table), answering("b", table, [0]), answering("c", table, [0, 1, 2])]
+    (entry,) = json_on(table, *models)["sets"]
     found = {(item["first"], item["second"]): item for item in entry["comparisons"]}
     assert {pair: (item["only_first"], item["only_second"]) for pair, item in found.items()} == {
         ("a", "b"): (1, 0),
@@ -88,7 +93,7 @@ def test_what_is_missing_or_strange_is_reported(clevr_folder):
     report = report_on(
         table, ModelPredictions("odd", given, {"kind": "predictions"}, frozenset({"red", "yes"}), unknown)
     )
-    (entry,) = report["sets"]
+    (entry,) = to_json(report)["sets"]
     model = entry["models"][0]
     assert entry["unanswered"] == 1
     assert entry["unknown_answers"] == {"questions": 2, "answers": {"42": 1, "shiny": 1}}
@@ -117,13 +122,13 @@ def test_what_is_missing_or_strange_is_reported(clevr_folder):
 
 
 def test_the_same_seed_gives_the_same_report(table):
-    models = [contestant("a", table, [1, 5]), contestant("b", table, [2, 3, 9])]
-    one, same, other = (report_on(table, *models, samples=100, seed=seed) for seed in (3, 3, 4))
+    models = [answering("a", table, [1, 5]), answering("b", table, [2, 3, 9])]
+    one, same, other = (json_on(table, *models, samples=100, seed=seed) for seed in (3, 3, 4))
     assert json.dumps(one) == json.dumps(same)
     assert one["sets"][0]["comparisons"] != other["sets"][0]["comparisons"]
 
 
 def test_a_table_with_hostile_names_stays_a_table(table):
-    text = format_report(report_on(table, contestant("\x1b[31m" + "x" * 200, table)))
+    text = format_report(report_on(table, answering("\x1b[31m" + "x" * 200, table)))
     assert "\x1b" not in text
     assert max(map(len, text.splitlines()[2:])) <= 80

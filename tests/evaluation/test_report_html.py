@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,9 +13,10 @@ import pytest
 from vqa.clevr.dataset.loading import open_data
 from vqa.cli import main
 from vqa.evaluation.breakdowns import BREAKDOWNS, read_table
+from vqa.evaluation.metrics import Estimate
 from vqa.evaluation.predictions import Predictions
-from vqa.evaluation.report import ModelPredictions, make_report
 from vqa.evaluation.report_html import html_report
+from vqa.evaluation.scoring import ModelPredictions, make_report
 
 
 class Page(HTMLParser):
@@ -77,11 +79,10 @@ def test_page_is_sound_and_needs_nothing_else(report):
 def test_every_figure_stands_on_the_page(report):
     text = html_report(report)
     cells = Page(text).cells
-    for entry in report["sets"]:
-        for model in entry["models"]:
-            rows = [model["overall"], *(row for key in BREAKDOWNS for row in model["breakdowns"][key])]
-            for row in rows:
-                assert f"{100 * row['value']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" in cells
+    for entry in report.sets:
+        for model in entry.models:
+            for row in [model.overall, *(row for key in BREAKDOWNS for row in model.groups(key))]:
+                assert f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" in cells
     assert "4 of 5 questions without a program left out" in text
     assert text.count("expected calibration error: good") == 2
 
@@ -89,7 +90,7 @@ def test_every_figure_stands_on_the_page(report):
 def test_intervals_are_drawn_where_they_lie(report):
     from vqa.evaluation.plots import intervals
 
-    drawing = intervals([{"value": 0.5, "low": 0.25, "high": 1.0}, {"value": 0.0, "low": 0.0, "high": 0.0}])
+    drawing = intervals([Estimate(0.5, 0.25, 1.0, 1, 1), Estimate(0.0, 0.0, 0.0, 1, 1)])
     lines = re.findall(r'd="M([\d.]+) \d+H([\d.]+)"', drawing)
     dots = re.findall(r'cx="([\d.]+)"', drawing)
     assert lines == [("68.0", "254.0"), ("6.0", "6.0")]
@@ -99,10 +100,9 @@ def test_intervals_are_drawn_where_they_lie(report):
 def test_the_scale_widens_where_models_are_good():
     from vqa.evaluation.plots import axis, intervals, start
 
-    good = {"value": 0.95, "low": 0.9, "high": 1.0, "pictures": 100}
-    few = {"value": 0.5, "low": 0.2, "high": 0.8, "pictures": 3}
+    good, few = Estimate(0.95, 0.9, 1.0, 100, 100), Estimate(0.5, 0.2, 0.8, 3, 3)
     assert start([[good, few]]) == 0.9
-    assert start([[good], [{**good, "low": 0.79}]]) == 0.5
+    assert start([[good], [replace(good, low=0.79)]]) == 0.5
     assert start([[few]]) == 0
     assert re.findall(r">([\d.]+)<", axis(0.9)) == ["90", "92.5", "95", "97.5", "100"]
     assert re.findall(r'cx="([\d.]+)"', intervals([good, few], 0.9)) == ["130.0", "6.0"]

@@ -24,13 +24,13 @@ BREAKDOWNS = {
     "asked": "attribute asked",
     "mentioned": "attribute mentioned",
     "value": "value or relation mentioned",
-    "answer": "right answer",
+    "answer": "correct answer",
 }
 """Breakdown -> its title. A form is a template file, such as one_hop; the attribute asked is what the program queries
 or compares last; attributes mentioned are those it filters by or calls the same."""
 
 OTHERS = "(all others)"
-"""The group of what is too rare for a group of its own, in a breakdown of very many."""
+"""The group of the rarest labels in a breakdown of more than `_MOST_GROUPS`."""
 
 _MOST_GROUPS = 300
 _ORDER = {name: i for i, name in enumerate([*QUESTION_TYPES, "other", *ATTRIBUTES, *RELATIONS, *ANSWERS])}
@@ -38,7 +38,7 @@ _ORDER = {name: i for i, name in enumerate([*QUESTION_TYPES, "other", *ATTRIBUTE
 
 @dataclass
 class Breakdown:
-    """Groups of questions: their labels (G), and which questions belong to which, (Q, G) truths; groups may overlap."""
+    """Groups of questions: their labels (G), and a boolean mask (Q, G) of their questions; groups may overlap."""
 
     labels: list[str]
     members: np.ndarray
@@ -48,9 +48,15 @@ class Breakdown:
 class QuestionTable:
     """The Q questions of a set that have an answer.
 
-    Attributes: `data`, the set; `numbers` (Q,) of the questions in it; `images` (Q,), their rows; `answers` (Q);
-    `breakdowns`, each of `BREAKDOWNS`; `programs`, how many have a program of their own ("stored"), one read from
-    CLEVR's wording ("parsed"), or none; `unanswered`, questions left out.
+    Attributes:
+        data: the set.
+        numbers: (Q,) the questions' numbers in the set.
+        images: (Q,) the rows of their images.
+        answers: the Q correct answers.
+        breakdowns: one for each of `BREAKDOWNS`.
+        programs: how many questions have a program of their own ("stored"), one read from CLEVR's wording ("parsed"),
+            or none.
+        unanswered: number of questions left out.
     """
 
     data: PackedDataset
@@ -61,10 +67,14 @@ class QuestionTable:
     programs: dict[str, int]
     unanswered: int
 
+    def correct(self, answers: Sequence[str | None]) -> np.ndarray:
+        """Which of the Q questions such answers to them are correct on, a boolean mask (Q,)."""
+        return np.array(answers, object) == np.array(self.answers, object)
+
 
 def read_table(data: PackedDataset) -> QuestionTable:
     """Read a set's questions. Raises InputError where none has an answer."""
-    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
+    rows = data.question_rows
     numbers = np.flatnonzero(data.answers >= 0)
     if not len(numbers):
         raise InputError(
@@ -102,7 +112,7 @@ def read_table(data: PackedDataset) -> QuestionTable:
 
 
 def count_words(data: PackedDataset, numbers: Iterable[int], words: Set[str]) -> tuple[int, dict[str, int]]:
-    """Questions that hold one of `words`, and how often each of these occurs, the most frequent first."""
+    """The number of questions that hold one of `words`, and how often each word occurs, most frequent first."""
     codes = {code for code, word in enumerate(data.words) if word in words}
     found: Counter[str] = Counter()
     questions = 0
@@ -114,9 +124,9 @@ def count_words(data: PackedDataset, numbers: Iterable[int], words: Set[str]) ->
 
 
 def question_keys(data: PackedDataset) -> np.ndarray:
-    """(Q,) what names each question in a prediction file.
+    """The numbers (Q,) that name the questions in a prediction file.
 
-    Its question_index where every question of the set has one of its own, else its place in the question file.
+    They are the question_index where every question of the set has a distinct one, else places in the question file.
     """
     keys = [orjson.loads(data.question_json(number)).get("question_index") for number in range(len(data.answers))]
     if None in keys or len(set(keys)) < len(keys):
@@ -159,7 +169,7 @@ def _breakdown(groups: Sequence[Iterable[str]]) -> Breakdown:
 
 
 def _natural(label: str) -> tuple:
-    """Known names in their usual order, then others with their numbers by size."""
+    """A sort key: whole numbers by size, then known names in their usual order, then others."""
     if label in _ORDER and not label.isdigit():
         return 1, _ORDER[label], ()
     parts = re.split(r"(\d+)", label)

@@ -5,13 +5,12 @@ on the unseen ones, each part counting the same. For CoGenT, size x depth, attri
 tells of generalisation where the model was trained on the axis's training part (`vqa train --split-protocol`); for
 other models it is what the parts differ by anyway. CLOSURE and CLEVR-Humans are new to every model.
 
-The report is plain JSON, see `vqa.evaluation.report_text.FORMAT`.
+The report is a `vqa.evaluation.report.CompositionalReport`.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,10 @@ from vqa.clevr.split_protocols import CLOSURE_FORMS, SPLITS, closure_form
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable
 from vqa.evaluation.evaluate import EvaluationSet, Running, answer_tables, distinct_names, open_table
-from vqa.evaluation.metrics import LEVEL, ImageBootstrap, accuracies, contrast
-from vqa.evaluation.report import ModelPredictions, remarks, rounded
-from vqa.evaluation.report_text import FORMAT, notes
+from vqa.evaluation.metrics import ImageBootstrap, accuracies, contrast
+from vqa.evaluation.report import AxisPart, AxisScores, CompositionalReport, Intervals, SuiteModel
+from vqa.evaluation.report_text import notes
+from vqa.evaluation.scoring import ModelPredictions, as_read, remarks
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder
 
 AXES = {
@@ -43,7 +43,7 @@ AXES = {
 """Axis -> its title."""
 
 _SEED, _IMAGES = 0, 3600
-"""Of CLOSURE questions that are made here: 3,600 of each form are in the published files."""
+"""Of CLOSURE questions that are generated here: the published files hold 3,600 of each form."""
 
 _HUMANS = "train: CLEVR's questions; test: the same, questions that people wrote about such images"
 
@@ -55,8 +55,8 @@ Opener = Callable[[str, str | None], QuestionTable]
 class Suite:
     """What to test on: a split of CLEVR-like data, and files of questions about its images.
 
-    `closure` names files of CLOSURE's forms, or folders of them; without any, questions are made on the split's scenes.
-    `humans` is a file of CLEVR-Humans, `axes` are some of `AXES`, all where there are none.
+    `closure` names files of CLOSURE's forms, or folders of them; without any, questions are generated on the split's
+    scenes. `humans` is a file of CLEVR-Humans, `axes` are some of `AXES`, all if empty.
     """
 
     data: str
@@ -67,8 +67,8 @@ class Suite:
 
 
 @dataclass(eq=False)
-class AxisPart:
-    """A row of the table: `chosen`, (Q,) truths, says which of a set's questions belong to it."""
+class QuestionPart:
+    """A row of the table: the boolean mask `chosen` (Q,) says which of a set's questions belong to it."""
 
     label: str
     set_name: str
@@ -78,17 +78,19 @@ class AxisPart:
 
 @dataclass
 class Axis:
-    """The parts of an axis, the seen one first, and what has to be said about them."""
+    """The parts of an axis, the seen one first, none if there is nothing to compare; and notes on them."""
 
     name: str
-    parts: list[AxisPart] = field(default_factory=list)
+    parts: list[QuestionPart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        empty = [part for part in self.parts if not part.chosen.any()]
-        self.notes += [f"no question of {part.set_name} is in the part {part.label}" for part in empty]
-        there = [part for part in self.parts if part.chosen.any()]
-        self.parts = there if len(there) > 1 and there[0] is self.parts[0] else []
+
+def make_axis(name: str, parts: Sequence[QuestionPart], notes: Iterable[str] = ()) -> Axis:
+    """An axis of the parts that have questions; without parts unless the seen one and another have some."""
+    there = [part for part in parts if part.chosen.any()]
+    empty = [part for part in parts if not part.chosen.any()]
+    said = [*notes, *(f"no question of {part.set_name} is in the part {part.label}" for part in empty)]
+    return Axis(name, there if len(there) > 1 and there[0] is parts[0] else [], said)
 
 
 def evaluate_suite(
@@ -99,7 +101,7 @@ def evaluate_suite(
     samples: int = 1000,
     seed: int = 0,
     command: str | None = None,
-) -> dict[str, Any]:
+) -> CompositionalReport:
     """The report on checkpoints, folders or hub ids (None: ours). The same answers and seed give the same report.
 
     What the data lacks for an axis is one of the report's notes. Raises InputError as `read_axes` and `answer_tables`
@@ -112,31 +114,22 @@ def evaluate_suite(
     answered = answer_tables(tables, checkpoints, names, running)
     given = {id(table): models for (_, table), models in zip(tables, answered, strict=True)}
     origins = (models.origin for models in answered[0])
-    report = {
-        "format": FORMAT,
-        "version": version("film-se-vqa"),
-        "command": command,
-        "intervals": {
-            "level": LEVEL,
-            "method": "percentile bootstrap over images",
-            "samples": samples,
-            "seed": seed,
-        },
-        "data": Path(suite.data).resolve().name,
-        "split": suite.split,
-        "models": [
-            {"name": name, **origin, **_training(source)}
+    said = [f"{AXES[axis.name]}: {note}" for axis in axes for note in axis.notes]
+    for (title, table), models in zip(tables, answered, strict=True):
+        said += [f"{title}: {note}" for note in notes(remarks(table, models))]
+    report = CompositionalReport(
+        command=command,
+        intervals=Intervals(samples=samples, seed=seed),
+        data=Path(suite.data).resolve().name,
+        split=suite.split,
+        models=[
+            SuiteModel(name=name, **origin, **_training(source))
             for name, origin, source in zip(names, origins, checkpoints, strict=True)
         ],
-        "axes": [_score(axis, given, samples, seed) for axis in axes if axis.parts],
-        "notes": [f"{AXES[axis.name]}: {note}" for axis in axes for note in axis.notes]
-        + [
-            f"{title}: {note}"
-            for (title, table), models in zip(tables, answered, strict=True)
-            for note in notes(remarks(table, models))
-        ],
-    }
-    return rounded(report)
+        axes=[_score(axis, given, samples, seed) for axis in axes if axis.parts],
+        notes=said,
+    )
+    return as_read(report)
 
 
 def read_axes(suite: Suite) -> list[Axis]:
@@ -169,7 +162,7 @@ def _cogent(suite: Suite, open_set: Opener) -> Axis:
     """The published splits where they are, else the images of the split that keep a condition."""
     if not {"valA", "valB"} <= {*list_splits(suite.data)}:
         return _protocol("cogent", suite.split, open_set(suite.split, None))
-    return Axis("cogent", [_whole(split, split, open_set(split, None)) for split in ("valA", "valB")])
+    return make_axis("cogent", [_whole(split, split, open_set(split, None)) for split in ("valA", "valB")])
 
 
 def _protocol(name: str, split: str, table: QuestionTable) -> Axis:
@@ -189,8 +182,8 @@ def _protocol(name: str, split: str, table: QuestionTable) -> Axis:
     said = [f"{undecided:,} of {len(members):,} questions of {split} left out, for {reason}"] if undecided else []
     if undecided == len(members):
         return Axis(name, notes=said)
-    parts = [AxisPart(label, split, table, column) for label, column in zip(tests, members.T, strict=True)]
-    return Axis(name, parts, said)
+    parts = [QuestionPart(label, split, table, column) for label, column in zip(tests, members.T, strict=True)]
+    return make_axis(name, parts, said)
 
 
 def _closure(suite: Suite, open_set: Opener) -> Axis:
@@ -213,8 +206,9 @@ def _closure(suite: Suite, open_set: Opener) -> Axis:
         return Axis("closure", notes=[f"left out, for {lacking}"])
     table = open_set(suite.split, str(path))
     forms = table.breakdowns["form"]
-    parts = [AxisPart(label, name, table, column) for label, column in zip(forms.labels, forms.members.T, strict=True)]
-    return Axis("closure", [_whole("CLEVR's own", suite.split, own), *parts], said)
+    formed = zip(forms.labels, forms.members.T, strict=True)
+    parts = [QuestionPart(label, name, table, column) for label, column in formed]
+    return make_axis("closure", [_whole("CLEVR's own", suite.split, own), *parts], said)
 
 
 def _closure_files(place: Path, split: str) -> list[Path]:
@@ -250,22 +244,21 @@ def _humans(suite: Suite, open_set: Opener) -> Axis:
         return Axis("humans", notes=["left out, for no --humans is given"])
     own, theirs = open_set(suite.split, None), open_set(suite.split, suite.humans)
     name = Path(suite.humans).name
-    return Axis("humans", [_whole("CLEVR's own", suite.split, own), _whole("people's", name, theirs)])
+    return make_axis("humans", [_whole("CLEVR's own", suite.split, own), _whole("people's", name, theirs)])
 
 
-def _whole(label: str, set_name: str, table: QuestionTable) -> AxisPart:
-    return AxisPart(label, set_name, table, np.ones(len(table.numbers), bool))
+def _whole(label: str, set_name: str, table: QuestionTable) -> QuestionPart:
+    return QuestionPart(label, set_name, table, np.ones(len(table.numbers), bool))
 
 
-def _score(axis: Axis, given: dict[int, list[ModelPredictions]], samples: int, seed: int) -> dict[str, Any]:
-    """The report's entry of an axis."""
+def _score(axis: Axis, given: dict[int, list[ModelPredictions]], samples: int, seed: int) -> AxisScores:
+    """The report's entry of an axis; an image that several parts ask about is drawn for all of them together."""
     ids: dict[tuple[str, str], int] = {}
     correct, images = [], []
     for part in axis.parts:
         table = part.table
-        answers = np.array(table.answers, object)
-        right = [np.array(model.predictions.answers, object) == answers for model in given[id(table)]]
-        correct.append(np.stack(right, 1)[part.chosen])
+        masks = [table.correct(model.predictions.answers) for model in given[id(table)]]
+        correct.append(np.stack(masks, 1)[part.chosen])
         rows = [ids.setdefault((table.data.split, name), len(ids)) for name in table.data.filenames]
         images.append(np.array(rows)[table.images[part.chosen]])
     sizes = [len(rows) for rows in images]
@@ -273,24 +266,22 @@ def _score(axis: Axis, given: dict[int, list[ModelPredictions]], samples: int, s
     bootstrap = ImageBootstrap(np.concatenate(images), samples, seed)
     models = accuracies(np.concatenate(correct), groups, bootstrap)
     unseen = len(sizes) - 1
-    weights = {"unseen": [0.0] + [1 / unseen] * unseen, "gap": [1.0] + [-1 / unseen] * unseen}
-    return {
-        "name": axis.name,
-        "title": AXES[axis.name],
-        "about": SPLITS[axis.name].description if axis.name in SPLITS else _HUMANS,
-        "parts": [
-            {"label": part.label, "set": part.set_name, "models": [estimates[i].to_json() for estimates in models]}
+    mean, gap = [0.0] + [1 / unseen] * unseen, [1.0] + [-1 / unseen] * unseen
+    return AxisScores(
+        name=axis.name,
+        title=AXES[axis.name],
+        about=SPLITS[axis.name].description if axis.name in SPLITS else _HUMANS,
+        parts=[
+            AxisPart(label=part.label, set_name=part.set_name, models=[estimates[i] for estimates in models])
             for i, part in enumerate(axis.parts)
         ],
-        **{
-            name: [dict(zip(("value", "low", "high"), contrast(row, some), strict=True)) for row in models]
-            for name, some in weights.items()
-        },
-    }
+        unseen=[contrast(estimates, mean) for estimates in models],
+        gap=[contrast(estimates, gap) for estimates in models],
+    )
 
 
 def _training(checkpoint: str | None) -> dict[str, Any]:
-    """What a checkpoint's record says of its training, None for what it does not say."""
+    """What a checkpoint's record says of its training; None for what it does not say."""
     try:
         record = json.loads((checkpoint_folder(checkpoint) / "training.json").read_text())
     except (OSError, ValueError):

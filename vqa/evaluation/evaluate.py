@@ -1,4 +1,4 @@
-"""Evaluating checkpoints and prediction files on sets of questions, from their names to the report."""
+"""Evaluation of checkpoints and prediction files on sets of questions, from their names to the report."""
 
 import os
 import tempfile
@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from vqa.clevr.annotations import list_splits
@@ -19,7 +18,8 @@ from vqa.evaluation.metrics import ImageBootstrap, paired_difference
 from vqa.evaluation.perturbations import Perturbation, make_perturbation
 from vqa.evaluation.predict import predict
 from vqa.evaluation.predictions import Predictions, read_predictions, write_predictions
-from vqa.evaluation.report import ModelPredictions, make_report
+from vqa.evaluation.report import EvaluationReport, ModelDifference, PerturbationEffect
+from vqa.evaluation.scoring import ModelPredictions, make_report
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint, weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
@@ -92,8 +92,8 @@ def evaluate(
     samples: int = 1000,
     seed: int = 0,
     command: str | None = None,
-) -> dict[str, Any]:
-    """The report (see `vqa.evaluation.report`) on checkpoints, folders or hub ids (None: ours), and prediction files.
+) -> EvaluationReport:
+    """The report on checkpoints, folders or hub ids (None: ours), and prediction files.
 
     Prediction files belong to one set. Everything is opened before the first model runs. Raises InputError as
     `open_data`, `read_table`, `read_predictions`, `load_checkpoint` and `predict` do.
@@ -112,22 +112,20 @@ def evaluate(
         for path, name in zip(predictions, names[len(sources) :], strict=True)
     ]
     titled = [(item.name, table) for item, table in zip(sets, tables, strict=True)]
-    changes = [item.perturbation for item in sets]
-    found = answer_tables(titled, checkpoints, names[: len(sources)], running, changes)
-    about: list[dict[str, Any]] = [
-        {"name": item.name, "data": item.data, "split": item.split, "questions_file": item.questions} for item in sets
-    ]
-    for what, item, unchanged, table, models in zip(about, sets, plain, tables, found, strict=True):
-        if item.perturbation is not None and unchanged in sets:
-            before = found[sets.index(unchanged)]
-            what["perturbation"] = {
-                "name": item.perturbation.name,
-                "seed": item.perturbation.seed,
-                "of": unchanged.name,
-                "about": item.perturbation.kind.about,
-                "changes": _changes(table, before, models, samples, seed),
-            }
-    scored = [(what, table, models + from_files) for what, table, models in zip(about, tables, found, strict=True)]
+    perturbations = [item.perturbation for item in sets]
+    answered = answer_tables(titled, checkpoints, names[: len(sources)], running, perturbations)
+    scored = []
+    for item, unperturbed, table, models in zip(sets, plain, tables, answered, strict=True):
+        about: dict[str, Any] = {
+            "name": item.name,
+            "data": item.data,
+            "split": item.split,
+            "questions_file": item.questions,
+        }
+        if item.perturbation is not None and unperturbed in sets:
+            before = answered[sets.index(unperturbed)]
+            about["perturbation"] = _perturbation_effect(item, unperturbed, table, before, models, samples, seed)
+        scored.append((about, table, models + from_files))
     return make_report(scored, command=command, samples=samples, seed=seed)
 
 
@@ -143,10 +141,15 @@ def answer_tables(
     running: Running,
     perturbations: Sequence[Perturbation | None] | None = None,
 ) -> list[list[ModelPredictions]]:
-    """For every table (with its name) the answers of every checkpoint (None: ours; `names` are theirs).
+    """The answers of every checkpoint to every table: a list for each table, in the order of `checkpoints`.
 
-    `perturbations`, one for each table, are what its images and questions go through first. All models are loaded
-    before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
+    Args:
+        tables: each with its title.
+        checkpoints: folders or hub ids (None: ours).
+        names: of the checkpoints.
+        perturbations: one for each table, which its images and questions go through first.
+
+    All models are loaded before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
     """
     loaded = [load_checkpoint(source, running.device) for source in checkpoints]
     found: list[list[ModelPredictions]] = [[] for _ in tables]
@@ -201,11 +204,11 @@ def run_model(
 
 def unknown_words(model: Loaded, data: PackedDataset) -> frozenset[str]:
     """The words of a set that a model does not know."""
-    return frozenset(word for word in data.words if model[1].unknown_words(word))
+    return frozenset(word for word in data.words if model[1].read_question(word).unknown_words)
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raises InputError unless a file can be made there; to ask before work of minutes begins."""
+    """Raises InputError unless a file can be made there; to call before minutes of work begin."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -224,15 +227,29 @@ def distinct_names(sources: Sequence[str]) -> list[str]:
     return [name if names.index(name) == i else f"{name} ({i + 1})" for i, name in enumerate(names)]
 
 
-def _changes(
-    table: QuestionTable, before: Sequence[ModelPredictions], after: Sequence[ModelPredictions], samples: int, seed: int
-) -> list[dict[str, Any]]:
-    """For each model how its accuracy changed, paired by question."""
+def _perturbation_effect(
+    item: EvaluationSet,
+    unperturbed: EvaluationSet,
+    table: QuestionTable,
+    before: Sequence[ModelPredictions],
+    after: Sequence[ModelPredictions],
+    samples: int,
+    seed: int,
+) -> PerturbationEffect:
+    """How each model's accuracy changed; paired by question, so that most of the noise cancels."""
+    assert item.perturbation is not None
     bootstrap = ImageBootstrap(table.images, samples, seed)
-    answers = np.array(table.answers, object)
-    first, second = ([np.array(m.predictions.answers, object) == answers for m in some] for some in (after, before))
-    pairs = zip(after, first, second, strict=True)
-    return [{"name": model.name, **asdict(paired_difference(one, two, bootstrap))} for model, one, two in pairs]
+    changes = []
+    for one, other in zip(after, before, strict=True):
+        correct = (table.correct(model.predictions.answers) for model in (one, other))
+        changes.append(ModelDifference(name=one.name, **asdict(paired_difference(*correct, bootstrap))))
+    return PerturbationEffect(
+        name=item.perturbation.name,
+        seed=item.perturbation.seed,
+        of=unperturbed.name,
+        about=item.perturbation.kind.about,
+        changes=changes,
+    )
 
 
 def _splits(data: str) -> list[str]:

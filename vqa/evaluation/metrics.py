@@ -1,67 +1,76 @@
 """Accuracy with intervals, paired comparison, calibration and confusion of counts.
 
-Questions about one image are not independent, so the image is what is drawn: intervals come from the percentile
-bootstrap over images (Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters), p-values from
-flipping the sign of an image's difference (Fisher's randomisation test). The same seed gives the same figures.
+Questions about one image are not independent, so images are resampled, not questions: intervals come from the
+percentile bootstrap over images (Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters), p-values
+from flipping the sign of an image's difference (Fisher's randomization test). The same seed gives the same figures.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+
+from vqa.utils.records import Change, Count, Number, Share
 
 LEVEL = 0.95
-_Z = 1.959963984540054  # the normal quantile at (1 + LEVEL) / 2
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 _FEWEST_IMAGES = 10
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share of questions in 0..1 with its 95 % interval, and how many questions and images it comes from."""
+    """The accuracy on some questions with its 95 % interval, and how many questions and images it comes from."""
 
-    value: float
-    low: float
-    high: float
-    questions: int
-    images: int
-
-    def to_json(self) -> dict[str, float]:
-        """The estimate as reports hold it; their key for the number of images is `pictures`."""
-        record = asdict(self)
-        return record | {"pictures": record.pop("images")}
+    value: Share
+    low: Share
+    high: Share
+    questions: Count
+    images: Annotated[Count, Field(alias="pictures")]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much more of the questions the first model answers than the second, with 95 % interval and two-sided p.
+    """The accuracy of one model less that of another on the same questions, with 95 % interval and two-sided p.
 
-    `only_first` and `only_second` count the questions that one of them alone answers.
+    `only_first` and `only_second` count the questions that one of them alone answers correctly.
     """
 
-    value: float
-    low: float
-    high: float
-    p: float
-    only_first: int
-    only_second: int
-    questions: int
+    value: Change
+    low: Change
+    high: Change
+    p: Share
+    only_first: Count
+    only_second: Count
+    questions: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A weighted sum of accuracies, such as a gap or a mean, with its 95 % interval."""
+
+    value: Change
+    low: Change
+    high: Change
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far confidences can be believed (Guo et al. 2017, section 2).
+    """How well confidences match accuracy (Guo et al. 2017, section 2).
 
-    `error` is the expected calibration error over equal-width bins, `brier` the mean squared distance between
-    confidence and being right, `bins` hold (questions, mean confidence, accuracy) from low to high confidence, empty
-    ones left out.
+    `error` is the expected calibration error over equal-width bins, `brier` the mean squared difference between
+    confidence and correctness (0 or 1), `bins` hold (questions, mean confidence, accuracy) from low to high confidence,
+    empty ones left out.
     """
 
-    error: float
-    brier: float
-    mean_confidence: float
-    bins: tuple[tuple[int, float, float], ...]
-    questions: int
+    error: Share
+    brier: Share
+    mean_confidence: Share
+    bins: tuple[tuple[Annotated[Count, Field(gt=0)], Share, Share], ...]
+    questions: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +80,16 @@ class CountConfusion:
     `mean_error` is the mean absolute error of the answers that are counts, None where none is.
     """
 
-    matrix: np.ndarray
-    mean_error: float | None
+    matrix: list[list[Count]]
+    mean_error: Number | None
 
 
 class ImageBootstrap:
-    """Sums over resampled images: every column that is asked about sees the same resamples.
+    """Sums over resampled images. Every column sees the same resamples, so that ratios and differences are paired.
 
     Args:
         images: (Q,) the image of every question, any whole numbers.
-        samples: how many resamples.
+        samples: number of resamples.
         seed: of the resampling.
     """
 
@@ -90,15 +99,15 @@ class ImageBootstrap:
         self.samples, self.seed = samples, seed
 
     def of(self, chosen: np.ndarray) -> "ImageBootstrap":
-        """The same for some of the questions, (Q,) truths, and their images."""
+        """The same bootstrap for some of the questions, a boolean mask (Q,), and their images."""
         return ImageBootstrap(self.rows[chosen], self.samples, self.seed)
 
     def per_image(self, columns: np.ndarray) -> np.ndarray:
-        """(Q, K) values of questions -> (N, K) their sums over each image's questions."""
+        """The sums (N, K) of values (Q, K) over each image's questions."""
         return np.stack([np.bincount(self.rows, column, self.size) for column in columns.T], 1)
 
     def sums(self, per_image: np.ndarray) -> np.ndarray:
-        """(N, K) values of images -> (samples, K) their sums over N images drawn with replacement."""
+        """The sums (samples, K) of values (N, K) over N images drawn with replacement."""
         generator = np.random.default_rng(self.seed)
         out = np.empty((self.samples, per_image.shape[1]))
         step = max(1, _CHUNK // max(1, self.size))
@@ -115,11 +124,11 @@ def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: ImageBootstra
     """The accuracy of each of M models in each of G groups of questions.
 
     Args:
-        correct: (Q, M) truths.
-        groups: (Q, G) truths; groups may overlap, but none is empty.
+        correct: boolean mask (Q, M).
+        groups: boolean mask (Q, G); groups may overlap, but none is empty.
 
-    Where resampling cannot show the spread, the interval is Wilson's (1927) with an image as one trial: groups of
-    fewer than ten images, and those with all answers right or all wrong.
+    Groups of fewer than ten images, and those with all answers correct or none, get Wilson's interval (1927) with an
+    image as one trial: resampling what never varies would give an interval of no width.
     """
     totals = bootstrap.per_image(groups)
     drawn_totals = bootstrap.sums(totals)
@@ -140,7 +149,7 @@ def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: ImageBootstra
 def paired_difference(
     first: np.ndarray, second: np.ndarray, bootstrap: ImageBootstrap, flips: int = 10_000
 ) -> Difference:
-    """Compare two models by their truths (Q,) on the same questions, Q > 0.
+    """Compare two models by which of the same Q > 0 questions they answer correctly, two boolean masks (Q,).
 
     p is the share of `flips` random exchanges of the two models' answers, image by image, that differ as much.
     """
@@ -153,6 +162,7 @@ def paired_difference(
     extreme, step = 0, max(1, _CHUNK // max(1, len(moved)))
     for start in range(0, flips, step):
         kept = generator.integers(0, 2, (min(step, flips - start), len(moved)), dtype=np.int8)
+        # an image's difference counts as +d where kept and -d where exchanged: 2 * kept sum - whole sum
         extreme += int((np.abs(2 * (kept @ moved) - moved.sum()) >= abs(moved.sum())).sum())
     return Difference(
         float(difference.mean()),
@@ -166,7 +176,11 @@ def paired_difference(
 
 
 def wilson_interval(share: float, trials: int) -> tuple[float, float]:
-    """Wilson's score interval of 95 % for a share of independent trials; (0, 1) without any."""
+    """Wilson's score interval of 95 % for a share of independent trials; (0, 1) without any.
+
+    Not `scipy.stats.binomtest(...).proportion_ci`: that takes whole successes, and an image with several questions
+    can be a fraction of one.
+    """
     if not trials:
         return 0.0, 1.0
     spread = _Z**2 / trials
@@ -175,8 +189,8 @@ def wilson_interval(share: float, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def contrast(estimates: Sequence[Estimate], weights: Sequence[float]) -> tuple[float, float, float]:
-    """A weighted sum of accuracies, such as a difference or a mean, with its 95 % interval: (value, low, high).
+def contrast(estimates: Sequence[Estimate], weights: Sequence[float]) -> Contrast:
+    """A weighted sum of accuracies with its 95 % interval.
 
     The interval is put together from those of the parts (Zou and Donner 2008, section 2), which need not be symmetric;
     it takes them as independent, and so is a little wide where they are about the same images.
@@ -186,11 +200,11 @@ def contrast(estimates: Sequence[Estimate], weights: Sequence[float]) -> tuple[f
     for weight, item in zip(weights, estimates, strict=True):
         down, up = sorted((weight * (item.value - item.low), weight * (item.value - item.high)), reverse=True)
         below, above = below + max(0.0, down) ** 2, above + min(0.0, up) ** 2
-    return value, value - below**0.5, value + above**0.5
+    return Contrast(value, value - below**0.5, value + above**0.5)
 
 
 def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> Calibration | None:
-    """Compare confidences (Q,) in 0..1 with truths (Q,); None without any question."""
+    """Compare confidences (Q,) in 0..1 with correctness, a boolean mask (Q,); None without any question."""
     if not len(confidence):
         return None
     places = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -207,13 +221,13 @@ def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> 
 
 
 def count_confusion(true: np.ndarray, answered: np.ndarray, largest: int = 10) -> CountConfusion:
-    """Compare true counts (Q,) in 0..largest with the answers (Q,), -1 for an answer that is no such count."""
+    """Compare true counts (Q,) in 0..largest with the answers (Q,), -1 for an answer that is not such a count."""
     columns = np.where((answered >= 0) & (answered <= largest), answered, largest + 1)
     matrix = np.zeros((largest + 1, largest + 2), np.int64)
     np.add.at(matrix, (true, columns), 1)
     counted = columns <= largest
     error = float(np.abs(true[counted] - columns[counted]).mean()) if counted.any() else None
-    return CountConfusion(matrix, error)
+    return CountConfusion(matrix.tolist(), error)
 
 
 def _percentiles(right: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

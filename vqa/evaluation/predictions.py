@@ -20,9 +20,9 @@ from vqa.errors import InputError
 
 @dataclass
 class Predictions:
-    """A model's answers to Q questions: `answers` (None where it gave none), `confidence` (Q,) in 0..1 or NaN.
+    """A model's answers to Q questions: `answers` (None where missing), `confidence` (Q,) in 0..1 or NaN.
 
-    `surplus` counts entries of a file that are about questions which the set does not have.
+    `surplus` counts entries of a file about questions that the set does not have.
     """
 
     answers: Sequence[str | None]
@@ -36,7 +36,7 @@ class Predictions:
 
 def write_predictions(file: IO[bytes], data: PackedDataset, keys: np.ndarray, predictions: Predictions) -> None:
     """Write the answers to all questions of a set in the order of its question file."""
-    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
+    rows = data.question_rows
     for number in np.argsort(data.positions):
         record = {
             "question_index": int(keys[number]),
@@ -53,43 +53,45 @@ def read_predictions(path: str | os.PathLike, data: PackedDataset, keys: np.ndar
     Questions without an entry get None. Raises InputError naming the line: not JSON, a field missing or of a wrong
     type, a question answered twice or about another image; and where no entry is about a question of the set.
     """
-    places = {int(key): number for number, key in enumerate(keys)}
-    rows = np.repeat(np.arange(len(data)), np.diff(data.image_start))
+    places, rows = {int(key): number for number, key in enumerate(keys)}, data.question_rows
     answers: list[str | None] = [None] * len(keys)
     confidence = np.full(len(keys), np.nan)
     seen: dict[int, int] = {}
     surplus = 0
     for line, record in _records(path):
         where = f"{Path(path).name}: line {line}"
-        key, answer = record.get("question_index"), record.get("answer")
-        if type(key) is not int:
-            raise InputError(f"{where}.question_index: expected a whole number, got {key!r:.80}")
+        key, answer, sure = _read_entry(record, where)
         if key in seen:
             raise InputError(f"{where}.question_index: question {key} has an answer in line {seen[key]} already")
         seen[key] = line
-        if type(answer) is int:
-            answer = str(answer)
-        if not isinstance(answer, str):
-            raise InputError(f"{where}.answer: expected text such as 'cube', got {answer!r:.80}")
-        sure = record.get("confidence")
-        if sure is not None and (type(sure) not in (int, float) or not 0 <= sure <= 1):
-            raise InputError(f"{where}.confidence: expected a number from 0 to 1, got {sure!r:.80}")
         number = places.get(key)
         if number is None:
             surplus += 1
             continue
-        image = record.get("image_filename", data.filenames[rows[number]])
-        if image != data.filenames[rows[number]]:
+        filename = data.filenames[rows[number]]
+        if (image := record.get("image_filename", filename)) != filename:
             raise InputError(
-                f"{where}.image_filename: question {key} is about {data.filenames[rows[number]]}, not {image!r:.80}; "
+                f"{where}.image_filename: question {key} is about {filename}, not {image!r:.80}; "
                 "the file belongs to another split or question file"
             )
-        answers[number] = answer.strip().lower()
-        if sure is not None:
-            confidence[number] = sure
+        answers[number], confidence[number] = answer, sure
     if len(seen) == surplus:
         raise InputError(f"{path}: none of its {surplus} entries is about a question of split {data.split}")
     return Predictions(answers, confidence, surplus)
+
+
+def _read_entry(record: dict, where: str) -> tuple[int, str, float]:
+    """The question's key, the answer, and its confidence, NaN if absent."""
+    key, answer, sure = (record.get(name) for name in ("question_index", "answer", "confidence"))
+    if type(key) is not int:
+        raise InputError(f"{where}.question_index: expected a whole number, got {key!r:.80}")
+    if type(answer) is int:
+        answer = str(answer)
+    if not isinstance(answer, str):
+        raise InputError(f"{where}.answer: expected text such as 'cube', got {answer!r:.80}")
+    if sure is not None and (type(sure) not in (int, float) or not 0 <= sure <= 1):
+        raise InputError(f"{where}.confidence: expected a number from 0 to 1, got {sure!r:.80}")
+    return key, answer.strip().lower(), np.nan if sure is None else sure
 
 
 def _records(path: str | os.PathLike) -> Iterable[tuple[int, dict]]:

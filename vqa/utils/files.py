@@ -14,24 +14,31 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _MAX_DEPTH = 2000
 
 
-def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, Any]:
-    """The JSON object of a file that holds at most `most` bytes when it is what it should be.
+def read_limited(path: str | os.PathLike, most: int, remedy: str) -> bytes:
+    """The bytes of a file that holds at most `most` of them when it is what it should be.
 
-    Raises FileNotFoundError where there is none, and InputError, with `remedy`, for any other file.
+    Raises FileNotFoundError where there is none, and InputError, with `remedy`, for one that is larger or unreadable.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             text = file.read(most + 1)
-        record = json.loads(text) if len(text) <= most else None
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON, or cut short; {remedy}") from error
     if len(text) > most:
         raise InputError(f"{path}: larger than {most:,} bytes, so not what its name says; {remedy}")
+    return text
+
+
+def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, Any]:
+    """The JSON object of a file of at most `most` bytes, as `read_limited`; InputError, too, for any other content."""
+    text = read_limited(path, most, remedy)
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON, or cut short; {remedy}") from error
     if not isinstance(record, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")
     return record
