@@ -1,14 +1,13 @@
 """Drawings of an answer's weights: channel strips as SVG, shaded words, and places lit in the image."""
 
 import base64
-import html
 import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image, ImageDraw
 
 _LONGER_SIDE = 300
@@ -35,11 +34,6 @@ class Scale:
     def strength(self, value: float) -> float:
         """Signed strength of color, -1 to 1."""
         return max(-1.0, min(1.0, (value - self.centre) / self.reach))
-
-
-def escape(text: str) -> str:
-    """Text as HTML, safe in attributes too."""
-    return html.escape(text, quote=True)
 
 
 def strip(values: np.ndarray, scale: Scale) -> Markup:

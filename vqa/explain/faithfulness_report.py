@@ -27,6 +27,7 @@ from vqa.inference.checkpoints import weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 from vqa.utils.files import read_object
+from vqa.utils.tables import format_interval
 
 FILENAME = "faithfulness.json"
 PER_IMAGE = 2
@@ -95,7 +96,7 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
         for rows, names in ((report["gates"], ("accuracy", "loss")), (report["removal"], ("top", "random", "bottom"))):
             for row in rows:
                 for name in names:
-                    _share(row[name])
+                    format_interval(row[name])
         format_faithfulness(report)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged; {remedy}") from error
@@ -107,19 +108,22 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
 def format_faithfulness(report: dict[str, Any]) -> str:
     """The report as tables for the terminal."""
     lines = [
-        f"{report['questions']} questions about {report['pictures']} images; accuracy {_share(report['accuracy'])}",
+        f"{report['questions']} questions about {report['pictures']} images; accuracy {format_interval(report['accuracy'])}",
         "",
         "Accuracy as gates and FiLM stop following the question",
-        *(f"  {row['test']:52}{_share(row['accuracy'])}   lost {_share(row['loss'])}" for row in report["gates"]),
+        *(
+            f"  {row['test']:52}{format_interval(row['accuracy'])}   lost {format_interval(row['loss'])}"
+            for row in report["gates"]
+        ),
         "",
         f"Accuracy as channels of every block (of {report['channels_per_block']}) are removed; random ones have like "
         f"activation, {report['draws']} draws",
         f"  {'ranked by':36}{'set to':8}{'k':>4}  {'top k':20}{'random k':20}{'bottom k':20}random less top",
     ]
     for row in report["removal"]:
-        cells = "".join(f"{_share(row[name]):20}" for name in ("top", "random", "bottom"))
+        cells = "".join(f"{format_interval(row[name]):20}" for name in ("top", "random", "bottom"))
         name = RANKINGS[row["ranking"]]
-        lines.append(f"  {name:36}{row['removal']:8}{row['channels']:>4}  {cells}{_share(row['extra_loss'])}")
+        lines.append(f"  {name:36}{row['removal']:8}{row['channels']:>4}  {cells}{format_interval(row['extra_loss'])}")
     lines += ["", "Mean activation of the removed channels: top, random, bottom"]
     for row in report["removal"]:
         if row["removal"] == "zero":
@@ -131,14 +135,14 @@ def format_faithfulness(report: dict[str, Any]) -> str:
         "Highest place of a map on an object that is meant (half a cell of tolerance); chance: a random object",
     ]
     for name, row in report["pointing"].items():
-        lines.append(f"  {name:12}{_share(row)}   chance {row['chance']:6.1%}   {row['questions']} questions")
+        lines.append(f"  {name:12}{format_interval(row)}   chance {row['chance']:6.1%}   {row['questions']} questions")
     found = report["paraphrase"]
     if found["questions"]:
         lines += [
             "",
             f"Other wording, same program ({found['questions']} questions): same answer "
-            f"{_share(found['same_answer'])}; accuracy {_share(found['accuracy_before'])} before, "
-            f"{_share(found['accuracy_after'])} after",
+            f"{format_interval(found['same_answer'])}; accuracy {format_interval(found['accuracy_before'])} before, "
+            f"{format_interval(found['accuracy_after'])} after",
             "  Rank correlation of channels with the first wording's (with another question's about the image):",
         ]
         for k, row in enumerate(found["blocks"], 1):
@@ -178,9 +182,3 @@ def plot_faithfulness(report: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
-
-
-def _share(estimate: dict[str, float]) -> str:
-    """An estimate in percent with its interval."""
-    value, low, high = (100 * estimate[name] for name in ("value", "low", "high"))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"

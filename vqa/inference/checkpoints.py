@@ -42,7 +42,7 @@ def load_checkpoint(
             checkpoint by default.
         device: where the model runs; by default a GPU if there is one.
 
-    Raises InputError for what is missing, broken, made for another model, or unusable on this machine.
+    Raises InputError for a checkpoint that is missing, broken, of another model or unusable on this machine.
     """
     place = choose_device(device)
     folder = checkpoint_folder(source)
@@ -60,7 +60,7 @@ def load_checkpoint(
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The device of this name, or a GPU where there is one. Raises InputError for an unavailable device."""
+    """The device of this name, or a GPU if there is one. Raises InputError for an unavailable device."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -94,7 +94,7 @@ def checkpoint_folder(source: str | os.PathLike | None = None) -> Path:
 def weights_sha256(source: str | os.PathLike | None = None) -> str:
     """The SHA-256 of a checkpoint's weights file, in hexadecimal, which tells them from all others.
 
-    Raises InputError where there is none.
+    Raises InputError if it cannot be read.
     """
     path = checkpoint_folder(source) / _WEIGHTS
     try:

@@ -125,7 +125,7 @@ def _statistics(scene: "SceneMaps", ground: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean over the grid, near 0 where there is no weight."""
+    """The weighted mean over the grid, near 0 if all weights are."""
     return (values * weights).sum((-2, -1)) / (weights.sum((-2, -1)) + 0.1)
 
 
