@@ -94,10 +94,10 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
         for j, name in enumerate(ATTRIBUTES):
             if name in step.filters:
                 filters[k, j] = 1 + _VALUE[name][step.filters[name]]
-        pointers[k] = _second(step.inputs, first)
+        pointers[k] = _second(step.inputs, first, k)
         members[k, : len(scene.objects)] = 0
         members[k, list(objects)] = 1
-    pointers[blocks] = _second(readers, first)
+    pointers[blocks] = _second(readers, first, blocks)
     target.known = np.array(True)
     target.asked = np.array(_asked_attribute(program), np.int8)
     return target
@@ -109,9 +109,9 @@ def _asked_attribute(program: Program) -> int:
     return 1 + list(ATTRIBUTES).index(attribute) if function in ("query", "equal") and attribute in ATTRIBUTES else 0
 
 
-def _second(inputs: Sequence[int], first: int) -> int:
-    """The block beside the preceding one that is read, counted from 1; 0 where one input is all there is."""
-    return 1 + first + min(inputs) if len(inputs) == 2 and inputs[0] != inputs[1] else 0
+def _second(inputs: Sequence[int], first: int, block: int) -> int:
+    """The block beside the preceding one that `block` reads, counted from 1; 0 where that one is all it reads."""
+    return 1 + first + min(inputs) if inputs and first + min(inputs) != block - 1 else 0
 
 
 class SceneTargets(NamedTuple):

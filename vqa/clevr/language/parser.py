@@ -66,7 +66,7 @@ def parse_question(text: str) -> Program:
             f"question: {' '.join(text.split())[:200]!r}: {str(error) or 'none of the forms of CLEVR questions'}; "
             "one that works: What color is the cube left of the big sphere?"
         ) from None
-    return tuple(_linearize(meaning, []))
+    return tuple(_linearize(meaning, [], {}))
 
 
 def tokens_of(text: str) -> list[str]:
@@ -88,12 +88,13 @@ def _call(function: str, *inputs: _Call, value: str | None = None) -> _Call:
     return _Call(function, value, inputs)
 
 
-def _linearize(call: _Call, steps: list[Step]) -> list[Step]:
-    places = []
+def _linearize(call: _Call, steps: list[Step], places: dict[int, int]) -> list[Step]:
+    """Append a call's steps, after those it reads; `places` keeps what "it" stands for from coming twice."""
     for item in call.inputs:
-        _linearize(item, steps)
-        places.append(len(steps) - 1)
-    steps.append(Step(call.function, tuple(places), call.value))
+        if id(item) not in places:
+            _linearize(item, steps, places)
+    places[id(call)] = len(steps)
+    steps.append(Step(call.function, tuple(places[id(item)] for item in call.inputs), call.value))
     return steps
 
 
@@ -133,7 +134,7 @@ def _mark(text: str) -> tuple[str, list]:
 _A = "(?:size|color|material|shape)"
 _SAME = f"(?:made )?(?:of )?the same {_A} as"
 _NEAR = r"(?:that (?:is|are) )?(?:both )?R\d+|and (?:that )?(?:is |are )?R\d+"
-_LIKE = f"(?:that (?:is|are|has|have) )?{_SAME}|and (?:that )?(?:is|are|has|have) {_SAME}"
+_LIKE = f"(?:that (?:is|are|has|have) )?(?:both )?{_SAME}|and (?:that )?(?:is|are|has|have) {_SAME}"
 _TAIL = rf"(?: (?:{_NEAR}) (?:the (?:other )?N\d+|it)| (?:{_LIKE}) (?:(?:the )?(?:other )?N\d+|it))*"
 _THE = rf"(the (?:other )?N\d+{_TAIL}|it)"
 _ONE = rf"((?:an?|any|another) (?:other )?N\d+{_TAIL})"

@@ -3,20 +3,22 @@
 Whether a model composes is tested by CLOSURE (Bahdanau et al. 2019): referring expressions of equal meaning in each
 other's places. The families made here put "left of ..." and "same color as ..." wherever the grammar admits them, up
 to five reasoning steps, *except* in CLOSURE's seven forms, which thus stay a test of what was never trained on.
+
+"And" that joins the two kinds ("left of ... and the same color as ...") takes five steps where each phrase has an
+object of its own, which is CLOSURE's and_mat_spa and nothing else. So the sets of unlike pairs either speak twice of
+one object, "it", or go on after the pair, to six steps.
 """
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vqa.clevr.programs import MAX_STEPS, Step
 from vqa.clevr.question_generation.templates import Template, template_from_json
 from vqa.clevr.split_protocols import closure_form
 from vqa.clevr.vocabulary import ATTRIBUTES
-
-FILE = "composition"
-"""The families' file name, as in "composition.json:12"."""
 
 Chain = tuple[str, ...]
 """Links from the first object named to the one that is meant: "relate", or "same_color" and the like."""
@@ -31,9 +33,34 @@ _INTEGERS = {
 
 def composed_templates(seed: int = 0) -> tuple[Template, ...]:
     """The families, about 150; `seed` decides which attributes the "same ... as" and query words of each are about."""
-    rng = random.Random(seed)
-    records = [record for record in _records(rng) if not _known(record)]
-    return tuple(template_from_json(record, (f"{FILE}.json", i)) for i, record in enumerate(records))
+    return _templates("composition", _records(random.Random(seed)))
+
+
+def unlike_templates(seed: int = 0) -> tuple[Template, ...]:
+    """36 families, as many as there are of like pairs, in which "and" joins a relation and a "same ... as".
+
+    Both hang on an object that is spoken of twice ("it"), so that five reasoning steps suffice; these are no tree: a
+    step may read an earlier one than its predecessor.
+    """
+    return _templates("composition-2", _unlike_records(random.Random(seed), _IT))
+
+
+def long_unlike_templates(seed: int = 0) -> tuple[Template, ...]:
+    """12 families of six reasoning steps: the two phrases have an object each, and a further relation follows."""
+    return _templates("composition-long", _unlike_records(random.Random(seed), _TWO))
+
+
+COMPOSED: dict[str, Callable[[], tuple[Template, ...]]] = {
+    "composition": composed_templates,
+    "composition-2": lambda: (*composed_templates(), *unlike_templates()),
+    "composition-long": long_unlike_templates,
+}
+"""The sets by name; a family's own name says in which it came up first, as in "composition.json:12"."""
+
+
+def _templates(file: str, records: Iterator[dict[str, Any]]) -> tuple[Template, ...]:
+    new = [record for record in records if not _known(record)]
+    return tuple(template_from_json(record, (f"{file}.json", i)) for i, record in enumerate(new))
 
 
 def _records(rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -51,6 +78,44 @@ def _records(rng: random.Random) -> Iterator[dict[str, Any]]:
     for attributes in itertools.permutations(ATTRIBUTES, 2):
         for ask in (_count, _exist, _query):
             yield ask(_Words(), [(f"same_{attribute}",) for attribute in attributes], rng)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What two phrases joined by "and" lead to, each a link from an object of its own, or from what "it" leads to.
+
+    links: of the phrases, in the order of the words.
+    origins: how each phrase's object is found: "new", "it", or a link from "it".
+    last: the link that follows; "" for none.
+    """
+
+    links: tuple[str, str]
+    origins: tuple[str, str]
+    last: str = ""
+
+    @property
+    def given(self) -> set[str]:
+        """The attributes that a "same ... as" gives away."""
+        return {link.removeprefix("same_") for link in ((self.last,) if self.last else self.links)}
+
+
+_KINDS = ("relate", "same")
+_IT = (
+    *((origins, "") for link in _KINDS for origins in (("it", link), (link, "it"))),
+    *((("it", "it"), link) for link in _KINDS),
+)
+_TWO = tuple((("new", "new"), link) for link in _KINDS)
+
+
+def _unlike_records(rng: random.Random, forms: Sequence[tuple[tuple[str, str], str]]) -> Iterator[dict[str, Any]]:
+    for origins, last in forms:
+        for links in (_KINDS, _KINDS[::-1]):
+            for ask in (_count, _exist, _query):
+                # another attribute each time: "the same size as what is the same size as it" says nothing new
+                attributes = iter(rng.sample(list(ATTRIBUTES), len(ATTRIBUTES)))
+                chain = (*links, *origins, last)
+                named = [f"same_{next(attributes)}" if link == "same" else link for link in chain]
+                yield ask(_Words(), _Pair((named[0], named[1]), (named[2], named[3]), named[4]), rng)
 
 
 def _chains(longest: int) -> list[Chain]:
@@ -76,13 +141,14 @@ def _known(record: dict[str, Any]) -> bool:
 
 
 class _Words:
-    """The nodes and parameters of a family as they come to be."""
+    """The nodes and parameters of a family as they come to be, and what is said before the question."""
 
     def __init__(self) -> None:
         self.nodes: list[dict[str, Any]] = []
         self.parameters: list[dict[str, str]] = []
         self.unsaid: list[str] = []
         self.nouns = 0
+        self.opening = ""
 
     def node(self, kind: str, inputs: Sequence[int], side: Sequence[str] = ()) -> int:
         self.nodes.append({"type": kind, "inputs": list(inputs), "side_inputs": list(side)})
@@ -124,10 +190,29 @@ class _Words:
             self.unsaid.append(noun[hidden])
         return at, " ".join(noun.values()) + "{s}", tail, noun
 
+    def link(self, link: str, at: int, origin: dict[str, str], said: str) -> tuple[int, str]:
+        """Add the node of a link from the object of node `at`, said so; returns it and its words."""
+        if link == "relate":
+            name = f"<R{len(self.parameters)}>"
+            self.parameters.append({"type": "Relation", "name": name})
+            return self.node(link, [at], [name]), f"{name} {said}"
+        attribute = link.removeprefix("same_")
+        self.unsaid.append(origin[attribute])
+        made = "[made of] " if attribute == "material" else ""
+        return self.node(link, [at]), f"{made}the same {attribute} as {said}"
+
+    def described(self, at: int, terminal: str, links: Sequence[str]) -> tuple[int, dict[str, str]]:
+        """Add a noun phrase for what a node found, which says nothing that the links to it say; its node and noun."""
+        noun = self.noun()
+        self.unsaid += [noun[link.removeprefix("same_")] for link in links if link.startswith("same")]
+        return self.node(f"filter_{terminal}", [at], list(noun.values())), noun
+
     def record(self, texts: Sequence[str], unequal: Sequence[int] = ()) -> dict[str, Any]:
         constraints: list[dict[str, Any]] = [{"type": "NULL", "params": [name]} for name in dict.fromkeys(self.unsaid)]
         if unequal:
             constraints.append({"type": "OUT_NEQ", "params": list(unequal)})
+        if self.opening:
+            texts = [f"{self.opening} {text[0].lower()}{text[1:]}" for text in texts if not text.startswith("There")]
         return {"text": list(texts), "nodes": self.nodes, "params": self.parameters, "constraints": constraints}
 
 
@@ -136,8 +221,10 @@ def _said(noun: str, tail: str, number: str = "singular") -> str:
     return (noun + tail).format(s="s" * many, are="are" if many else "is", have="have" if many else "has")
 
 
-def _objects(words: _Words, chains: Sequence[Chain], terminal: str, hidden: str = "") -> tuple[int, str, str]:
+def _objects(words: _Words, chains: Sequence[Chain] | _Pair, terminal: str, hidden: str = "") -> tuple[int, str, str]:
     """A node that yields what the chain, or both of two, lead to; and its words."""
+    if isinstance(chains, _Pair):
+        return _pair_objects(words, chains, terminal, hidden)
     if len(chains) == 1:
         at, noun, tail, _ = words.phrase(chains[0], terminal, hidden)
         return at, noun, tail
@@ -156,25 +243,56 @@ def _objects(words: _Words, chains: Sequence[Chain], terminal: str, hidden: str 
     return at, " ".join(shared.values()) + "{s}", f" that {{are}} {tails[0]} and {{are}} {tails[1]}"
 
 
-def _free_attribute(chains: Sequence[Chain], rng: random.Random) -> str:
+def _pair_objects(words: _Words, pair: _Pair, terminal: str, hidden: str) -> tuple[int, str, str]:
+    """As `_objects`, for a pair; its second phrase comes first in the program, as in CLEVR's own "and"."""
+    it: tuple[int, dict[str, str]] | None = None
+    ends: list[tuple[int, str]] = []
+    for link, origin in zip(pair.links[::-1], pair.origins[::-1], strict=True):
+        if it is None or origin == "new":
+            it = words.described(words.node("scene", []), "unique", ())
+            if origin != "new":
+                words.opening = f"There is a {' '.join(it[1].values())};"
+        at, noun = it
+        said = f"the {' '.join(noun.values())}" if origin == "new" else "it"
+        if origin not in ("new", "it"):
+            found, tail = words.link(origin, at, noun, said)
+            at, noun = words.described(found, "unique", (origin,))
+            said = f"the {' '.join(noun.values())} that is {tail}"
+        ends.append(words.link(link, at, noun, said))
+    (second, tail), (first, head) = ends
+    both = "both" if pair.last or pair.origins[0] not in ("new", "it") else "[both]"
+    tail = f" that {{are}} {both} {head} and {{are}} {tail}"
+    found, links = words.node("intersect", [second, first]), pair.links
+    if pair.last:
+        at, noun = words.described(found, "unique", links)
+        said = f"the {' '.join(noun.values())}{tail.format(are='is')}"
+        (found, tail), links = words.link(pair.last, at, noun, said), (pair.last,)
+        tail = f" that {{are}} {tail}"
+    at, noun = words.described(found, terminal, links)
+    if hidden:
+        words.unsaid.append(noun[hidden])
+    return at, " ".join(noun.values()) + "{s}", tail
+
+
+def _free_attribute(chains: Sequence[Chain] | _Pair, rng: random.Random) -> str:
     """One to ask for: none that a last "same ... as" gives away."""
-    given = {chain[-1].removeprefix("same_") for chain in chains if chain}
+    given = chains.given if isinstance(chains, _Pair) else {c[-1].removeprefix("same_") for c in chains if c}
     return rng.choice([name for name in ATTRIBUTES if name not in given])
 
 
-def _count(words: _Words, chains: Sequence[Chain], rng: random.Random) -> dict[str, Any]:
+def _count(words: _Words, chains: Sequence[Chain] | _Pair, rng: random.Random) -> dict[str, Any]:
     _, noun, tail = _objects(words, chains, "count")
     many = _said(noun, tail, "plural")
     return words.record([f"How many {many} are there?", f"What number of {many} are there?"])
 
 
-def _exist(words: _Words, chains: Sequence[Chain], rng: random.Random) -> dict[str, Any]:
+def _exist(words: _Words, chains: Sequence[Chain] | _Pair, rng: random.Random) -> dict[str, Any]:
     _, noun, tail = _objects(words, chains, "exist")
     one, many = _said(noun, tail), _said(noun, tail, "plural")
     return words.record([f"Are there any {many}?", f"Is there a {one}?", f"Is there any {one}?"])
 
 
-def _query(words: _Words, chains: Sequence[Chain], rng: random.Random) -> dict[str, Any]:
+def _query(words: _Words, chains: Sequence[Chain] | _Pair, rng: random.Random) -> dict[str, Any]:
     attribute = _free_attribute(chains, rng)
     at, noun, tail = _objects(words, chains, "unique", attribute)
     words.node(f"query_{attribute}", [at])

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vqa.clevr.question_generation.composed_families import composed_templates
+from vqa.clevr.question_generation.composed_families import COMPOSED
 from vqa.clevr.question_generation.templates import Template, read_templates
 from vqa.clevr.split_protocols import CLOSURE_SHAPES
 from vqa.errors import InputError
@@ -19,8 +19,8 @@ def load_templates(
     """Read the template files of a folder, by name; without one, ours.
 
     `families` selects: a file ("one_hop"), a family in it ("one_hop:3"), or, of ours and only if named, "closure" for
-    the seven CLOSURE forms, which test generalisation, and "composition" for those of `composed_templates`. Raises
-    InputError naming file and field.
+    the seven CLOSURE forms, which test generalisation, and a set of `COMPOSED` ("composition", "composition-2", ...).
+    Raises InputError naming file and field.
     """
     folder = SHIPPED if directory is None else Path(directory)
     if not folder.is_dir():
@@ -35,10 +35,10 @@ def load_templates(
     for name in families:
         stem, colon, index = name.removesuffix(".json").replace(".json:", ":").partition(":")
         sources = list(extra.values()) if stem == "closure" and extra and not colon else [(paths | extra).get(stem)]
-        if stem == "composition" and directory is None:
-            found = list(composed_templates())
+        if stem in COMPOSED and directory is None:
+            found = list(COMPOSED[stem]())
         elif sources[0] is None:
-            known = [*paths, *extra, *(["composition"] if directory is None else [])]
+            known = [*paths, *extra, *(COMPOSED if directory is None else [])]
             raise InputError(f"family {name!r:.80}: {folder.name} has {', '.join(known)}")
         else:
             found = [template for path in sources if path for template in read_templates(path)]
