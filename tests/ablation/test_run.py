@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from vqa.ablation import cells
 from vqa.ablation.cells import CELL, RESULT
 from vqa.ablation.report import format_report
+from vqa.ablation.results import read_ablation
 from vqa.cli import main
 from vqa.evaluation.metrics import ImageBootstrap, accuracies
 from vqa.training.checkpointing import FILE
@@ -64,7 +66,9 @@ def test_the_report(finished: Path) -> None:
     assert base["difference"] is None
     assert product["difference"]["seeds"] == [0]
     assert [seed["seed"] for seed in product["seeds"]] == [0, 1]
-    assert product["accuracy"]["value"] == pytest.approx(np.mean([seed["accuracy"] for seed in product["seeds"]]))
+    assert product["accuracy"]["value"] == pytest.approx(
+        np.mean([seed["accuracy"] for seed in product["seeds"]]), abs=2e-6
+    )
     assert product["accuracy"]["low"] <= product["accuracy"]["value"] <= product["accuracy"]["high"]
     questions = report["test"]["questions"]
     for variant in report["variants"]:
@@ -98,22 +102,30 @@ def test_the_figures_are_those_of_vqa_evaluate(finished: Path, capsys: pytest.Ca
 
 
 def test_the_tables(finished: Path) -> None:
-    report = json.loads((finished / "ablation.json").read_text())
+    report = read_ablation(finished / "ablation.json")
     text, markdown = (finished / "ablation.txt").read_text(), (finished / "ablation.md").read_text()
     assert text == format_report(report) + "\n"
-    for variant in report["variants"]:
-        value = f"{100 * variant['accuracy']['value']:.1f} ["
-        assert any(line.startswith(variant["name"] + " ") and value in line for line in text.splitlines())
-        assert any(line.startswith(f"| {variant['name']} |") and value in line for line in markdown.splitlines())
+    for variant in report.variants:
+        value = f"{100 * variant.accuracy.value:.1f} ["
+        assert any(line.startswith(variant.name + " ") and value in line for line in text.splitlines())
+        assert any(line.startswith(f"| {variant.name} |") and value in line for line in markdown.splitlines())
     assert "never" in text
     assert "vqa " in markdown
-    report["variants"][1]["seeds"][0]["passed_at"] = 81_234
-    report["variants"][1]["seeds"][1]["precision"] = "bf16"
-    report["unfinished"] = ["film-qcse seed 2"]
-    changed = format_report(report)
+    base, product = report.variants
+    seeds = [replace(product.seeds[0], passed_at=81_234), replace(product.seeds[1], precision="bf16")]
+    variants = [base, replace(product, seeds=seeds)]
+    changed = format_report(replace(report, variants=variants, unfinished=["film-qcse seed 2"]))
     assert "81k never" in changed
     assert "arithmetic" in changed
     assert "Not finished: film-qcse seed 2" in changed
+
+
+def test_a_broken_result_is_named(finished: Path, tmp_path: Path, in_process: list[Path], capsys) -> None:
+    shutil.copytree(finished, tmp_path / "copy")
+    path = next((tmp_path / "copy").glob("film-base*/result.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"minutes": "long"}))
+    assert main(command(tmp_path / "copy", "film-base")) == 2
+    assert "result.json: minutes: Input should be a valid number; remove the cell's folder" in capsys.readouterr().err
 
 
 def test_finished_cells_are_used_again(finished: Path, tmp_path: Path, in_process: list[Path], capsys) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from vqa.calibration import ood_data as foreign
+from vqa.calibration import ood_data
 from vqa.calibration.fit import fit_temperature, open_holdout
 from vqa.clevr.dataset.loading import open_data
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.inference.ood import OODDetector
-from vqa.training.data import TrainingData, load_training_data
+from vqa.training.data import load_training_data
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
@@ -82,7 +82,7 @@ def test_the_report_alone_writes_nothing(calibrated, tmp_path, capsys):
     assert [entry["name"] for entry in report["sets"]] == ["held out in training", "clevr-mini val"]
     assert all(entry["name"] in printed for entry in report["foreign"])
     questions = next(entry for entry in report["foreign"] if entry["kind"] == "questions")
-    assert questions["of"] == len(foreign.QUESTIONS)
+    assert questions["of"] == len(ood_data.QUESTIONS)
     assert questions["value"] == 1
 
 
@@ -126,26 +126,26 @@ def test_the_temperature_is_that_of_the_labels(true):
     assert fit_temperature(logits, logits.argmax(1)) == pytest.approx(0.1, rel=0.01), "no colder than this"
 
 
-def test_foreign_material_is_drawn_by_its_seed():
+def test_ood_images_are_drawn_by_its_seed():
     images = [load_image(path) for path in sorted((shipped("data/clevr-mini") / "images/val").iterdir())[:6]]
     makers = [
-        lambda seed: foreign.empty_scenes(images, 3, seed),
-        lambda seed: foreign.shuffled_tiles(images, seed),
-        lambda seed: foreign.drawings(4, seed),
-        lambda seed: foreign.noise(3, seed),
-        lambda seed: foreign.plain_colors(5, seed),
+        lambda seed: ood_data.empty_scenes(images, 3, seed),
+        lambda seed: ood_data.shuffled_tiles(images, seed),
+        lambda seed: ood_data.drawings(4, seed),
+        lambda seed: ood_data.noise(3, seed),
+        lambda seed: ood_data.plain_colors(5, seed),
     ]
     for make in makers:
         once, again, other = ([image.tobytes() for image in make(seed)] for seed in (0, 0, 1))
         assert once == again != other
-    tiles, whole = np.asarray(foreign.shuffled_tiles(images, 0)[0]), np.asarray(images[0])
+    tiles, whole = np.asarray(ood_data.shuffled_tiles(images, 0)[0]), np.asarray(images[0])
     assert tiles.shape == whole.shape
     assert sorted(tiles.ravel().tolist()) == sorted(whole.ravel().tolist())
 
 
 def test_photographs_come_from_installed_packages():
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    found = foreign.photographs()
+    found = ood_data.photographs()
     assert len(found) >= 10
     assert all(image.mode == "RGB" for image in found)
 

@@ -1,6 +1,6 @@
 """The cells of an ablation: one variant trained with one seed, each in a folder and a process of its own.
 
-A cell's folder is that of a training run, its name ends in a digest of all options. A killed cell goes on from its
+A cell's folder is that of a training run, its name ends in a digest of all options. A killed cell resumes from its
 state; a finished one (`result.json`, and the answers to the test questions) is never trained again. Several `vqa
 ablate` may share an output folder: each takes cells that no other holds.
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vqa.ablation.results import CellResult
 from vqa.ablation.variants import Variant, seeds_of
 from vqa.errors import InputError
 from vqa.evaluation.evaluate import EvaluationSet, Running, predict_file
@@ -30,10 +31,13 @@ from vqa.training.checkpointing import FILE
 from vqa.training.options import TrainingOptions
 from vqa.training.run_log import plot_curve, read_log
 from vqa.training.setup import build_trainer
-from vqa.utils.files import atomic_write, lock_folder
+from vqa.training.trainer import Trainer
+from vqa.utils.files import atomic_write, lock_folder, read_limited
+from vqa.utils.records import from_json
 
 CELL, RESULT = "cell.json", "result.json"
-_NEVER = 1_000_000.0  # minutes: cells are measured by presentations, which a slow machine does not change
+_MAX_RESULT, _REMEDY = 10_000_000, "remove the cell's folder to train it from scratch"
+_NEVER = 1_000_000.0  # minutes: cells are measured by training questions, which a slow machine does not change
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +62,13 @@ class Cell:
         """Whether it is trained and has answered the test questions."""
         return (self.folder / RESULT).is_file() and predictions_path(self.folder, test).is_file()
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> CellResult:
         """What `result.json` says of its training. Raises InputError where that is broken."""
         path = self.folder / RESULT
         try:
-            result = json.loads(path.read_text())
-            if not isinstance(result["curve"], list):
-                raise TypeError("curve is no list")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: damaged ({error!r}); remove the folder to train the cell anew") from error
-        return result
+            return from_json(CellResult, read_limited(path, _MAX_RESULT, _REMEDY), path)
+        except (FileNotFoundError, InputError) as error:
+            raise InputError(f"{error}; {_REMEDY}") from error
 
 
 def make_cells(variants: Sequence[Variant], output: Path, **options: Any) -> list[Cell]:
@@ -175,26 +176,30 @@ def work(folder: Path) -> None:
         trainer = build_trainer(options, about["command"])
         trainer.run()
         plot_curve(folder)
-        result = {
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-            "channels": trainer.model.config.width,
-            "minutes": trainer.progress.seconds / 60,
-            "presentations": trainer.progress.questions_seen,
-            "precision": trainer.progress.precision,
-            "supervision": trainer.supervision,
-            "held_out": len(trainer.data.held_out),
-            "curve": trainer.progress.history,
-            "gates": _gates(read_log(folder)),
-        }
         with atomic_write(folder / RESULT) as file:
-            file.write(json.dumps(result, indent=1).encode())
+            file.write(json.dumps(_result(trainer, read_log(folder)), indent=1).encode())
     (folder / FILE).unlink(missing_ok=True)
     test = EvaluationSet(**about["test"])
     predict_file(test, str(folder), predictions_path(folder, test), Running())
 
 
+def _result(trainer: Trainer, log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A `CellResult` as JSON."""
+    return {
+        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "channels": trainer.model.config.width,
+        "minutes": trainer.progress.seconds / 60,
+        "presentations": trainer.progress.questions_seen,
+        "precision": trainer.progress.precision,
+        "supervision": trainer.supervision,
+        "held_out": len(trainer.data.held_out),
+        "curve": trainer.progress.history,
+        "gates": _gates(log),
+    }
+
+
 def _gates(log: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """What was logged of each block's gate: the last values, and how often the entropy guard fired in all."""
+    """What was logged of each block's gate: the last values, and how often the entropy regularizer was active."""
     lines = [line for line in log if "train/block_1/entropy" in line]
     found: dict[str, dict[str, float]] = {}
     for key, value in lines[-1].items() if lines else ():

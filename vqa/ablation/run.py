@@ -7,27 +7,29 @@ from typing import Any
 
 from vqa.ablation.cells import make_cells, run_cells
 from vqa.ablation.report import format_report, make_report, plot_curves
+from vqa.ablation.results import AblationReport
 from vqa.ablation.variants import Variant
 from vqa.clevr.dataset.loading import open_data
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import read_table
 from vqa.evaluation.evaluate import EvaluationSet, check_writable
 from vqa.utils.files import atomic_write
+from vqa.utils.records import to_json
 
 MEASUREMENTS = 30
-"""Of held-out accuracy in each cell, unless told otherwise."""
+"""Measurements of held-out accuracy in each cell, unless given."""
 
 
 def ablate(
     variants: Sequence[Variant], output: Path, test: EvaluationSet, command: str, **options: Any
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[AblationReport, list[str]]:
     """Train and test all variants; returns the report (see `vqa.ablation.report`) and the names of cells that failed.
 
     Args:
         options: those of `TrainingOptions` that all variants share; `data` and `training_questions`, the budget, are
             needed.
 
-    The report's files are made anew after every finished cell. Raises InputError for options out of range, for data
+    The report's files are written again after every finished cell. Raises InputError for options out of range, for data
     that cannot be opened, where the disk refuses, and where the first cell fails.
     """
     budget = options["training_questions"]
@@ -41,10 +43,10 @@ def ablate(
     table = read_table(open_data(test.data, test.split, questions=test.questions))
     check_writable(output / "ablation.json")
 
-    def write() -> dict[str, Any]:
+    def write() -> AblationReport:
         report = make_report(cells, test, table, budget, command)
         texts = {
-            "ablation.json": json.dumps(report, indent=1),
+            "ablation.json": json.dumps(to_json(report), indent=1),
             "ablation.txt": format_report(report),
             "ablation.md": format_report(report, markdown=True) + f"\n\n```bash\n{command}\n```",
         }

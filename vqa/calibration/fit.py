@@ -1,8 +1,8 @@
-"""Calibrating a checkpoint: confidences that keep their word, and a sense of what it does not know.
+"""Calibrates a checkpoint: its temperature, and its detector of images and questions out of distribution.
 
-The temperature (Guo et al. 2017, section 4.2) and the limits of the domain come from the images that training held
-out, what training images are like from those it saw. Both are kept in the checkpoint's config.json; its weights stay
-as they are.
+The temperature (Guo et al. 2017, section 4.2) and the detector's thresholds are fitted on the images that training held
+out, the detector itself on images that training saw. Both are kept in the checkpoint's config.json; its weights stay as
+they are.
 """
 
 import json
@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqa.calibration.measure import answer, image_of, picture_scores, read_scenes
+from vqa.calibration.measure import answer, image_of, image_scores, read_scenes
+from vqa.calibration.report import CalibrationReport, Fitted, Likelihood, card_section
 from vqa.clevr.dataset.loading import open_data
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
@@ -27,10 +27,11 @@ from vqa.training.data import held_out_rows
 from vqa.training.model_card import read_record
 from vqa.utils.files import atomic_write
 from vqa.utils.markdown import replace_section
+from vqa.utils.records import to_json
 
 FILE = "calibration.json"
-FALSE_ALARMS = 0.01
-"""Share of held-out images, and of held-out questions, that may lie outside the domain."""
+FALSE_POSITIVES = 0.01
+"""Share of held-out images, and of held-out questions, that may be flagged as out of distribution."""
 
 _HOLDOUT = 0.05
 _SEEN = 1000
@@ -73,61 +74,65 @@ def open_holdout(
         raise InputError(
             f"--holdout {share!r:.20} --seed {number!r:.20}: a share above 0, up to 0.9, and a seed from 0"
         )
-    rows = np.repeat(np.arange(len(pack)), np.diff(pack.image_start))
-    asked = np.unique(rows[pack.answers >= 0])
+    asked = np.unique(pack.question_rows[pack.answers >= 0])
     held = held_out_rows(asked, share, number) if len(asked) else asked
     if not len(held):
         raise InputError(f"{data}: no image is held out of {len(asked)}; give more data or a larger --holdout")
     return HoldoutSplit(pack, held, np.setdiff1d(asked, held))
 
 
-def fit(model: Loaded, slices: HoldoutSplit, running: Running) -> dict[str, Any]:
-    """Fit temperature and domain, and set them in the model's configuration. Returns what the report says of it."""
+def fit(model: Loaded, holdout: HoldoutSplit, running: Running) -> Fitted:
+    """Fit the temperature and, for a model that reads scenes, the detector; both are set in its configuration."""
     network = model[0]
-    answered = answer(model, slices.data, running, slices.held_out)
+    answered = answer(model, holdout.data, running, holdout.held_out)
     known = answered.labels >= 0
     if not known.any():
-        raise InputError(f"split {slices.data.split}: none of its held-out answers is one that the model can give")
-    temperature = fit_temperature(answered.logits[known], answered.labels[known])
-    domain = None
-    if network.scene is not None:
-        rng = np.random.default_rng(0)
-        seen = slices.seen if len(slices.seen) <= _SEEN else np.sort(rng.choice(slices.seen, _SEEN, replace=False))
-        images = [image_of(slices.data, row) for row in seen]
-        domain = OODDetector.fit(list(read_scenes(model, images, "training images")))
-        held = picture_scores(model, domain, [image_of(slices.data, row) for row in slices.held_out])
-        domain = replace(
-            domain, picture_limit=_limit(held), question_limit=_limit(answered.question_scores[known.numpy()])
-        )
+        raise InputError(f"split {holdout.data.split}: none of its held-out answers is one that the model can give")
+    logits, labels = answered.logits[known], answered.labels[known]
+    temperature = fit_temperature(logits, labels)
     network.config.logit_temperature = temperature
-    network.config.domain = None if domain is None else domain.to_config()
-    return {
-        "temperature": temperature,
-        "pictures": len(slices.held_out),
-        "questions": int(known.sum()),
-        "likelihood": {
-            name: float(F.cross_entropy(answered.logits[known] / t, answered.labels[known]))
-            for name, t in (("before", 1.0), ("after", temperature))
-        },
-    }
+    network.config.domain = None
+    if network.scene is not None:
+        detector = _fit_detector(model, holdout, answered.question_scores[known.numpy()])
+        network.config.domain = detector.to_config()
+    before, after = (float(F.cross_entropy(logits / t, labels)) for t in (1.0, temperature))
+    return Fitted(
+        temperature=temperature,
+        images=len(holdout.held_out),
+        questions=len(labels),
+        likelihood=Likelihood(before=before, after=after),
+    )
+
+
+def _fit_detector(model: Loaded, holdout: HoldoutSplit, question_scores: np.ndarray) -> OODDetector:
+    """A detector of images unlike those seen in training, its thresholds from those held out."""
+    rng = np.random.default_rng(0)
+    seen = holdout.seen
+    if len(seen) > _SEEN:
+        seen = np.sort(rng.choice(seen, _SEEN, replace=False))
+    images = [image_of(holdout.data, row) for row in seen]
+    detector = OODDetector.fit(list(read_scenes(model, images, "training images")))
+    held = image_scores(model, detector, [image_of(holdout.data, row) for row in holdout.held_out])
+    return replace(detector, picture_limit=_limit(held), question_limit=_limit(question_scores))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature of the least negative log-likelihood of labels (Q,) under logits (Q, answers), 0.1 to 10."""
     logits = logits.double() - logits.double().amax(1, keepdim=True)
-    right = logits.gather(1, labels[:, None])[:, 0]
+    correct = logits.gather(1, labels[:, None])[:, 0]
     low, high = (1 / t for t in reversed(_TEMPERATURES))
+    # the likelihood is concave in 1 / temperature, so its slope changes sign once: bisect, in powers
     for _ in range(60):
         middle = (low * high) ** 0.5
-        slope = ((logits * middle).softmax(1) * logits).sum(1).mean() - right.mean()
+        slope = ((logits * middle).softmax(1) * logits).sum(1).mean() - correct.mean()
         low, high = (low, middle) if slope > 0 else (middle, high)
     return round(1 / middle, 4)
 
 
-def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any], section: str) -> Path:
-    """Write temperature and domain to config.json, the report to calibration.json, and `section` to the model card.
+def save(source: str | os.PathLike | None, model: Loaded, report: CalibrationReport) -> Path:
+    """Write temperature and detector to config.json, the report to calibration.json and into the model card.
 
-    Each file is replaced whole, config.json last. Raises InputError for a checkpoint that is no folder here.
+    Each file is replaced whole, config.json last. Raises InputError for a checkpoint that is not a local folder.
     """
     if source is not None and not Path(source).expanduser().is_dir():
         raise InputError(f"--checkpoint {source}: only a folder can be calibrated; copy the checkpoint into one")
@@ -135,10 +140,10 @@ def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any]
     path = folder / "config.json"
     settings = json.loads(path.read_text())
     settings |= {name: getattr(model[0].config, name) for name in ("logit_temperature", "domain")}
-    contents = {folder / FILE: json.dumps(report, indent=2) + "\n"}
+    contents = {folder / FILE: json.dumps(to_json(report), indent=2) + "\n"}
     card = folder / "README.md"
     if card.is_file():
-        contents[card] = replace_section(card.read_text(), section)
+        contents[card] = replace_section(card.read_text(), card_section(report))
     for target, text in (contents | {path: json.dumps(settings, indent=2, sort_keys=True) + "\n"}).items():
         with atomic_write(target) as file:
             file.write(text.encode())
@@ -146,6 +151,6 @@ def save(source: str | os.PathLike | None, model: Loaded, report: dict[str, Any]
 
 
 def _limit(scores: np.ndarray) -> float:
-    """The least limit that no more than `FALSE_ALARMS` of the scores exceed."""
-    place = int(np.ceil((1 - FALSE_ALARMS) * len(scores))) - 1
+    """The lowest threshold that no more than `FALSE_POSITIVES` of the scores exceed."""
+    place = int(np.ceil((1 - FALSE_POSITIVES) * len(scores))) - 1
     return float(np.sort(scores)[place]) * (1 + 1e-6)

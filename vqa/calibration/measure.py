@@ -1,8 +1,7 @@
-"""How far a checkpoint's confidences are right, and how much it notices of what it does not know."""
+"""How well a checkpoint's confidences match its accuracy, and how much out of distribution it detects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,15 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from vqa.calibration import ood_data as foreign
+from vqa.calibration import ood_data
+from vqa.calibration.report import (
+    DetectionRate,
+    FlaggedShares,
+    Measurement,
+    SetCalibration,
+    ShareEstimate,
+    SplitAccuracy,
+)
 from vqa.clevr.dataset.loading import open_data
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.errors import InputError
@@ -21,14 +28,20 @@ from vqa.inference.ood import OODDetector, question_score
 from vqa.model.processing import ImageLike, to_image
 from vqa.model.scene import SceneMaps
 
-_FOREIGN_IMAGES = 100
+_OOD_IMAGES = 100
 _AT_ONCE = 32
 
 
 @dataclass
 class Answered:
-    """A model's Q answers to questions: logits (Q, answers) before any temperature, labels (Q,), -1 for a right answer
-    that it lacks, and for every question its image (Q,) and `question_score` (Q,)."""
+    """A model's answers to Q questions.
+
+    Attributes:
+        logits: (Q, answers) before any temperature.
+        labels: (Q,) correct answers, -1 for one that the model cannot give.
+        images: (Q,) the row of each question's image.
+        question_scores: (Q,) the `question_score` of each question.
+    """
 
     logits: Tensor
     labels: Tensor
@@ -36,37 +49,37 @@ class Answered:
     question_scores: np.ndarray
 
     def confidence(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence (Q,) and truth (Q,) of the answers."""
+        """The confidence (Q,) of each answer, and whether it is correct, a boolean mask (Q,)."""
         best = (self.logits / temperature).softmax(1).max(1)
         return best.values.numpy().astype(float), (best.indices == self.labels).numpy()
 
 
 def measure(
     model: Loaded, sets: Sequence[EvaluationSet], held: tuple[PackedDataset, np.ndarray], running: Running, seed: int
-) -> dict[str, Any]:
-    """How far confidences are right, and what is noticed: on `held` (data and rows), on `sets`, on foreign material.
+) -> Measurement:
+    """Calibration and false positives on `held` (data and rows) and on `sets`, and detection of what is neither.
 
-    The report's shares have Wilson's intervals of 95 %. Raises InputError as `open_data` and `answer_questions` do.
+    Raises InputError as `open_data` and `answer_questions` do.
     """
     config = model[0].config
-    domain = None if config.domain is None else OODDetector.from_config(config.domain)
-    report: dict[str, Any] = {"temperature": config.logit_temperature}
-    report["sets"] = [_measure_set(model, domain, "held out in training", *held, running)]
+    detector = None if config.domain is None else OODDetector.from_config(config.domain)
+    measured = [_measure_set(model, detector, "held out in training", *held, running)]
     for item in sets:
         data = open_data(item.data, item.split, questions=item.questions)
-        report["sets"].append(_measure_set(model, domain, item.name, data, None, running))
-    if domain is not None:
+        measured.append(_measure_set(model, detector, item.name, data, None, running))
+    detection = None
+    if detector is not None:
         data, rows = held
-        images = [to_image(image_of(data, row)) for row in rows[:_FOREIGN_IMAGES]]
-        report["foreign"] = _measure_foreign(model, domain, images, seed)
-    return report
+        images = [to_image(image_of(data, row)) for row in rows[:_OOD_IMAGES]]
+        detection = _measure_detection(model, detector, images, seed)
+    return Measurement(temperature=config.logit_temperature, sets=measured, detection=detection)
 
 
 def answer(model: Loaded, data: PackedDataset, running: Running, rows: np.ndarray | None = None) -> Answered:
-    """All answered questions about some rows, by default all. Raises InputError where there are none."""
+    """A model's answers to all answered questions about `rows`, by default all. Raises InputError if none."""
     network, processor = model
     labels = {name: i for i, name in enumerate(network.config.answers)}
-    owners = np.repeat(np.arange(len(data)), np.diff(data.image_start))
+    owners = data.question_rows
     parts = []
     chosen = data.answers if rows is None else data.answers[np.isin(owners, rows)]
     if not (chosen >= 0).any():
@@ -91,7 +104,7 @@ def answer(model: Loaded, data: PackedDataset, running: Running, rows: np.ndarra
 
 def score_question(model: Loaded, text: str) -> float:
     """`question_score` of a question as this model reads it."""
-    return question_score(text, model[1].token_words(text), model[1].unknown_words(text))
+    return question_score(model[1].read_question(text))
 
 
 @torch.inference_mode()
@@ -107,11 +120,11 @@ def read_scenes(model: Loaded, images: Sequence[ImageLike], title: str) -> Itera
         yield SceneMaps(scene.objectness.cpu(), scene.attributes.cpu(), scene.position.cpu())
 
 
-def picture_scores(
-    model: Loaded, domain: OODDetector, images: Sequence[ImageLike], title: str = "pictures"
+def image_scores(
+    model: Loaded, detector: OODDetector, images: Sequence[ImageLike], title: str = "images"
 ) -> np.ndarray:
-    """`OODDetector.picture_scores` of images, (N,)."""
-    found = [domain.picture_scores(scene) for scene in read_scenes(model, images, title)]
+    """`OODDetector.image_scores` (N,) of images."""
+    found = [detector.image_scores(scene) for scene in read_scenes(model, images, title)]
     return np.concatenate(found) if found else np.zeros(0)
 
 
@@ -121,56 +134,57 @@ def image_of(data: PackedDataset, row: int) -> ImageLike:
 
 
 def _measure_set(
-    model: Loaded, domain: OODDetector | None, name: str, data: PackedDataset, rows: np.ndarray | None, running: Running
-) -> dict[str, Any]:
+    model: Loaded,
+    detector: OODDetector | None,
+    name: str,
+    data: PackedDataset,
+    rows: np.ndarray | None,
+    running: Running,
+) -> SetCalibration:
     answered = answer(model, data, running, rows)
-    confidence, right = answered.confidence(model[0].config.logit_temperature)
-    plain = calibration(answered.confidence(1.0)[0], right)
-    trust = calibration(confidence, right)
-    found: dict[str, Any] = {
-        "name": name,
-        "questions": len(right),
-        "accuracy": float(right.mean()),
-        "calibration_error": trust and trust.error,
-        "calibration_error_at_1": plain and plain.error,
-    }
-    if domain is not None:
+    confidence, correct = answered.confidence(model[0].config.logit_temperature)
+    uncalibrated = calibration(answered.confidence(1.0)[0], correct)
+    calibrated = calibration(confidence, correct)
+    flagged = accuracies = None
+    if detector is not None:
         images = np.unique(answered.images)
-        scores = picture_scores(model, domain, [image_of(data, row) for row in images], name)
-        strange_images = scores > domain.picture_limit
-        strange_questions = answered.question_scores > domain.question_limit
-        outside = strange_questions | strange_images[np.searchsorted(images, answered.images)]
-        found |= {
-            "outside": {"pictures": _share(strange_images), "questions": _share(strange_questions)},
-            "right": {"inside": _share(right[~outside]), "outside": _share(right[outside])},
-        }
-    return found
+        scores = image_scores(model, detector, [image_of(data, row) for row in images], name)
+        flagged_images = scores > detector.picture_limit
+        flagged_questions = answered.question_scores > detector.question_limit
+        outside = flagged_questions | flagged_images[np.searchsorted(images, answered.images)]
+        flagged = FlaggedShares(images=_share(flagged_images), questions=_share(flagged_questions))
+        accuracies = SplitAccuracy(inside=_share(correct[~outside]), outside=_share(correct[outside]))
+    return SetCalibration(
+        name=name,
+        questions=len(correct),
+        accuracy=float(correct.mean()),
+        calibration_error=calibrated and calibrated.error,
+        calibration_error_at_1=uncalibrated and uncalibrated.error,
+        flagged=flagged,
+        accuracies=accuracies,
+    )
 
 
-def _measure_foreign(
-    model: Loaded, domain: OODDetector, images: Sequence[Image.Image], seed: int
-) -> list[dict[str, Any]]:
+def _measure_detection(
+    model: Loaded, detector: OODDetector, images: Sequence[Image.Image], seed: int
+) -> list[DetectionRate]:
     sets = {
-        "photographs": foreign.photographs(),
-        "empty scenes": foreign.empty_scenes(images, 20, seed),
-        "shuffled tiles": foreign.shuffled_tiles(images, seed),
-        "drawings": foreign.drawings(50, seed),
-        "noise": foreign.noise(50, seed),
-        "plain colors": foreign.plain_colors(20, seed),
+        "photographs": ood_data.photographs(),
+        "empty scenes": ood_data.empty_scenes(images, 20, seed),
+        "shuffled tiles": ood_data.shuffled_tiles(images, seed),
+        "drawings": ood_data.drawings(50, seed),
+        "noise": ood_data.noise(50, seed),
+        "plain colors": ood_data.plain_colors(20, seed),
     }
-    found = [
-        {"name": name, "kind": "pictures"} | _share(picture_scores(model, domain, some, name) > domain.picture_limit)
-        for name, some in sets.items()
-    ]
-    scores = np.array([score_question(model, text) for text in foreign.QUESTIONS])
-    return [
-        *found,
-        {"name": "questions outside CLEVR's language", "kind": "questions"} | _share(scores > domain.question_limit),
-    ]
+    flagged = {name: image_scores(model, detector, some, name) > detector.picture_limit for name, some in sets.items()}
+    rates = [DetectionRate(name=name, kind="pictures", **vars(_share(found))) for name, found in flagged.items()]
+    scores = np.array([score_question(model, text) for text in ood_data.QUESTIONS])
+    found = _share(scores > detector.question_limit)
+    return [*rates, DetectionRate(name="questions outside CLEVR's language", kind="questions", **vars(found))]
 
 
-def _share(found: np.ndarray) -> dict[str, Any]:
-    """A share of truths (N,) with Wilson's interval of 95 %; without a value where there are none."""
-    value = float(found.mean()) if len(found) else None
-    low, high = wilson_interval(value or 0.0, len(found))
-    return {"value": value, "low": low, "high": high, "of": len(found)}
+def _share(chosen: np.ndarray) -> ShareEstimate:
+    """The share of a boolean mask (N,) that is True."""
+    value = float(chosen.mean()) if len(chosen) else None
+    low, high = wilson_interval(value or 0.0, len(chosen))
+    return ShareEstimate(value=value, low=low, high=high, of=len(chosen))

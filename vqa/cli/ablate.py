@@ -89,4 +89,4 @@ def _run(args: argparse.Namespace) -> int:
     print(format_report(report))
     for name in failed:
         print(f"vqa: {name} failed; see above", file=sys.stderr)
-    return int(bool(report["unfinished"]))
+    return int(bool(report.unfinished))

@@ -1,7 +1,6 @@
 """`vqa calibrate`: honest confidences, and a warning for out-of-distribution inputs."""
 
 import argparse
-from typing import Any
 
 from vqa.cli.arguments import add_device
 
@@ -46,11 +45,12 @@ def _run(args: argparse.Namespace) -> None:
 
     from vqa.calibration.fit import fit, open_holdout, save
     from vqa.calibration.measure import measure
-    from vqa.calibration.report import card_section, format_calibration
+    from vqa.calibration.report import CalibrationReport, format_calibration
     from vqa.errors import InputError
     from vqa.evaluation.evaluate import Running, check_writable, make_sets
     from vqa.inference.checkpoints import load_checkpoint, weights_sha256
     from vqa.utils.files import atomic_write
+    from vqa.utils.records import to_json
 
     logging.disable_progress_bar()
     if not args.on and (args.on_split or args.on_questions):
@@ -75,18 +75,17 @@ def _run(args: argparse.Namespace) -> None:
         value = getattr(args, flag)
         if value not in (None, []):
             words += [f"--{flag.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    report: dict[str, Any] = {
-        "format": "vqa-calibration-1",
-        "command": shlex.join([*words, *["--report"] * args.report]),
-        "weights_sha256": weights_sha256(args.checkpoint),
-    }
-    if not args.report:
-        report["fitted"] = fit(model, slices, running)
-    report |= measure(model, sets, (slices.data, slices.held_out), running, seed=0)
+    fitted = None if args.report else fit(model, slices, running)
+    report = CalibrationReport(
+        **vars(measure(model, sets, (slices.data, slices.held_out), running, seed=0)),
+        command=shlex.join([*words, *["--report"] * args.report]),
+        weights_sha256=weights_sha256(args.checkpoint),
+        fitted=fitted,
+    )
     print(format_calibration(report))
     if args.json:
         with atomic_write(args.json) as file:
-            file.write(json.dumps(report, indent=2).encode() + b"\n")
+            file.write(json.dumps(to_json(report), indent=2).encode() + b"\n")
     if not args.report:
-        folder = save(args.checkpoint, model, report, card_section(report))
+        folder = save(args.checkpoint, model, report)
         print(f"{folder}: config.json, calibration.json and README.md written", file=sys.stderr)
