@@ -108,7 +108,8 @@ def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
 def format_faithfulness(report: dict[str, Any]) -> str:
     """The report as tables for the terminal."""
     lines = [
-        f"{report['questions']} questions about {report['pictures']} images; accuracy {format_interval(report['accuracy'])}",
+        f"{report['questions']} questions about {report['pictures']} images; accuracy "
+        f"{format_interval(report['accuracy'])}",
         "",
         "Accuracy as gates and FiLM stop following the question",
         *(
