@@ -12,6 +12,7 @@ from app.views.answer import hint_card, message_card
 from app.views.render import render
 from vqa.errors import InputError
 from vqa.evaluation import plots
+from vqa.evaluation.metrics import Estimate
 from vqa.evaluation.report import CompositionalReport, EvaluationReport
 from vqa.evaluation.report import read_report as read_scores
 from vqa.evaluation.report_html import html_report, html_suite
@@ -83,7 +84,8 @@ def overview(reports: Mapping[str, Path]) -> str:
     """All evaluation reports in one table: overall accuracy, with its interval in numbers and drawn."""
     if not reports:
         return hint_card(f"There are no reports. {_MAKE}")
-    rows, notes = {}, []
+    rows: dict[tuple[str, str, Estimate], None] = {}
+    notes = []
     for path in reports.values():
         try:
             report = read_report(path)

@@ -20,6 +20,7 @@ from vqa.layers.mbconv import Excite, MBConv
 from vqa.layers.pathways import PathwayBank
 from vqa.layers.query_squeeze_excite import QueryConditionedSE
 from vqa.layers.squeeze_excite import SqueezeExcitation
+from vqa.utils.tables import markdown_table
 
 QUERY_FEATURES = 256
 REDUCTION = 16
@@ -48,7 +49,7 @@ class LayerCost:
     train_to_block: float
     """the same, forward and backward"""
     reference: str | None = None
-    """the well-kept implementation timed in the same rounds"""
+    """the library whose implementation is timed in the same rounds"""
     forward_to_reference: float | None = None
     """our time / theirs, forward"""
     train_to_reference: float | None = None
@@ -105,7 +106,7 @@ MECHANISMS: dict[str, Mechanism] = {
 
 
 def reference_layer(mechanism: str, channels: int) -> tuple[str, nn.Module] | None:
-    """The name and an instance of timm's or torchvision's `mechanism`, or None where there is none (or no timm)."""
+    """The library's name and an instance of timm's or torchvision's `mechanism`, None if it has none (or no timm)."""
     if mechanism == "se":
         from torchvision.ops import SqueezeExcitation as TorchvisionSE
 
@@ -140,13 +141,12 @@ def benchmark_layers(
 ) -> Iterator[LayerCost]:
     """Cost of each mechanism for each number of channels and each (height, width) of the features, in training mode.
 
-    In every round the block, each mechanism and, right before or after it, its reference run once, in an order drawn
-    anew: whatever else the machine does, and whatever the one before left in its caches, falls on all alike. What is
-    said of a reference is the median of the rounds' ratios. A mechanism is timed alone, and the block with it counts
-    as the block's time and its own. "mbconv" is a block itself, compared with the same without
-    SE; it is left out above 512 channels, where expansion by 6 makes maps that nobody uses. `on_round` is called after
-    each of the `runs` + `WARMUP` rounds of each shape. Raises ValueError for an unknown mechanism and for sizes below
-    1.
+    In every round the block, each mechanism and, right before or after it, its reference run once, in a new random
+    order, so that other load and what is left in the caches affect all alike. A mechanism is compared with its
+    reference by the median of the rounds' ratios. It is timed alone, and the block with it counts as the block's time
+    and its own. "mbconv" is a block itself, compared with the same without SE; it is left out above 512 channels,
+    where expansion by 6 makes maps that nobody uses. `on_round` is called after each of the `runs` + `WARMUP` rounds
+    of each shape. Raises ValueError for an unknown mechanism and for sizes below 1.
     """
     for mechanism in mechanisms:
         check_option("mechanism", mechanism, MECHANISMS)
@@ -158,6 +158,23 @@ def benchmark_layers(
             yield from _benchmark_shape(names, (batch, c, height, width), runs, torch.device(device), on_round)
 
 
+@dataclass(frozen=True)
+class _Contest:
+    """What is timed on one shape.
+
+    Attributes:
+        layers: the mechanisms by name, their references as "NAME reference", and the blocks.
+        inputs: what a layer takes; the features alone if not there.
+        references: which library a mechanism's reference is of.
+        blocks: which of the layers is each mechanism's block.
+    """
+
+    layers: dict[str, nn.Module]
+    inputs: dict[str, tuple[Tensor, ...]]
+    references: dict[str, str]
+    blocks: dict[str, str]
+
+
 def _benchmark_shape(
     names: list[str],
     shape: tuple[int, int, int, int],
@@ -165,64 +182,86 @@ def _benchmark_shape(
     device: torch.device,
     on_round: Callable[[], object],
 ) -> Iterator[LayerCost]:
-    _, c, height, width = shape
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     query = torch.randn(shape[0], QUERY_FEATURES, generator=torch.Generator().manual_seed(1)).to(device)
-    layers: dict[str, nn.Module] = {}
-    inputs: dict[str, tuple[Tensor, ...]] = {}
-    references: dict[str, str] = {}
+    contest = _prepare(names, x, query)
+    times = _time_rounds(contest, x, runs, on_round)
+    for name in names:
+        yield _cost(name, shape, contest, times)
+
+
+def _prepare(names: list[str], x: Tensor, query: Tensor) -> _Contest:
+    """Build every layer for features x (B, C, H, W) and queries (B, Q)."""
+    channels = x.shape[1]
     blocks = {name: "mbconv without SE" if MECHANISMS[name].is_block else "block" for name in names}
+    contest = _Contest({}, {}, {}, blocks)
     for name in names:
         mechanism = MECHANISMS[name]
-        if blocks[name] not in layers:
-            layers[blocks[name]] = mechanism.without(c)
-        layers[name] = mechanism.make(c)
-        inputs[name] = (x, query) if mechanism.conditioned else (x,)
-        if reference := reference_layer(name, c):
-            references[name], layers[f"{name} reference"] = reference
-    for layer in layers.values():
-        layer.to(device)
+        if blocks[name] not in contest.layers:
+            contest.layers[blocks[name]] = mechanism.without(channels)
+        contest.layers[name] = mechanism.make(channels)
+        contest.inputs[name] = (x, query) if mechanism.conditioned else (x,)
+        if reference := reference_layer(name, channels):
+            contest.references[name], contest.layers[f"{name} reference"] = reference
+    for layer in contest.layers.values():
+        layer.to(x.device)
+    return contest
+
+
+def _time_rounds(
+    contest: _Contest, x: Tensor, runs: int, on_round: Callable[[], object]
+) -> dict[str, list[tuple[float, float]]]:
+    """The times of every layer, (forward, forward and backward) in milliseconds for each round after the warm-up."""
+    # a mechanism and its reference stay neighbours, in either order, as their ratio is taken round by round
     rivals = [
-        [name, f"{name} reference"] if name in references else [name]
-        for name in [*names, *dict.fromkeys(blocks.values())]
+        [name, f"{name} reference"] if name in contest.references else [name]
+        for name in [*contest.blocks, *dict.fromkeys(contest.blocks.values())]
     ]
     order = random.Random(0)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in layers}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contest.layers}
     for round_number in range(WARMUP + runs):
         for together in order.sample(rivals, len(rivals)):
             for name in order.sample(together, len(together)):
-                elapsed = _time(layers[name], inputs.get(name, (x,)))
+                elapsed = _time(contest.layers[name], contest.inputs.get(name, (x,)))
                 if round_number >= WARMUP:
                     times[name].append(elapsed)
         on_round()
-    median = {
-        name: [statistics.median(part) for part in zip(*all_runs, strict=True)] for name, all_runs in times.items()
-    }
-    for name in names:
-        forward, train = median[name]
-        added = 0 if MECHANISMS[name].is_block else 1
-        block_forward, block_train = median[blocks[name]]
-        theirs = times.get(f"{name} reference", [])
-        beside = [
-            statistics.median(ours[part] / other[part] for ours, other in zip(times[name], theirs, strict=True))
-            for part in range(2 if theirs else 0)
-        ]
-        yield LayerCost(
-            mechanism=name,
-            batch=shape[0],
-            channels=c,
-            height=height,
-            width=width,
-            parameters=sum(p.numel() for p in layers[name].parameters()),
-            flops=count_flops(name, c, height, width),
-            forward_ms=forward,
-            train_ms=train,
-            forward_to_block=added + forward / block_forward,
-            train_to_block=added + train / block_train,
-            reference=references.get(name),
-            forward_to_reference=beside[0] if beside else None,
-            train_to_reference=beside[1] if beside else None,
-        )
+    return times
+
+
+def _cost(
+    name: str, shape: tuple[int, int, int, int], contest: _Contest, times: dict[str, list[tuple[float, float]]]
+) -> LayerCost:
+    batch, channels, height, width = shape
+    forward, train = _medians(times[name])
+    block_forward, block_train = _medians(times[contest.blocks[name]])
+    alone = 0 if MECHANISMS[name].is_block else 1  # a mechanism alone: the block with it takes the block's time and its
+    ratios = [
+        (ours[0] / theirs[0], ours[1] / theirs[1])
+        for ours, theirs in zip(times[name], times.get(f"{name} reference", []), strict=False)
+    ]
+    beside = _medians(ratios) if ratios else (None, None)
+    return LayerCost(
+        mechanism=name,
+        batch=batch,
+        channels=channels,
+        height=height,
+        width=width,
+        parameters=sum(p.numel() for p in contest.layers[name].parameters()),
+        flops=count_flops(name, channels, height, width),
+        forward_ms=forward,
+        train_ms=train,
+        forward_to_block=alone + forward / block_forward,
+        train_to_block=alone + train / block_train,
+        reference=contest.references.get(name),
+        forward_to_reference=beside[0],
+        train_to_reference=beside[1],
+    )
+
+
+def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    first, second = zip(*pairs, strict=True)
+    return statistics.median(first), statistics.median(second)
 
 
 def _time(layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[float, float]:
@@ -277,12 +316,11 @@ def format_costs(costs: Sequence[LayerCost]) -> str:
     """A Markdown table, one mechanism and shape a row."""
     header = ["mechanism", "C", "map", "parameters", "MFLOPs/image", "forward ms", "x block", "train ms", "x block"]
     header += ["reference", "forward / theirs", "train / theirs"]
-    rows = [header, ["---"] * 3 + ["---:"] * 6 + ["---"] + ["---:"] * 2]
+    rows = []
     for cost in costs:
         row = [cost.mechanism, f"{cost.channels}", f"{cost.height}x{cost.width}", f"{cost.parameters:,}"]
         row += [f"{cost.flops / 1e6:.3f}", f"{cost.forward_ms:.2f}", f"{cost.forward_to_block:.3f}"]
         row += [f"{cost.train_ms:.2f}", f"{cost.train_to_block:.3f}", cost.reference or ""]
         row += [f"{ratio:.2f}" if ratio else "" for ratio in (cost.forward_to_reference, cost.train_to_reference)]
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+    return "\n".join(markdown_table(header, rows, "<<<>>>>>><>>", padded=True))

@@ -27,6 +27,7 @@ from vqa.model.presets import build_config
 from vqa.training.options import TrainingOptions
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
+from vqa.utils.tables import markdown_table
 
 WARMUP = 2
 """Steps of each preset before its timed ones."""
@@ -50,7 +51,7 @@ class TrainingSpeed:
     load_ms: float
     """median time to load a batch"""
     step_ms: float
-    """median time to learn from it"""
+    """median time of forward, backward and update"""
     questions_per_second: float
     """over all timed steps, loading included"""
     gflops_per_question: float
@@ -60,7 +61,7 @@ class TrainingSpeed:
 
     @property
     def loading_speed(self) -> float:
-        """How many times faster batches are loaded than learnt from."""
+        """How many times faster a batch is loaded than trained on."""
         return self.step_ms / self.load_ms
 
 
@@ -92,7 +93,7 @@ class TrainingBenchmark:
 
 @dataclass
 class _TimedPreset:
-    """A preset on its way, and what its steps took."""
+    """A preset in training, and how long its steps took."""
 
     trainer: Trainer
     preparation: float
@@ -118,11 +119,11 @@ class _TimedPreset:
         self.loads, self.steps, self.shapes = [], [], []
 
     def share(self, steps: int, seconds: float) -> float:
-        """How much of its turn is over, of so many steps or seconds, whichever end first; 1 is all."""
+        """The share of `steps` or of `seconds` that is over, whichever is larger; 1 at the end."""
         return max(len(self.steps) / steps, sum(self.loads + self.steps) / seconds)
 
     def speed(self, matrix_peak: float) -> TrainingSpeed:
-        """What all steps so far come to."""
+        """The figures of all timed steps so far."""
         model, options = self.trainer.model, self.trainer.options
         assert isinstance(model.config, FilmSEConfig)
         seconds = sum(self.loads) + sum(self.steps)
@@ -158,14 +159,14 @@ def benchmark_training(
     precision: str = "auto",
     on_step: Callable[[float], object] = lambda share: None,
 ) -> TrainingBenchmark:
-    """Train each preset for `steps` steps, or `seconds` where they are over sooner, a step of each in turn.
+    """Train each preset for `steps` steps or for `seconds`, whichever is over first, a step of each in turn.
 
     Each has its own recipe: size of images and batches, optimizer, losses; `overrides` change all models. `data` is
-    repeated to so many `images`; `on_step` is told the share of the run that is over. Raises InputError as `Trainer`
-    does.
+    repeated to `images` images; `on_step` gets the share of the run that is over. Raises InputError as
+    `build_trainer` does.
     """
     with TemporaryDirectory(prefix="vqa-benchmark-") as folder:
-        contestants = []
+        timed = []
         for i, preset in enumerate(presets):
             height, width = build_config(preset, overrides).image_size
             path = Path(folder, f"{i}.pack")
@@ -182,33 +183,33 @@ def benchmark_training(
                 epochs=1_000_000,
             )
             trainer = build_trainer(options)
-            contestants.append(_TimedPreset(trainer, _now() - started))
-            contestants[-1].warm_up()
-        peak = matrix_peak(contestants[0].trainer.accelerator.device)
-        while (share := min(item.share(steps, seconds) for item in contestants)) < 1:
-            min(contestants, key=lambda item: item.share(steps, seconds)).advance()
+            timed.append(_TimedPreset(trainer, _now() - started))
+            timed[-1].warm_up()
+        peak = matrix_peak(timed[0].trainer.accelerator.device)
+        while (share := min(item.share(steps, seconds) for item in timed)) < 1:
+            min(timed, key=lambda item: item.share(steps, seconds)).advance()
             on_step(share)
-        device = contestants[0].trainer.accelerator.device
+        device = timed[0].trainer.accelerator.device
         peak, memory = max(peak, matrix_peak(device)), peak_memory()
-        used = contestants[0].trainer.data
+        used = timed[0].trainer.data
         return TrainingBenchmark(
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             threads=torch.get_num_threads(),
             images=len(used.pack),
             questions=len(used.stored.labels),
-            preparation_seconds=max(item.preparation for item in contestants),
+            preparation_seconds=max(item.preparation for item in timed),
             matrix_peak=peak,
             peak_memory=memory,
-            speeds=tuple(item.speed(peak) for item in contestants),
+            speeds=tuple(item.speed(peak) for item in timed),
         )
 
 
 def format_benchmark(found: TrainingBenchmark) -> str:
     """The figures as text: a Markdown table, a preset a row, and what is common to all."""
     first = found.speeds[0]
-    header = ["preset", "precision", "pictures", "batch", "steps", "ms/step", "questions/s", f"x {first.preset}"]
+    header = ["preset", "precision", "image size", "batch", "steps", "ms/step", "questions/s", f"x {first.preset}"]
     header += ["GFLOPs/question", "of peak", "loading ms", "x faster"]
-    rows = [header, ["---"] * 2 + ["---:"] * (len(header) - 2)]
+    rows = []
     for speed in found.speeds:
         height, width = speed.image_size
         row = [speed.preset, speed.precision, f"{height}x{width}", f"{speed.questions} of {speed.images}"]
@@ -216,8 +217,7 @@ def format_benchmark(found: TrainingBenchmark) -> str:
         row += [f"{speed.questions_per_second / first.questions_per_second:.1f}", f"{speed.gflops_per_question:.2f}"]
         row += [f"{speed.share_of_peak:.0%}", f"{speed.load_ms:.2f}", f"{speed.loading_speed:.0f}"]
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines = markdown_table(header, rows, "<<>", padded=True)
     about = (
         f"{found.device}, {found.threads} threads; {found.images:,} images and {found.questions:,} questions, "
         f"ready after {found.preparation_seconds:.1f} s; bfloat16 matrix peak {found.matrix_peak / 1e9:,.0f} GFLOP/s; "
@@ -249,7 +249,7 @@ def repeat_images(pack: PackedDataset, number: int, path: Path) -> None:
 
 
 def matrix_peak(device: torch.device, seconds: float = 1.0) -> float:
-    """FLOPs a second of a product of square bfloat16 matrices: the best of several sizes, each for so many seconds."""
+    """FLOPs a second of a product of square bfloat16 matrices: the best of several sizes, each for `seconds`."""
     best = 0.0
     for size in (4096, 8192, 16384) if device.type == "cuda" else (512, 1024, 2048):
         one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
@@ -283,7 +283,7 @@ def training_flops(config: FilmSEConfig, images: int, questions: int, length: in
 
 
 def peak_memory() -> int:
-    """Bytes of memory that this process has held at most."""
+    """The peak memory of this process in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

@@ -121,7 +121,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     logits = logits.double() - logits.double().amax(1, keepdim=True)
     correct = logits.gather(1, labels[:, None])[:, 0]
     low, high = (1 / t for t in reversed(_TEMPERATURES))
-    # the likelihood is concave in 1 / temperature, so its slope changes sign once: bisect, in powers
+    # the likelihood is concave in 1 / temperature, so its slope changes sign once: bisect, on a log scale
     for _ in range(60):
         middle = (low * high) ** 0.5
         slope = ((logits * middle).softmax(1) * logits).sum(1).mean() - correct.mean()

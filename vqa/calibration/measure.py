@@ -158,8 +158,8 @@ def _measure_set(
         name=name,
         questions=len(correct),
         accuracy=float(correct.mean()),
-        calibration_error=calibrated and calibrated.error,
-        calibration_error_at_1=uncalibrated and uncalibrated.error,
+        calibration_error=calibrated.error if calibrated else None,
+        calibration_error_at_1=uncalibrated.error if uncalibrated else None,
         flagged=flagged,
         accuracies=accuracies,
     )

@@ -154,7 +154,7 @@ def answer_tables(
     loaded = [load_checkpoint(source, running.device) for source in checkpoints]
     found: list[list[ModelPredictions]] = [[] for _ in tables]
     for source, name, model in zip(checkpoints, names, loaded, strict=True):
-        origin = {
+        origin: dict[str, Any] = {
             "kind": "checkpoint",
             "source": DEFAULT_CHECKPOINT if source is None else source,
             "weights_sha256": weights_sha256(source),
@@ -241,8 +241,9 @@ def _perturbation_effect(
     bootstrap = ImageBootstrap(table.images, samples, seed)
     changes = []
     for one, other in zip(after, before, strict=True):
-        correct = (table.correct(model.predictions.answers) for model in (one, other))
-        changes.append(ModelDifference(name=one.name, **asdict(paired_difference(*correct, bootstrap))))
+        correct, correct_before = (table.correct(model.predictions.answers) for model in (one, other))
+        change = paired_difference(correct, correct_before, bootstrap)
+        changes.append(ModelDifference(name=one.name, **asdict(change)))
     return PerturbationEffect(
         name=item.perturbation.name,
         seed=item.perturbation.seed,

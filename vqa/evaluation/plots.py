@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from vqa.evaluation.breakdowns import BREAKDOWNS
 from vqa.evaluation.metrics import Estimate
 from vqa.evaluation.report import CompositionalReport, ModelScores
+from vqa.utils.tables import Interval
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Told apart by color-blind readers too (Okabe and Ito 2008)."""
@@ -65,8 +66,9 @@ def curves(models: Sequence[ModelScores], key: str) -> str:
     for i, model in enumerate(models):
         rows = [row for row in model.groups(key) if re.fullmatch("[0-9]{1,4}", row.label)]
         x = [int(row.label) for row in rows]
-        axes.fill_between(x, *_percents(rows, "low", "high"), color=color(i), alpha=0.15, linewidth=0)
-        axes.plot(x, *_percents(rows, "value"), "o-", color=color(i), markersize=4, label=_label(model.name))
+        axes.fill_between(x, *_bounds(rows), color=color(i), alpha=0.15, linewidth=0)
+        values = [100 * row.value for row in rows]
+        axes.plot(x, values, "o-", color=color(i), markersize=4, label=_label(model.name))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(0, 102)
     return _data_url(figure, len(models))
@@ -81,8 +83,9 @@ def gaps(report: CompositionalReport) -> str:
     for i, model in enumerate(models):
         rows = [axis.gap[i] for axis in axes]
         y = [place + (i + 1) / (len(models) + 1) - 0.5 for place in range(len(axes))]
-        plot.hlines(y, *_percents(rows, "low", "high"), color=color(i), linewidth=2)
-        plot.plot(*_percents(rows, "value"), y, "o", color=color(i), markersize=5, label=_label(model.name))
+        plot.hlines(y, *_bounds(rows), color=color(i), linewidth=2)
+        values = [100 * row.value for row in rows]
+        plot.plot(values, y, "o", color=color(i), markersize=5, label=_label(model.name))
     plot.set_yticks(range(len(axes)), [_label(axis.title) for axis in axes])
     plot.set_ylim(len(axes) - 0.5, -0.5)
     return _data_url(drawing, len(models))
@@ -122,8 +125,8 @@ def _data_url(figure: Figure, models: int) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _percents(rows: Sequence[object], *names: str) -> list[list[float]]:
-    return [[100 * getattr(row, name) for row in rows] for name in names]
+def _bounds(rows: Sequence[Interval]) -> tuple[list[float], list[float]]:
+    return [100 * row.low for row in rows], [100 * row.high for row in rows]
 
 
 def _label(name: str) -> str:

@@ -7,7 +7,7 @@ are made. The keys in JSON are older than some names here, hence the aliases.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,8 @@ from vqa.evaluation.breakdowns import BREAKDOWNS
 from vqa.evaluation.metrics import LEVEL, Calibration, Contrast, CountConfusion, Difference, Estimate
 from vqa.utils.records import LEFT_OUT_IF_NONE, Count, Share, from_json
 
-FORMAT, SUITE_FORMAT = "vqa-evaluation-1", "vqa-compositional-1"
+FORMAT: Final = "vqa-evaluation-1"
+SUITE_FORMAT: Final = "vqa-compositional-1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,5 +158,5 @@ def _suite_table(title: str, report: CompositionalReport) -> str:
 
 
 def _with_commands(lines: Iterable[str], commands: Iterable[str | None]) -> str:
-    commands = dict.fromkeys(" ".join((command or "").split()) for command in commands)
-    return "\n".join([*lines, "", "```bash", *commands, "```"])
+    distinct = dict.fromkeys(" ".join((command or "").split()) for command in commands)
+    return "\n".join([*lines, "", "```bash", *distinct, "```"])

@@ -143,7 +143,7 @@ def _set_rows(entry: SetScores, by: Sequence[str]) -> Iterator[Row]:
         yield BREAKDOWNS[key] + f" ({said})" * bool(said)
         for groups in zip(*(model.groups(key) for model in models), strict=True):
             yield _row(f"  {groups[0].label}", groups)
-    yield ["calibration error", "", *(format_percent(m.calibration and m.calibration.error) for m in models)]
+    yield ["calibration error", "", *(format_percent(m.calibration.error if m.calibration else None) for m in models)]
     errors = [model.counts and model.counts.mean_error for model in models]
     yield ["mean error of counts", "", *("-" if error is None else f"{error:.2f}" for error in errors)]
 

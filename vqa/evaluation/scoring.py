@@ -52,7 +52,7 @@ class ModelPredictions:
 
     name: str
     predictions: Predictions
-    origin: dict[str, str] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     vocabulary: frozenset[str] | None = None
     unknown: frozenset[str] | None = None
 

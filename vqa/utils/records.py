@@ -1,5 +1,6 @@
-"""Dataclasses to and from JSON by pydantic: types and ranges are checked, and the field that is wrong is named."""
+"""Dataclasses to and from JSON, by pydantic: it checks types and ranges, and names the field that is wrong."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +37,4 @@ def from_json(kind: type[T], text: bytes, source: object) -> T:
         raise InputError(": ".join(filter(None, (str(source), where, first["msg"])))) from error
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter:
-    return TypeAdapter(kind)
+_adapter: Callable[[Any], TypeAdapter] = cache(TypeAdapter)
