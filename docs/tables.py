@@ -1,7 +1,8 @@
-"""Writes the tables in README.md and docs/ anew from the reports beside the shipped weights.
+"""Writes the tables in README.md and docs/, and the model cards, from the reports beside the shipped weights.
 
     uv run python docs/tables.py           # all
-    uv run python docs/tables.py closure   # this one
+    uv run python docs/tables.py closure   # this table
+    uv run python docs/tables.py cards     # the cards alone
 
 A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`. tests/test_docs.py holds them to the reports.
 """
@@ -16,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from vqa.ablation.report import format_report
-from vqa.calibration.report import format_calibration
+from vqa.ablation.results import read_ablation
+from vqa.calibration.report import card_section, format_calibration, read_calibration
 from vqa.evaluation.report_markdown import compositional_tables, report_tables
+from vqa.inference.checkpoints import load_checkpoint
+from vqa.training.model_card import card
+from vqa.utils.markdown import replace_section
 from vqa.utils.tables import format_interval, format_percent, markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +67,18 @@ def render(text: str, names: Iterable[str] = ()) -> str:
     return _REGION.sub(table, text)
 
 
+def model_card(checkpoint: Path) -> str:
+    """A checkpoint's card as its training, `vqa calibrate` and `vqa report --card` write it in turn."""
+    model, _ = load_checkpoint(checkpoint)
+    text = card(_read(checkpoint / "training.json"), model, checkpoint.name)
+    text = replace_section(text, card_section(read_calibration(checkpoint / "calibration.json")))
+    if not (checkpoint / "results").is_dir():
+        return text
+    return replace_section(
+        text, "\n\n".join(["## Results", report_tables(checkpoint), compositional_tables(checkpoint)])
+    )
+
+
 def training(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint's record says of its training: `asked` and `seen` count training questions of all runs."""
     record = json.loads((checkpoint / "training.json").read_text())
@@ -94,14 +111,14 @@ def _robustness() -> str:
 
 
 def _calibration() -> str:
-    report = _read(MAIN / "calibration.json")
-    return f"{format_calibration(report)}\n\n{_commands(report['command'])}"
+    report = read_calibration(MAIN / "calibration.json")
+    return f"{format_calibration(report)}\n\n{_commands(report.command)}"
 
 
 def _ablation() -> str:
-    report = _read(ROOT / "checkpoints/ablation/ablation.json")
+    report = read_ablation(ROOT / "checkpoints/ablation/ablation.json")
     text = format_report(report, markdown=True)
-    return f"{text[text.index('| variant') :].split(chr(10) * 2)[0]}\n\n{_commands(report['command'])}"
+    return f"{text[text.index('| variant') :].split(chr(10) * 2)[0]}\n\n{_commands(report.command)}"
 
 
 def _faithfulness() -> str:
@@ -220,14 +237,15 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def main(names: list[str]) -> None:
-    """Rewrite the named tables, or all."""
-    if unknown := set(names) - TABLES.keys():
-        sys.exit(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}")
-    for page in PAGES:
-        before = page.read_text()
-        after = render(before, names)
-        if after != before:
-            page.write_text(after)
+    """Rewrite the named tables, or all and the cards."""
+    if unknown := set(names) - {*TABLES, "cards"}:
+        sys.exit(f"no table {', '.join(sorted(unknown))}; there are {', '.join(TABLES)}, and cards")
+    written = {page: render(page.read_text(), names) for page in PAGES}
+    if not names or "cards" in names:
+        written |= {folder / "README.md": model_card(folder) for folder in (MAIN, BASE)}
+    for page, text in written.items():
+        if text != page.read_text():
+            page.write_text(text)
             print(page.relative_to(ROOT))
 
 
