@@ -351,3 +351,16 @@ def test_a_data_folder_is_named_wherever_one_stands(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(MINI)
     trainer_of(tmp_path, data=".", epochs=1).run()
     assert "Data: clevr-mini train" in (tmp_path / "README.md").read_text()
+
+
+def test_runs_from_before_a_renaming_can_be_resumed(tmp_path: Path) -> None:
+    changes = {"overrides": SMALL, "mask_colors": 0.3, "training_questions": 500, "epochs": 1}
+    trainer_of(tmp_path, **changes).run()
+    info = load_state(tmp_path / FILE)[1]
+    assert info["options"]["hide_colors"] == 0.3
+    assert not {"mask_colors", "hide_shapes", "question_workers"} & info["options"].keys()
+    assert "presentations" in info["progress"]
+    assert "questions_seen" not in info["progress"]
+    given = options(tmp_path, **changes)
+    assert given.to_json()["max_presentations"] == 500
+    assert type(given).from_json(given.to_json()) == given

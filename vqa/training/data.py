@@ -177,6 +177,7 @@ def load_training_data(
     seed: int,
     generated: float = 0.0,
     compositions: float = 0.0,
+    composed_families: Sequence[str] = (),
     workers: int = 1,
     protocol: str | None = None,
     device: torch.device = _CPU,
@@ -193,6 +194,7 @@ def load_training_data(
         generated: share of online questions, generated in every epoch from the scenes; scenes without a question in
             the dataset then join the training rows.
         compositions: share of those from families that CLEVR lacks, see `question_generation.composed_families`.
+        composed_families: the sets of these families, "composition" if empty.
         workers: processes that generate them.
         protocol: one of `split_protocols.TRAINING_PARTS`, whose training part alone is trained on and held out:
             images, questions, and online questions.
@@ -209,23 +211,15 @@ def load_training_data(
             f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
             f"among {', '.join(answers)}"
         )
-    part, scenes, generating = TRAINING_PARTS.get(protocol or ""), [], []
-    for row in range(len(pack)):
-        scene = pack.scene(row)
-        scenes.append(scene_target(scene))
-        if generated and scene is not None and (part is None or part.train_images(scene)):
-            generating.append(row)
-    if generated and not generating:
-        raise InputError(
-            f"--generated: questions are generated from scenes, and --split {pack.split} has none; leave it out"
-        )
-    asked = np.unique(stored.rows)
+    asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
     held_out = held_out_rows(asked, holdout, seed)
     rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
     online = None
     if generated:
         per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
-        make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol)
+        make = QuestionMaker(
+            pack.path, per_image, compositions, blocks, protocol, tuple(composed_families) or ("composition",)
+        )
         online = OnlineQuestions(make, rows, encode, answers, seed, device, workers)
     return TrainingData(
         pack=pack,
@@ -235,7 +229,7 @@ def load_training_data(
         generated=generated,
         device=device,
         images=Images(pack, device),
-        scenes=SceneTargets.of(scenes, device),
+        scenes=SceneTargets.of([scene_target(pack.scene(row)) for row in range(len(pack))], device),
         stored=stored.to(device),
         numbers=stored.of_rows(len(pack)),
         unknown_answers=unknown,
@@ -243,6 +237,18 @@ def load_training_data(
         rows=rows,
         online=online,
     )
+
+
+def _generating_rows(pack: PackedDataset, protocol: str | None) -> list[int]:
+    """The rows whose scenes questions can be generated from, in the training part of `protocol`. Raises InputError."""
+    part = TRAINING_PARTS.get(protocol or "")
+    scenes = ((row, pack.scene(row)) for row in range(len(pack)))
+    rows = [row for row, scene in scenes if scene is not None and (part is None or part.train_images(scene))]
+    if not rows:
+        raise InputError(
+            f"--generated: questions are generated from scenes, and --split {pack.split} has none; leave it out"
+        )
+    return rows
 
 
 def _read_questions(

@@ -33,8 +33,8 @@ class Generated(NamedTuple):
 class QuestionMaker:
     """Generates questions about the scenes of the pack at `path`.
 
-    `per_image` for each scene, a share `compositions` of which is of composed families; those outside the training
-    part of `protocol` are left out. `blocks` is the model's number of blocks, for the targets.
+    `per_image` for each scene, a share `compositions` of which is of the composed `families`. Those outside the
+    training part of `protocol` are left out. `blocks` is the model's number of blocks, for the targets.
     """
 
     path: Path
@@ -42,12 +42,13 @@ class QuestionMaker:
     compositions: float
     blocks: int
     protocol: str | None = None
+    families: tuple[str, ...] = ("composition",)
 
     def __call__(self, rows: Sequence[int], seed: str) -> Generated:
         """Questions about the scenes of some rows, decided by `seed`."""
         part = TRAINING_PARTS.get(self.protocol or "")
         pack, rng, balance = PackedDataset(self.path), random.Random(seed), Balance()
-        clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, ["composition"]))
+        clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, self.families))
         generated = Generated([], [], [], [])
         order = list(rows)
         rng.shuffle(order)

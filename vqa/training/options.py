@@ -73,6 +73,15 @@ class TrainingOptions:
         range=_SHARE,
         group="data",
     )
+    composed_families: list[str] = option(  # noqa: RUF009 - it makes a field
+        [],
+        'sets of families that --compositions draws from: composition (default), composition-2 (also "and" of a '
+        'relation and a "same ... as"), composition-long (the same in six steps)',
+        choices=("composition", "composition-2", "composition-long"),
+        metavar="NAME",
+        group="data",
+        later=True,
+    )
     mask_colors: float = option(
         0.0,
         "share of the images shown in other colors, with no question about them; the dense head then learns shapes "

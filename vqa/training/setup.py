@@ -88,6 +88,7 @@ def _open_data(
         seed=options.seed,
         generated=options.generated,
         compositions=options.compositions,
+        composed_families=options.composed_families,
         workers=options.question_workers,
         protocol=options.split_protocol,
         device=processes().device,
