@@ -41,7 +41,7 @@ def build_demo(models: Models, reports: Sequence[Path] = (), blender: str | None
     examples = load_examples()
     with Page(title="Ask a CLEVR picture", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         html(_HEADER)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Ask", id="ask"):
                 ask = AskTab(models.answerer(), examples)
                 ask.build(demo)
@@ -72,14 +72,13 @@ def launch_options() -> dict[str, Any]:
 
 
 def _theme() -> gr.themes.Base:
-    fonts = gr.themes.LocalFont
     ink, paper = gr.themes.colors.slate, gr.themes.colors.zinc
     return gr.themes.Base(
         primary_hue=ink,
         secondary_hue=ink,
         neutral_hue=paper,
         radius_size=gr.themes.sizes.radius_lg,
-        font=(fonts("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),  # its 600 lacks letters
+        font=("system-ui", "sans-serif"),
         font_mono=("ui-monospace", "monospace"),
     ).set(
         body_background_fill="#f6f6f3",

@@ -35,7 +35,7 @@ MAX_WORDS = 12
 
 _ORDER = ("query attribute", "count", "exist", "compare attribute", "compare integer")
 _FITTING = 48
-_FOLLOWERS = 24
+_FOLLOWERS = 40
 
 
 def questions_about(scene: Scene | None) -> list[Question]:

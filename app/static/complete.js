@@ -13,14 +13,13 @@ const tokens = text => text.toLowerCase().replaceAll("’", "'").replace(/\b(wha
 
 const complete = text => {
   const start = text.trimStart().toLowerCase();
-  if (!start || text.length > 300) return [];
+  if (!start || text.length > 300 || /[?.!]\s*$/.test(text)) return [];
   const fitting = JSON.parse(document.querySelector("#suggestions .suggestions")?.dataset.fitting ?? "[]");
   const whole = fitting.filter(question => question.toLowerCase().startsWith(start) && question.length > start.length);
   const said = tokens(text);
   const part = /[\p{L}\p{N}']$/u.test(text) ? said.pop() ?? "" : "";
-  const usual = follows[said.slice(-2).join(" ")] ?? follows[said.at(-1) ?? ""] ?? [];
-  const next = part ? [...new Set([...usual, ...words])] : usual;
-  const stem = part ? text.slice(0, -part.length) : text;
+  const next = follows[said.slice(-2).join(" ")] ?? follows[said.at(-1) ?? ""] ?? [];
+  const stem = part ? text.slice(0, -part.length) : `${text.trimEnd()} `;
   const longer = next.filter(word => word !== "?" && word !== part && word.startsWith(part)).map(word => stem + word + " ");
   const ends = next.includes("?") && !part && said.length > 3 ? [text.trimEnd() + "?"] : [];
   return [...whole.slice(0, 3), ...ends, ...longer.slice(0, 4)];
@@ -62,7 +61,7 @@ const mark = () => {
   const said = tokens(typed);
   if (/[\p{L}\p{N}']$/u.test(typed)) said.pop();
   const strange = [...new Set(said.filter(word => !words.has(word)))].slice(0, 5).map(word => word.slice(0, 30));
-  unknown.textContent = strange.length ? `The model was not taught: ${strange.join(", ")}` : "";
+  unknown.textContent = strange.length ? `The model does not know: ${strange.join(", ")}` : "";
 };
 
 const take = item => {

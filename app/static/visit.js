@@ -48,6 +48,22 @@ document.addEventListener("click", event => {
   history.pushState(null, "", address(parameters));
 }, true);
 window.addEventListener("popstate", openTab);
+
+// One Tab stop for all tabs, between which the arrow keys go.
+const list = document.querySelector("[role=tablist]");
+const rove = () => tabs().forEach(tab => { tab.tabIndex = tab.getAttribute("aria-selected") === "true" ? 0 : -1; });
+list.addEventListener("keydown", event => {
+  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+  const all = tabs(), at = all.indexOf(event.target);
+  if (!step || at < 0) return;
+  event.preventDefault();
+  const next = all[(at + step + all.length) % all.length];
+  next.click();
+  next.focus();
+});
+new MutationObserver(rove).observe(list, {attributeFilter: ["aria-selected"], subtree: true});
+rove();
+
 for (const kind of ["change", "drop", "paste"])
   document.addEventListener(kind, event => {
     if (event.target.closest?.("#picture")) uploading = ++clock;

@@ -1,6 +1,5 @@
 """The tab "Ask": an image, a question, the answer, and what each block of the network did with them."""
 
-import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +33,7 @@ MAX_HISTORY = 20
 MAX_QUESTION = 1000
 
 _PLACEHOLDER = "Drop a picture here, paste one, or click to upload"
-_THUMBNAIL = (72, 48)
+_BUTTON, _SMALL = (132, 88), (72, 48)
 _Shown = dict[Any, Any]
 
 
@@ -254,11 +253,15 @@ class AskTab:
 def _entry(file: dict[str, Any], image: Image.Image, question: str, answer: str) -> Asked:
     example = known_example(image)
     path = file["path"] if example is None else str(example.path)
-    thumbnail = data_uri(image.resize(_THUMBNAIL, Image.Resampling.BILINEAR))
-    return Asked(path, upload_name(file), None if example is None else example.index, question, answer, thumbnail)
+    return Asked(
+        path, upload_name(file), None if example is None else example.index, question, answer, _thumbnail(image, _SMALL)
+    )
 
 
 def gallery(examples: Sequence[Example]) -> str:
     """The shipped images as buttons."""
-    uris = ["data:image/jpeg;base64," + base64.b64encode(example.path.read_bytes()).decode() for example in examples]
-    return render("gallery", examples=[(uri, e.description) for uri, e in zip(uris, examples, strict=True)])
+    return render("gallery", examples=[(_thumbnail(load_image(e.path), _BUTTON), e.description) for e in examples])
+
+
+def _thumbnail(image: Image.Image, size: tuple[int, int]) -> str:
+    return data_uri(image.resize(size, Image.Resampling.LANCZOS))

@@ -49,8 +49,7 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     pickers = [drawn]
     if atlas is not None:
         html(depth_card(atlas), elem_id="channels-depth")
-    if (measured := _faithfulness(context)) is not None:
-        html(faithfulness_card(measured), elem_id="channels-faithful")
+    html(_faithfulness(context), elem_id="channels-faithful")
     if atlas is not None:
         pickers.append(html(atlas_table(atlas), js_on_load=script("table.js"), elem_id="channels-table"))
 
@@ -175,8 +174,10 @@ def activation(
     return answer, watch.maps[block - 1][0, channel].float().cpu().numpy()
 
 
-def _faithfulness(context: AppContext) -> dict[str, Any] | None:
+def _faithfulness(context: AppContext) -> str:
+    """What `vqa explain faithfulness` measured, or why it is not shown and how to make it."""
+    folder = context.models.folders[context.models.names[0]]
     try:
-        return read_faithfulness(context.models.folders[context.models.names[0]])
-    except InputError:
-        return None
+        return faithfulness_card(read_faithfulness(folder))
+    except InputError as error:  # visitors need not know the folder
+        return hint_card(f"Whether gates and channels matter is not shown. {error}".replace(f"{folder}/", ""))

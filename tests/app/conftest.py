@@ -53,7 +53,7 @@ def open_page(chromium, address):
         local = (address, "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(local) else complaints.append(f"request to {r.url}"))
         page.goto(address)
-        page.locator("#blocks .stage").first.wait_for()
+        page.locator("#blocks .blocks").wait_for()
         return page
 
     yield open_page

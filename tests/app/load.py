@@ -71,7 +71,7 @@ def browse(address: str, visitors: int, end: float, tally: Tally) -> None:
             page = chromium.new_context().new_page()
             page.set_default_timeout(60_000)
             page.goto(address)
-            page.locator("#blocks .stage").first.wait_for()
+            page.locator("#blocks .blocks").wait_for()
             pages.append(page)
         number = 0
         while time.monotonic() < end:

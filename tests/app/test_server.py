@@ -8,6 +8,7 @@ import pytest
 from serving import served_page
 
 from vqa.cli import main
+from vqa.utils.resources import shipped
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,9 @@ def test_it_says_where_it_is_and_leaves_nothing_behind(checkpoint, tmp_path, mon
     with served_page(checkpoint, tmp_path / "log") as address:
         folder = next(tmp_path.glob("vqa-app-*"))
         assert folder.stat().st_mode & 0o077 == 0
-    assert address in (tmp_path / "log").read_text()
+    log = (tmp_path / "log").read_text()
+    steps = ["loading PyTorch", "loading the model", "building the page", "starting the server", address]
+    assert sorted(steps, key=log.index) == steps
     assert list(tmp_path.glob("vqa-app-*")) == []
 
 
@@ -73,5 +76,11 @@ def test_a_space_has_all_that_the_page_needs(checkpoint, tmp_path):
         check=True,
     )
     assert found.stdout.split() == [str(space / "checkpoints"), str(space / "data/clevr-mini")]
-    assert f'serve(["checkpoints/{checkpoint.name}"]' in (space / "space.py").read_text()
-    assert (space / "checkpoints" / checkpoint.name / "model.safetensors").exists()
+    names = [checkpoint.name, "film-base-clevr", "film-qcse-clevr"]
+    served = ", ".join(f'"checkpoints/{name}"' for name in names)
+    assert f"serve([{served}]" in (space / "space.py").read_text()
+    for name in names:
+        assert (space / "checkpoints" / name / "model.safetensors").exists()
+    for name in ("LICENSE", "NOTICE"):
+        assert (space / name).read_bytes() == shipped(name).read_bytes()
+    assert needed.startswith("--extra-index-url https://download.pytorch.org/whl/cpu\n")

@@ -7,6 +7,7 @@ import pytest
 
 from app.suggestions import (
     ANY_IMAGE,
+    MAX_WORDS,
     completion,
     followers,
     one_of_each,
@@ -36,6 +37,14 @@ def test_questions_about_a_scene_have_answers_there(index):
 def test_a_image_that_is_not_understood_gets_questions_for_any(scene):
     assert questions_about(scene) == []
     assert all(question in suggestions_for(scene).replace("&quot;", "") for question in ANY_IMAGE)
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_questions_for_any_image_presuppose_nothing(index):
+    scene = sample_layout(0, "val", index).scene
+    for question in ANY_IMAGE:
+        assert answer_string(execute(parse_question(question), scene)[-1])
+        assert len(question.split()) <= MAX_WORDS
 
 
 def test_words_are_followed_by_those_that_follow_them_most():

@@ -56,7 +56,7 @@ def test_the_endpoints_are_typed_and_the_only_ones(client):
         assert (question["parameter_name"], question["python_type"]["type"]) == ("question", "str")
         returns = endpoint["returns"][0]["python_type"]["type"]
         assert all(field in returns for field in fields)
-        assert "picture" in endpoint["description"]
+        assert "image" in endpoint["description"]
 
 
 @pytest.mark.parametrize("name", ["/on_ask", "/on_upload", "/on_render"])
@@ -214,7 +214,7 @@ def test_a_broken_image_names_the_file_not_the_servers_folders(address):
     path = uploaded(address, "notes.png", b"no picture at all")
     event, data = call(address, {"path": path, "orig_name": "notes.png", **META}, QUESTION)
     assert event == "error"
-    assert "notes.png: not a picture" in data
+    assert "notes.png: not an image" in data
     assert path.rpartition("/")[0] not in data
 
 

@@ -67,7 +67,7 @@ def test_no_url_is_fetched_and_mistakes_are_told(address, log):
     assert hits == []
     assert all(result.isError for result in results)
     assert "no URL is fetched" in said(results[0])
-    assert "not a picture" in said(results[4])
+    assert "not an image" in said(results[4])
     assert "OUTSIDE" not in log.read_text()
     assert "root:" not in str(results)
 

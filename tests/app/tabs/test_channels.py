@@ -54,7 +54,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     page.get_by_label("as it is").check()
     page.locator("#channels-strips .channel_weights").first.wait_for()
     assert values(page, 5, 2) == pytest.approx(gates.tolist(), abs=0.006)
-    page.get_by_label("by SE weight").check()
+    page.get_by_label("by Channel gate").check()
     page.wait_for_function(
         "() => { const v = document.querySelector('#channels-strips .channel_weights').dataset.values.split(' ');"
         " return v.every((x, i) => !i || Number(v[i - 1]) >= Number(x)); }"

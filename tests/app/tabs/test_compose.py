@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from app.examples import true_answer
 from app.render_job import render_watched
-from app.tabs.compose import true_answer
+from app.tabs.compose import free_object
 from app.views.scene_plan import draw_plan, placed, to_plan
 from vqa.clevr.annotations import iter_questions, questions_path, read_scenes, scenes_path
 from vqa.clevr.image_generation.sample_scenes import Layout, annotate, placement_issues, sample_layout
@@ -71,6 +72,13 @@ def test_the_plan_names_every_object_for_those_who_cannot_see_it():
     assert drawn.count('role="button"') == len(SCENE.objects)
     assert "breaks a rule" in drawn
     assert drawn.count('aria-pressed="true"') == 1
+
+
+def test_a_new_object_has_the_attributes_asked_for_and_a_place_of_its_own():
+    wanted = {"size": "large", "color": "cyan", "material": "metal", "shape": "sphere"}
+    item = free_object(SCENE.objects, wanted)
+    assert {name: getattr(item, name) for name in wanted} == wanted
+    assert placement_issues((*SCENE.objects, item)) == []
 
 
 def fake_blender(tmp_path, body):

@@ -97,7 +97,8 @@ def test_compose_by_pointer_and_by_keyboard(open_page, tmp_path):
     assert things.count() == count + 1
     page.locator("#plan .fine").wait_for()
     added = page.locator(f'.plan .thing[data-index="{count}"]')
-    assert "small red rubber cube" in added.get_attribute("aria-label")
+    wanted = [page.locator(f"#compose-{name} input").input_value() for name in ("size", "color", "material", "shape")]
+    assert " ".join(wanted) in added.get_attribute("aria-label")
     page.get_by_label("Color", exact=True).click()
     page.get_by_role("option", name="cyan").click()
     page.locator(f'.plan .thing[data-index="{count}"][aria-label*="cyan"]').wait_for()

@@ -41,7 +41,7 @@ def test_shipped_reports_are_found_and_shown():
     reports = find_reports([RESULTS, RESULTS / "none"])
     assert reports
     table = overview(reports)
-    assert "right, %" in table
+    assert "accuracy, %" in table
     for name, path in reports.items():
         assert name.startswith("film-qcse-clevr: ")
         assert "<iframe" in report_frame(path)

@@ -10,8 +10,10 @@ from PIL import Image
 from serving import SMALL, save_small_model
 
 import vqa
-from app.examples import load_examples
-from app.views.answer import answer_card, blocks_section, history_card, message_card, step_in_words
+from app.examples import known_example, load_examples, true_answer
+from app.suggestions import MAX_WORDS
+from app.views.answer import Asked, answer_card, blocks_section, history_card, message_card
+from vqa.utils.images import load_image
 
 QUESTION = "What color is the cube?"
 IMAGE = Image.new("RGB", (96, 64), "gray")
@@ -82,7 +84,7 @@ def test_warnings(tmp_path):
         unfamiliar=("picture", "question"),
     )
     html = answer_card("?", answer)
-    assert html.count("class=warning") == 4
+    assert html.count('class="warning"') == 4
     assert "does not look like the scenes" in html
     assert "may have misunderstood" in html
     assert "Read as: what is the color of the i giraffe i cube" in html
@@ -90,7 +92,7 @@ def test_warnings(tmp_path):
     assert "“giraffe”" in html
     assert (
         answer_card("?", replace(answer, confidence=0.9, unknown_words=[], in_domain=True, unfamiliar=())).count(
-            "class=warning"
+            'class="warning"'
         )
         == 0
     )
@@ -100,27 +102,9 @@ def test_nothing_a_visitor_writes_becomes_markup(tmp_path):
     hostile = '"><script>alert(1)</script><img src=x onerror=alert(2)> cube'
     answer = _ask(tmp_path, question=hostile)
     html = answer_card(hostile, answer) + blocks_section(answer, IMAGE) + message_card(hostile)
-    html += history_card([(hostile, hostile, hostile)] * 2)
+    html += history_card([Asked(hostile, hostile, None, hostile, hostile, hostile)] * 2)
     assert "<script" not in html
     assert "<img src=x" not in html
-
-
-@pytest.mark.parametrize(
-    ("operation", "filters", "reads", "expected"),
-    [
-        ("scene", {}, {}, "all things"),
-        ("scene", {"size": "large", "color": "red", "material": "metal", "shape": "cube"}, {}, "large red metal cubes"),
-        ("left", {}, {"block_1": 0.0}, "things left of what block 2 picked out"),
-        ("front", {"shape": "sphere"}, {}, "spheres in front of what block 2 picked out"),
-        ("same_color", {"size": "small"}, {}, "other small things of the same color as what block 2 picked out"),
-        ("union", {}, {"block_1": 0.9, "block_2": 0.1}, "things that block 2 or block 1 picked out"),
-        ("intersect", {"shape": "cube"}, {"block_1": 1.0}, "cubes that block 2 and block 1 both picked out"),
-        ("none", {}, {}, "has no step of this question to do"),
-    ],
-)
-def test_steps_in_words(operation, filters, reads, expected):
-    step = {"operation": operation, "probability": 1.0, "filters": filters, "reads": reads}
-    assert step_in_words(step, 3) == expected
 
 
 def test_every_example_has_its_image_and_questions_that_fit_it():
@@ -130,3 +114,38 @@ def test_every_example_has_its_image_and_questions_that_fit_it():
         assert example.path.is_file()
         assert re.match(r"\d+ objects: (large|small) ", example.description)
         assert len(set(example.questions)) == len(example.questions) >= 3
+        for question in example.questions:
+            assert len(question.split()) <= MAX_WORDS
+            assert true_answer(question, example.scene)[0], "it presupposes what is not there"
+            assert known_example(load_image(example.path)) is example
+    lengths = [len(question.split()) for example in examples for question in example.questions]
+    assert sum(lengths) / len(lengths) < 10
+
+
+def test_blocks_without_a_step_are_folded_into_one_line(tmp_path):
+    answer = _ask(tmp_path)
+    idle = replace(answer.blocks[0].step, operation="none")
+    busy = replace(idle, operation="scene")
+    steps = [idle, busy, idle, busy, busy]
+    html = blocks_section(
+        replace(answer, blocks=tuple(replace(b, step=s) for b, s in zip(answer.blocks, steps, strict=True))), IMAGE
+    )
+    folded, rest = html.split("</details>")
+    assert "Blocks 1 and 3 have no step of this question to do" in folded
+    assert folded.count('class="card stage') == 2
+    assert rest.count('class="card stage') == 3
+    assert "<details" not in blocks_section(
+        replace(answer, blocks=tuple(replace(b, step=idle) for b in answer.blocks)), IMAGE
+    )
+
+
+def test_the_truth_stands_beside_where_it_is_known(tmp_path):
+    answer = _ask(tmp_path)
+    assert "Right" in answer_card(QUESTION, answer, answer.answer)
+    assert "Wrong" in answer_card(QUESTION, answer, "no such answer")
+    assert 'class="truth"' not in answer_card(QUESTION, answer)
+
+
+def test_terms_are_explained_where_they_first_appear(tmp_path):
+    html = blocks_section(_ask(tmp_path), IMAGE)
+    assert all(f"<dt>{term}</dt>" in html for term in ("FiLM", "γ and β", "Channel gate"))  # noqa: RUF001

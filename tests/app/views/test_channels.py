@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from app.tabs.channels import clearest
-from app.views.channels import KINDS, atlas_table, channel_card, depth_card, strips
+from app.views.channels import atlas_table, channel_card, depth_card, strips
 from vqa.explain.atlas import read_atlas
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS
 from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.presets import build_config, build_model, build_processor
@@ -34,7 +35,7 @@ def test_models_without_an_atlas_a_gate_or_film_show_what_they_have(tiny, preset
     assert "<b>cube" not in shown
     card = channel_card(answer, IMAGE, np.zeros((4, 6)), 1, 3, None)
     assert "silent under this question" in card
-    assert sum(name in card for name in KINDS.values()) == kinds
+    assert sum(kind.symbol in card for kind in CHANNEL_WEIGHTS.values()) == kinds
     assert "tracks" not in card
 
 
