@@ -116,6 +116,7 @@ def test_the_trained_model_points_at_what_is_meant(mini):
     probes = gather_probe_set(model, processor, mini, images=6, per_image=2, seed=0)
     on_progress = []
     experiment = Experiment(model, processor, probes, on_progress.append)
+    assert len(experiment.plain.right) == len(probes.questions)  # measured when it is first needed
     found = measure_pointing(experiment, on_progress.append)
     assert sum(on_progress) == 2 * len(probes.questions)
     assert found["answer"]["value"] > 0.7
