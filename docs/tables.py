@@ -46,6 +46,7 @@ _RENAMED = {
     "--output": "--out",
     "--hide-(colors|shapes)": r"--mask-\1",
     "--pictures": "--images",
+    r"--questions (\d+)": r"--num-questions \1",
 }
 """Options of reports from before they had today's names."""
 
