@@ -310,8 +310,8 @@ def test_mistakes_in_settings() -> None:
         (lambda: make_protocol("cogen"), "known are cogent"),
         (lambda: make_protocol("closure", {"depth": 3}), "no setting 'depth'"),
         (lambda: make_protocol("attribute-pairs", {"pairs": ["red:blue"]}), "both are a color"),
-        (lambda: make_protocol("attribute-pairs", {"pairs": ["red:house"]}), "'house' is no attribute value"),
-        (lambda: make_protocol("attribute-pairs", {"pairs": ["red"]}), "'' is no attribute value"),
+        (lambda: make_protocol("attribute-pairs", {"pairs": ["red:house"]}), "'house' is not an attribute value"),
+        (lambda: make_protocol("attribute-pairs", {"pairs": ["red"]}), "'' is not an attribute value"),
         (lambda: make_protocol("families", {"share": 1.5}), "between 0 and 1"),
         (lambda: make_protocol("families", {"families": []}), "at least one"),
     ]:

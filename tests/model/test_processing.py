@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
 
-from vqa.clevr.language.paraphrase import is_clevr, read_words
+from vqa.clevr.language.paraphrase import parses, read_words, restate
 from vqa.clevr.language.parser import MAX_WORDS, WORDS, words_of
 from vqa.errors import InputError
 from vqa.model import FilmSEImageProcessor, FilmSEProcessor, build_config, build_processor
@@ -187,7 +187,7 @@ def test_each_token_has_its_word(text):
     words = read.words
     assert read.token_ids == tokens
     assert len(tokens) == len(words)
-    assert read.is_clevr == is_clevr(text)
+    assert read.is_clevr == parses(restate(text))
     assert read.restated == (None if read_words(text) == words_of(text) else " ".join(read_words(text)))
     assert words == (read_words(text)[:MAX_WORDS] or ["[UNK]"])
     assert [w for w, t in zip(words, tokens, strict=True) if t > 1] == [w for w in words if w in WORDS]

@@ -17,10 +17,10 @@ from typing import Any
 import ijson
 import orjson
 
-from vqa.clevr.question import Question, _index, _text, safe_filename
+from vqa.clevr.question import Question, index_field, safe_filename, text_field
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
-from vqa.utils.files import _reading, _reason, _Shallow, atomic_write
+from vqa.utils.files import ShallowJson, atomic_write, first_line, with_progress
 
 _CHUNK = 4096
 
@@ -61,16 +61,16 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
     path = Path(path)
     count = 0
     try:
-        with path.open("rb") as opened, _reading(opened, path, progress) as file:
-            for record in ijson.items(_Shallow(file, path), f"{key}.item", buf_size=_CHUNK, use_float=True):
+        with path.open("rb") as opened, with_progress(opened, path, progress) as file:
+            for record in ijson.items(ShallowJson(file, path), f"{key}.item", buf_size=_CHUNK, use_float=True):
                 yield record
                 count += 1
     except ijson.IncompleteJSONError as error:
         raise InputError(
-            f"{path}: cut short or not JSON after {key}[{count}]: {_reason(error)}; fetch it again"
+            f"{path}: cut short or not JSON after {key}[{count}]: {first_line(error)}; fetch it again"
         ) from error
     except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {_reason(error)}") from error
+        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {first_line(error)}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if not count:
@@ -98,8 +98,8 @@ def iter_scenes(path: str | os.PathLike) -> Iterator[Scene]:
     for i, record in enumerate(iter_records(path, "scenes")):
         where = f"{name}: scenes[{i}]"
         scene = Scene.from_json(record, where)
-        safe_filename(_text(record, "image_filename", where) or "", f"{where}.image_filename")
-        _index(record, "image_index", where)
+        safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
+        index_field(record, "image_index", where)
         yield scene
 
 
@@ -119,7 +119,7 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
     """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
     with Path(path).open("rb") as file:
         try:
-            shallow = _Shallow(file, Path(path))
+            shallow = ShallowJson(file, Path(path))
             info: Any = next(ijson.items(shallow, "info", buf_size=_CHUNK, use_float=True), {})
         except ijson.JSONError:
             return {}

@@ -1,4 +1,8 @@
-"""CLEVR's functional programs: reading, executing and sorting them (Johnson et al. 2017, appendix A)."""
+"""CLEVR's functional programs: reading, executing and sorting them (Johnson et al. 2017, appendix A).
+
+A program also comes down to a few reasoning steps, one for each set of objects that it makes: what a block of the
+model does.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +66,13 @@ _TYPES: dict[str, str] = {
 }
 
 
+OPERATIONS = ("none", "scene", *RELATIONS, *(f"same_{name}" for name in ATTRIBUTES), "union", "intersect")
+"""What a step does; "none" is for a block that a short program does not use."""
+
+MAX_STEPS = 5
+"""Most steps of any CLEVR or CLOSURE question."""
+
+
 class IllPosedError(ValueError):
     """The program has no answer on this scene: `unique` met none or several objects."""
 
@@ -85,7 +96,7 @@ class Step:
 
 Program = tuple[Step, ...]
 Output = tuple[int, ...] | int | str | bool
-"""What a step yields: a set of object indices (ascending), one object's index, a count, a value, or a truth."""
+"""What a step yields: object indices (ascending), one object's index, a count, an attribute's value, or a truth."""
 
 
 def program_from_json(record: Any, where: str = "program") -> Program:
@@ -111,7 +122,7 @@ def program_from_json(record: Any, where: str = "program") -> Program:
         except (AttributeError, TypeError, KeyError, ValueError):
             raise InputError(_step_issue(item, kinds, f"{where}[{i}]")) from None
     if kinds[-1] in ("set", "object"):
-        raise InputError(f"{where}: ends in {steps[-1].function}, which is no answer; count, query or compare it")
+        raise InputError(f"{where}: ends in {steps[-1].function}, which is not an answer; count, query or compare it")
     return tuple(steps)
 
 
@@ -257,13 +268,6 @@ def _run(step: Step, inputs: list[Any], scene: Scene) -> Output:
             return inputs[0] < inputs[1]
         case _:
             return inputs[0] > inputs[1]
-
-
-OPERATIONS = ("none", "scene", *RELATIONS, *(f"same_{name}" for name in ATTRIBUTES), "union", "intersect")
-"""What a step does; "none" is for a block that a short program does not use."""
-
-MAX_STEPS = 5
-"""Most steps of any CLEVR or CLOSURE question."""
 
 
 @dataclass(slots=True)

@@ -48,18 +48,18 @@ class Question:
             raise InputError(f"{where}: expected an object with the field 'question', got {record!r:.80}")
         if not isinstance(record.get("question"), str):
             raise InputError(f"{where}.question: expected the question's words, got {record.get('question')!r:.80}")
-        filename = _text(record, "image_filename", where)
+        filename = text_field(record, "image_filename", where)
         program = record.get("program")
         return cls(
             _encodable(record["question"], f"{where}.question"),
-            _text(record, "answer", where),
+            text_field(record, "answer", where),
             program_from_json(program, f"{where}.program") if program else None,
             filename if filename is None else safe_filename(filename, f"{where}.image_filename"),
-            _index(record, "image_index", where),
-            _text(record, "split", where),
-            _index(record, "question_index", where),
-            _index(record, "question_family_index", where),
-            _text(record, "template_filename", where),
+            index_field(record, "image_index", where),
+            text_field(record, "split", where),
+            index_field(record, "question_index", where),
+            index_field(record, "question_family_index", where),
+            text_field(record, "template_filename", where),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def safe_filename(filename: str, where: str = "image_filename") -> str:
     return filename
 
 
-def _text(record: Mapping, name: str, where: str) -> str | None:
+def text_field(record: Mapping, name: str, where: str) -> str | None:
+    """A field that is text or absent. Raises InputError naming it."""
     value = record.get(name)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{where}.{name}: expected text, got {value!r:.80}")
@@ -99,7 +100,8 @@ def _encodable(text: str, where: str) -> str:
     return text
 
 
-def _index(record: Mapping, name: str, where: str) -> int | None:
+def index_field(record: Mapping, name: str, where: str) -> int | None:
+    """A field that is a number from 0 on or absent. Raises InputError naming it."""
     value = record.get(name)
     if value is not None and (type(value) is not int or not 0 <= value <= _LARGEST_INDEX):
         raise InputError(f"{where}.{name}: expected a number from 0 to {_LARGEST_INDEX}, got {value!r:.80}")

@@ -155,7 +155,9 @@ def _check_relationships(value: Any, count: int, where: str) -> None:
         for i, row in enumerate(rows):
             for j in _expect(row, list, f"{where}.{relation}[{i}]"):
                 if type(j) is not int or not 0 <= j < count:
-                    raise InputError(f"{where}.{relation}[{i}]: {j!r} is no object of this scene (0 to {count - 1})")
+                    raise InputError(
+                        f"{where}.{relation}[{i}]: {j!r} is not an object of this scene (0 to {count - 1})"
+                    )
             if len({*row, i}) <= len(row):
                 raise InputError(f"{where}.{relation}[{i}]: {row!r:.80} names an object twice, or object {i} itself")
 

@@ -1,4 +1,4 @@
-"""Splits that test generalisation to new compositions, each a selection over (scene, question) rows.
+"""Splits that test generalization to new compositions, each a selection over (scene, question) rows.
 
 A protocol has a part to train on and parts to test on. A part is a function of one row, so that any dataset with
 scenes and programs can be filtered as it is read and no image is copied. The training part is for a training split's
@@ -170,7 +170,7 @@ def attribute_of(value: str) -> str:
         if value in values:
             return name
     raise InputError(
-        f"{value!r:.80} is no attribute value; known are {', '.join(v for vs in ATTRIBUTES.values() for v in vs)}"
+        f"{value!r:.80} is not an attribute value; known are {', '.join(v for vs in ATTRIBUTES.values() for v in vs)}"
     )
 
 
@@ -326,10 +326,10 @@ def make_protocol(name: str, settings: Mapping[str, Any] | None = None) -> Split
     )
     maker = dict(zip(SPLITS, makers, strict=True)).get(name)
     if maker is None:
-        raise InputError(f"{name!r:.80} is no split protocol; known are {', '.join(SPLITS)}")
+        raise InputError(f"{name!r:.80} is not a split protocol; known are {', '.join(SPLITS)}")
     given = {key: value for key, value in (settings or {}).items() if value is not None}
-    if foreign := sorted(given.keys() - inspect.signature(maker).parameters.keys()):
-        raise InputError(f"{name} has no setting {foreign[0]!r}")
+    if unknown := sorted(given.keys() - inspect.signature(maker).parameters.keys()):
+        raise InputError(f"{name} has no setting {unknown[0]!r}")
     if "pairs" in given:
         given["pairs"] = [_pair(pair) for pair in given["pairs"]]
     return maker(**given)

@@ -15,9 +15,9 @@ _MAX_DEPTH = 2000
 
 
 def read_limited(path: str | os.PathLike, most: int, remedy: str) -> bytes:
-    """The bytes of a file that holds at most `most` of them when it is what it should be.
+    """The bytes of a file of at most `most` bytes.
 
-    Raises FileNotFoundError where there is none, and InputError, with `remedy`, for one that is larger or unreadable.
+    Raises FileNotFoundError if there is none, and InputError, with `remedy`, if it is larger or cannot be read.
     """
     path = Path(path)
     try:
@@ -48,7 +48,7 @@ def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, An
 def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` (folders made) when the block ends well, and never in part.
 
-    Raises InputError where the place cannot be written or the disk is full.
+    Raises InputError if the folder cannot be written or the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -68,9 +68,10 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[int | None]:
-    """Hold a folder (made) alone on this machine until the block ends, and any child that inherits the lock's handle.
+    """Hold a folder (made if need be) alone on this machine until the block and every child that has the handle end.
 
-    Gives that handle; None on Windows, where there is no lock. Raises BlockingIOError where another holds the folder.
+    Gives the lock's handle; None on Windows, which has no such lock. Raises BlockingIOError if another process holds
+    the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -86,7 +87,7 @@ def lock_folder(folder: Path) -> Iterator[int | None]:
         os.close(handle)
 
 
-class _Shallow:
+class ShallowJson:
     """A JSON file that refuses deep nesting, on which ijson spends time and memory in the square of the depth."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
@@ -105,7 +106,8 @@ class _Shallow:
         return chunk
 
 
-def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:
+def with_progress(file: IO[bytes], path: Path, progress: bool) -> Any:
+    """A context manager that gives the open file itself, with a bar of what is read of it if `progress`."""
     if not progress:
         return nullcontext(file)
     from tqdm import tqdm
@@ -113,5 +115,6 @@ def _reading(file: IO[bytes], path: Path, progress: bool) -> Any:
     return tqdm.wrapattr(file, "read", total=path.stat().st_size, desc=path.name, leave=False, disable=None)
 
 
-def _reason(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, at most 120 characters."""
     return str(error).strip().split("\n", 1)[0][:120]

@@ -215,7 +215,7 @@ def test_questions_that_name_no_image(mini):
         open_data(mini, "val")
     record["questions"][0]["image_index"] = 99
     questions_path(mini, "val").write_text(json.dumps(record))
-    with pytest.raises(InputError, match=r"CLEVR_val_000099\.png is no file"):
+    with pytest.raises(InputError, match=r"CLEVR_val_000099\.png is not a file"):
         open_data(mini, "val")
 
 

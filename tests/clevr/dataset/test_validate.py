@@ -148,7 +148,7 @@ QUESTION_EDITS: list[tuple[Callable[[dict], object], str, str]] = [
     (lambda q: q.pop("question"), "broken question", "question"),
     (lambda q: q["program"][1].update(function="frobnicate"), "broken question", "frobnicate"),
     (lambda q: q["program"][1].update(inputs=[1]), "broken question", "earlier steps"),
-    (lambda q: q["program"].pop(), "broken question", "ends in filter_color, which is no answer"),
+    (lambda q: q["program"].pop(), "broken question", "ends in filter_color, which is not an answer"),
     (
         lambda q: q["program"].append({"function": "count", "inputs": [2]}),
         "broken question",

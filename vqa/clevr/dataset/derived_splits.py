@@ -158,7 +158,7 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
     """Write splits as the split `split` of the CLEVR folder `out`; returns how many scenes and questions it has.
 
     `images/SPLIT/` receives a link for each source, none of whose images is copied, and images get the source's
-    name before theirs. Images are numbered anew, and so are questions; a source may lack questions or scenes, though
+    name before theirs. Images and questions get new numbers; a source may lack questions or scenes, though
     not both. Raises InputError where a source is not there or given twice, and where anything but an earlier merged
     split stands under these names.
     """

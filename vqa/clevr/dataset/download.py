@@ -234,7 +234,7 @@ def fetch(
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         failures = 0 if _length(part) > before else failures + 1
         if failures >= attempts:
-            raise InputError(f"{url}: {reason}; {_length(part):,} bytes are kept in {part}, run again to go on")
+            raise InputError(f"{url}: {reason}; {_length(part):,} bytes are kept in {part}, run again to resume")
         time.sleep(min(pause * 2.0 ** (failures - 1), 60.0))
 
 

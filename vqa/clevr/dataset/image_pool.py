@@ -36,7 +36,7 @@ class ImagePool:
         self._pool: ProcessPoolExecutor | None = None
 
     def open(self, folder: Path, names: Sequence[str]) -> Iterator[Opened]:
-        """The images in the order of `names`; the work goes on while the caller does something else."""
+        """The images in the order of `names`; they are opened while the caller does something else."""
         paths = [str(folder / name) for name in names]
         if self._workers < 2 or len(paths) < _FEW:
             return map(open_image, paths)

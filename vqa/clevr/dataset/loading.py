@@ -218,7 +218,7 @@ class _Folder:
             stem = f"CLEVR_{self.split}_{index:06d}"
             found = [name for name in (f"{stem}.png", f"{stem}.jpg") if (self._images / name).is_file()]
             if not found:
-                raise InputError(f"{where}: image_filename is missing, and {self._images / stem}.png is no file")
+                raise InputError(f"{where}: image_filename is missing, and {self._images / stem}.png is not a file")
             names[index] = found[0]
         return names[index]
 

@@ -199,65 +199,76 @@ def write_pack(
     the images' `folder`. `check` sees all file names before any image is opened. `left_out` is asked at the end how
     many questions did not come.
     """
-    rows: dict[str, int] = {}
-    indices = array("q")
-    answers: dict[str, int] = {}
-    families: dict[str, int] = {}
-    words: dict[str, int] = {}
-    owner, codes, tokens, token_start = array("i"), array("i"), array("i"), array("q", [0])
+    columns = _Columns()
+    with atomic_write(path) as file:
+        writer = _TensorWriter(file)
+        writer.add("scene_start", writer.add_lines("scenes", columns.scene_lines(scenes)))
+        writer.add("question_start", writer.add_lines("questions", columns.question_lines(questions)))
+        names = list(columns.rows)
+        if not names:
+            raise InputError(f"{path}: nothing to pack: neither scenes nor questions")
+        if check:
+            check(names)
+        columns.write(writer)
+        if load and size:
+            writer.add_images(names, load, size, workers)
+        metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
+        writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
+    return len(names)
 
-    def row_of(filename: str, index: int | None) -> int:
-        row = rows.setdefault(filename, len(rows))
-        if row == len(indices):
-            indices.append(row if index is None else index)
-        return row
 
-    def scene_lines() -> Iterator[bytes]:
+class _Columns:
+    """What a pack holds beside the JSON of scenes and questions, gathered while they pass by."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.indices = array("q")
+        self.answers: dict[str, int] = {}
+        self.families: dict[str, int] = {}
+        self.words: dict[str, int] = {}
+        self.owner, self.codes, self.tokens, self.token_start = array("i"), array("i"), array("i"), array("q", [0])
+
+    def scene_lines(self, scenes: Iterable[Scene]) -> Iterator[bytes]:
         for i, scene in enumerate(scenes):
-            if row_of(scene.image_filename, scene.image_index) != i:
+            if self._row_of(scene.image_filename, scene.image_index) != i:
                 raise InputError(f"scenes[{i}].image_filename: {scene.image_filename} has a scene already")
             yield _line(scene.to_json())
 
-    def question_lines() -> Iterator[bytes]:
+    def question_lines(self, questions: Iterable[Question]) -> Iterator[bytes]:
         for question in questions:
             assert question.image_filename is not None
-            owner.append(row_of(question.image_filename, question.image_index))
-            codes.extend(
+            self.owner.append(self._row_of(question.image_filename, question.image_index))
+            self.codes.extend(
                 (
-                    _number(answers, question.answer),
-                    _number(families, question.family),
+                    _number(self.answers, question.answer),
+                    _number(self.families, question.family),
                     QUESTION_TYPES.index(question.type) if question.type in QUESTION_TYPES else -1,
                     len(question.program or ()),
                 )
             )
-            tokens.extend(words.setdefault(word, len(words)) for word in words_of(question.question))
-            token_start.append(len(tokens))
+            words = self.words
+            self.tokens.extend(words.setdefault(word, len(words)) for word in words_of(question.question))
+            self.token_start.append(len(self.tokens))
             yield _line(question.to_json())
 
-    with atomic_write(path) as file:
-        writer = _TensorWriter(file)
-        writer.add("scene_start", writer.add_lines("scenes", scene_lines()))
-        writer.add("question_start", writer.add_lines("questions", question_lines()))
-        if not rows:
-            raise InputError(f"{path}: nothing to pack: neither scenes nor questions")
-        if check:
-            check(list(rows))
-        owners = np.frombuffer(owner, np.int32)
+    def write(self, writer: "_TensorWriter") -> None:
+        owners = np.frombuffer(self.owner, np.int32)
         writer.add("order", np.argsort(owners, kind="stable"))
-        writer.add("picture_start", np.cumsum([0, *np.bincount(owners, minlength=len(rows))]))
-        writer.add("token_start", np.frombuffer(token_start, np.int64))
-        writer.add("index", np.frombuffer(indices, np.int64))
-        columns = np.frombuffer(codes, np.int32).reshape(-1, 4).T
-        for name, column in zip(("answer", "family", "type", "length"), columns, strict=True):
+        writer.add("picture_start", np.cumsum([0, *np.bincount(owners, minlength=len(self.rows))]))
+        writer.add("token_start", np.frombuffer(self.token_start, np.int64))
+        writer.add("index", np.frombuffer(self.indices, np.int64))
+        codes = np.frombuffer(self.codes, np.int32).reshape(-1, 4).T
+        for name, column in zip(("answer", "family", "type", "length"), codes, strict=True):
             writer.add(name, column)
-        writer.add("tokens", np.frombuffer(tokens, np.int32))
-        tables = {"filenames": rows, "answers": answers, "families": families, "words": words}
+        writer.add("tokens", np.frombuffer(self.tokens, np.int32))
+        tables = {"filenames": self.rows, "answers": self.answers, "families": self.families, "words": self.words}
         writer.add_lines("tables", [_line({name: list(table) for name, table in tables.items()})])
-        if load and size:
-            writer.add_images(list(rows), load, size, workers)
-        metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
-        writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
-    return len(rows)
+
+    def _row_of(self, filename: str, index: int | None) -> int:
+        row = self.rows.setdefault(filename, len(self.rows))
+        if row == len(self.indices):
+            self.indices.append(row if index is None else index)
+        return row
 
 
 class _TensorWriter:

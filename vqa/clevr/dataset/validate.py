@@ -120,7 +120,7 @@ def check_dataset(
 
     Issues: a missing or broken file, image, scene or question; a relation that the coordinates deny; an object that
     the condition forbids; an answer that the program does not give. Memory: about 11 kB an image of the largest split.
-    Raises InputError where `root` is no such folder.
+    Raises InputError where there is no such folder.
     """
     root = Path(root)
     names = _find_splits(root, splits)
@@ -248,7 +248,7 @@ class _Checker:
             self.issues.add("broken question", file, i, f"{where}.program: {error} on {name}")
             return
         if question_type(program) not in QUESTION_TYPES:
-            message = f"{where}.program: ends in {program[-1].function}, which is no answer"
+            message = f"{where}.program: ends in {program[-1].function}, which is not an answer"
             self.issues.add("broken question", file, i, message)
         elif answer is not None:
             facts.executed += 1
@@ -291,7 +291,7 @@ class _Checker:
                     self.issues.add("broken image", self._relative(folder / name), indices.get(name), message)
 
     def _records(self, path: Path, key: str) -> Iterator[object]:
-        """The entries of a file up to the first place where it is no JSON, which is a fault."""
+        """The entries of a file up to the first place where it is not JSON, which is a fault."""
         try:
             yield from iter_records(path, key, progress=True)
         except InputError as error:

@@ -45,7 +45,7 @@ def notes_of(report: CheckReport) -> Iterator[str]:
 
 
 def _table(splits: list[SplitFacts]) -> list[str]:
-    head = ("split", "condition", "pictures", "size", "scenes", "questions", "executed", "families")
+    head = ("split", "condition", "images", "size", "scenes", "questions", "executed", "families")
     rows = [
         (
             facts.name,

@@ -117,7 +117,7 @@ class BlenderWorker:
 
     def render(self, layout: Layout) -> Image.Image:
         """The image of a layout, RGB. Raises InputError when Blender does not start, refuses, or dies three times."""
-        path = Path(self._folder.name, "picture.png")
+        path = Path(self._folder.name, "image.png")
         job = json.dumps({"path": str(path), **_job(layout)})
         for _ in range(_TRIES):
             if self._made >= IMAGES_PER_PROCESS:
@@ -137,7 +137,7 @@ class BlenderWorker:
                 return image.convert("RGB")
         raise InputError(
             f"Blender died {_TRIES} times on {layout.scene.image_filename or 'a scene'} (out of memory? try fewer "
-            f"--workers; the same command goes on where it stopped): {self._last_words()}"
+            f"--workers; the same command resumes): {self._last_words()}"
         )
 
     def close(self) -> None:

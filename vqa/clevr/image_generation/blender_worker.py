@@ -287,7 +287,7 @@ def ring(count: int, radius: float, height: float) -> np.ndarray:
 
 
 def band(columns: int, rings: int) -> np.ndarray:
-    """Quads between neighbouring rings, facing outward where each ring is above the one before."""
+    """Quads between neighboring rings, facing outward where each ring is above the one before."""
     here = np.arange(columns)
     there = (here + 1) % columns
     one = np.stack([here, there, there + columns, here + columns], axis=1)

@@ -173,11 +173,6 @@ def read_words(text: str, known: Container[str] = frozenset(WORDS)) -> list[str]
     return _words(restate(text, known))
 
 
-def is_clevr(text: str) -> bool:
-    """Whether a question, once it is put into CLEVR's words, has one of the forms of CLEVR's language."""
-    return parses(restate(text))
-
-
 def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
     """A question in CLEVR's words, as `read_words` gives them, with the punctuation that the parser needs."""
     tokens = tokens_of(text)

@@ -262,13 +262,13 @@ def _pair_objects(words: _Words, pair: _Pair, terminal: str, hidden: str) -> tup
     (second, tail), (first, head) = ends
     both = "both" if pair.last or pair.origins[0] not in ("new", "it") else "[both]"
     tail = f" that {{are}} {both} {head} and {{are}} {tail}"
-    found, links = words.node("intersect", [second, first]), pair.links
+    found = words.node("intersect", [second, first])
     if pair.last:
-        at, noun = words.described(found, "unique", links)
+        at, noun = words.described(found, "unique", pair.links)
         said = f"the {' '.join(noun.values())}{tail.format(are='is')}"
-        (found, tail), links = words.link(pair.last, at, noun, said), (pair.last,)
+        found, tail = words.link(pair.last, at, noun, said)
         tail = f" that {{are}} {tail}"
-    at, noun = words.described(found, terminal, links)
+    at, noun = words.described(found, terminal, (pair.last,) if pair.last else pair.links)
     if hidden:
         words.unsaid.append(noun[hidden])
     return at, " ".join(noun.values()) + "{s}", tail

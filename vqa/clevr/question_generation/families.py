@@ -19,7 +19,7 @@ def load_templates(
     """Read the template files of a folder, by name; without one, ours.
 
     `families` selects: a file ("one_hop"), a family in it ("one_hop:3"), or, of ours and only if named, "closure" for
-    the seven CLOSURE forms, which test generalisation, and a set of `COMPOSED` ("composition", "composition-2", ...).
+    the seven CLOSURE forms, which test generalization, and a set of `COMPOSED` ("composition", "composition-2", ...).
     Raises InputError naming file and field.
     """
     folder = SHIPPED if directory is None else Path(directory)

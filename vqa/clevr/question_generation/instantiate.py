@@ -36,7 +36,7 @@ class FilledNode:
 
 
 class SceneIndex:
-    """A scene's sets as bit masks, with what a description can pick out of them. Lists are made when first asked."""
+    """A scene's sets as bit masks, and what each description denotes. Lists are made when first asked for."""
 
     def __init__(self, scene: Scene) -> None:
         objects = scene.objects
@@ -197,7 +197,11 @@ def _describe(node: Node, base: int, index: SceneIndex, rng: random.Random) -> K
 
 
 def is_degenerate(template: Template, filled: list[FilledNode], index: SceneIndex) -> bool:
-    """Whether a relation does nothing, or the words alone tell how two sets compare (see `generate_questions`)."""
+    """Whether a relation does nothing, or the words alone tell how two sets compare (see `generate_questions`).
+
+    A model could answer such a question without the step that it is meant to test: "the cube left of the ball" where
+    there is one cube, or "more cubes than red cubes".
+    """
     for i, node in enumerate(template.nodes):
         if node.operation in ("relate", "same_size", "same_color", "same_material", "same_shape"):
             if _is_idle(i, template, filled, index):
@@ -210,9 +214,13 @@ def is_degenerate(template: Template, filled: list[FilledNode], index: SceneInde
 
 
 def _is_idle(start: int, template: Template, filled: list[FilledNode], index: SceneIndex) -> bool:
-    """Whether the set that reaches the next unique, count or exist is the same without the relation of a node."""
+    """Whether the set that reaches the next unique, count or exist is the same without the relation of a node.
+
+    Only as far as that: what comes after reads one object, or a number, which the set alone decides.
+    """
     item = filled[start]
     _, origin = item.reference or ("", 0)
+    # "same ... as" never yields its own object, so leaving it out would alone change the set: it stays out
     without = index.everything if template.nodes[start].operation == "relate" else index.everything & ~(1 << origin)
     changed = {start: without & item.matching}
     for i in range(start, len(filled)):
