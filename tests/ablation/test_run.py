@@ -135,7 +135,7 @@ def test_finished_cells_are_used_again(finished: Path, tmp_path: Path, in_proces
     assert in_process == []
     assert capsys.readouterr().out == (finished / "ablation.txt").read_text()
     assert main(command(output, "film-qcse,film-base", "--test-split", "train")) == 0
-    assert len(in_process) == 2, "the same training, other questions: tested anew, not trained anew"
+    assert len(in_process) == 2, "the same training, other questions: tested again, not trained again"
     report = json.loads((output / "ablation.json").read_text())
     assert report["baseline"] == "film-qcse"
     before = json.loads((finished / "ablation.json").read_text())["variants"][0]["seeds"][0]

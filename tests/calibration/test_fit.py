@@ -1,4 +1,4 @@
-"""`vqa calibrate` from its command to the files it writes; the temperature it fits; the foreign material it makes."""
+"""`vqa calibrate` from its command to its files; the temperature that it fits; the data out of distribution."""
 
 import json
 import shutil

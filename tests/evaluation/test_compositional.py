@@ -136,7 +136,7 @@ def test_published_files_of_closure(tmp_path: Path) -> None:
         assert axis.notes == said
 
 
-def test_people_s_questions_with_foreign_answers(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_people_s_questions_with_answers_beyond_clevr_s(tmp_path: Path, tiny_checkpoint: Path) -> None:
     human = [replace(item, question="Whats the shiny thing?", program=None, answer="a glorb") for item in QUESTIONS[:9]]
     write_questions(tmp_path / "human.json", human + QUESTIONS[9:20])
     suite = Suite(str(MINI), humans=str(tmp_path / "human.json"), axes=("humans",))

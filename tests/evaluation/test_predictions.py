@@ -40,7 +40,7 @@ def test_written_in_the_files_order_and_read_back(data, tmp_path):
     assert back.confidence == pytest.approx(given.confidence, abs=1e-6)
 
 
-def test_sparse_and_foreign_files_are_read(data, tmp_path):
+def test_files_with_few_and_surplus_entries_are_read(data, tmp_path):
     path = write(
         tmp_path / "p.jsonl",
         {"question_index": 103, "answer": 2},

@@ -85,7 +85,7 @@ def test_models_are_compared_in_pairs(table):
     assert sum(item["questions"] for item in by_type) == 20
 
 
-def test_what_is_missing_or_strange_is_reported(clevr_folder):
+def test_what_is_missing_or_invalid_is_reported(clevr_folder):
     table = read_table(open_data(clevr_folder, "human"))
     answers = [None, "shiny", "red", "purple-ish", "no"]
     given = Predictions(answers, np.full(5, np.nan), surplus=3)

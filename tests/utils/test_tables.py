@@ -16,13 +16,7 @@ def test_text_columns_are_as_wide_as_their_cells() -> None:
 
 
 def test_markdown_cells_hold_any_text() -> None:
-    assert markdown_table(["a", "b"], [["x | y\n", "<b>"]]) == [
-        "| a | b |",
-        "| --- | ---: |",
-        "| x &#124; y | &lt;b&gt; |",
-    ]
-    assert markdown_table(["a", "b"], [["long", "1"]], padded=True) == [
-        "| a    | b    |",
-        "| ---  | ---: |",
-        "| long | 1    |",
-    ]
+    escaped = ["| a | b |", "| --- | ---: |", "| x &#124; y | &lt;b&gt; |"]
+    assert markdown_table(["a", "b"], [["x | y\n", "<b>"]]) == escaped
+    padded = ["| a    | b    |", "| ---  | ---: |", "| long | 1    |"]
+    assert markdown_table(["a", "b"], [["long", "1"]], padded=True) == padded

@@ -226,7 +226,7 @@ def main() -> int:
 
 
 def _end_with_parent() -> None:
-    """The parent never writes to our standard input, which closes when the parent wants us to end, or is no more."""
+    """Ends this process when standard input closes: the parent, which never writes to it, wants that or has ended."""
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -40,7 +40,7 @@ def parse_variants(texts: Sequence[str], seeds: int = 1, overrides: Sequence[str
 
     Each is PRESET, PRESET[key=value,key=value] or either followed by *SEEDS; a key is a field of `FilmSEConfig`, one of
     `TRAINING`, or `loss.` and the name of a loss. `overrides` go before those of every variant. Raises InputError for
-    what cannot be read, is named twice, or makes no model.
+    a text that cannot be read, a variant that is named twice, and one that makes no valid model.
     """
     parts = [part.strip() for text in texts for part in _BETWEEN_VARIANTS.split(text) if part.strip()]
     variants = [_parse(part, seeds, tuple(overrides)) for part in parts]

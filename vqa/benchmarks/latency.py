@@ -14,7 +14,7 @@ WARMUP = 5
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall-clock milliseconds of `runs` calls: the middle one, and the one that 95 % of them do not exceed."""
+    """Wall-clock milliseconds of `runs` calls: the median and the 95th percentile."""
 
     call: str
     runs: int
@@ -36,8 +36,8 @@ def measure_asking(
 ) -> list[Latency]:
     """Time `runs` calls each of: a question about a new image (decoding included), and the next one about it.
 
-    `images` are files' bytes, each with questions about it, taken in turn; no image is remembered from one run to
-    the next. The first `WARMUP` runs are not counted.
+    `images` are files' bytes, each with questions about it, taken in turn; nothing is cached from one run to the
+    next. The first `WARMUP` runs are not counted.
     """
     first: list[float] = []
     following: list[float] = []

@@ -40,7 +40,7 @@ _TEMPERATURES = (0.1, 10.0)
 
 @dataclass(frozen=True)
 class HoldoutSplit:
-    """A training set, and which of its rows (images with answered questions) training held out and which it saw."""
+    """A training set, and the rows (images with answered questions) that training held out and that it saw."""
 
     data: PackedDataset
     held_out: np.ndarray
@@ -59,7 +59,7 @@ def open_holdout(
 ) -> HoldoutSplit:
     """The training set of a checkpoint, divided as in training; share and seed are in the checkpoint's record.
 
-    Raises InputError where nothing was held out; `warn` is told where the data is not what the record names.
+    Raises InputError if nothing was held out; `warn` gets a message if the data is not what the record names.
     """
     record = read_record(checkpoint_folder(source))
     pack = open_data(data, split, questions=questions)

@@ -1,6 +1,6 @@
-"""Images and questions that a model of CLEVR does not know, to measure how many of them it notices.
+"""Images and questions out of CLEVR's distribution, to measure how many of them a model detects.
 
-All are made from a seed, from CLEVR images, or lie in packages that are installed; nothing is fetched.
+All are drawn from a seed, made from CLEVR images, or part of installed packages; nothing is downloaded.
 """
 
 from collections.abc import Sequence
@@ -70,11 +70,11 @@ SELECT * FROM objects
 how many asdf are qwer
 What is love?
 """.splitlines()
-"""Questions outside CLEVR's language: about other things, of other kinds, in other tongues, and none at all."""
+"""Questions outside CLEVR's language: about other things, of other kinds, in other languages, and no questions."""
 
 
 def photographs() -> list[Image.Image]:
-    """Those that scikit-image and scikit-learn hold in their own packages; none where they are not installed."""
+    """The photographs in the packages of scikit-image and scikit-learn, empty if these are not installed."""
     found = []
     for package, (folder, names) in _PHOTOGRAPHS.items():
         spec = find_spec(package)
@@ -85,7 +85,7 @@ def photographs() -> list[Image.Image]:
 
 
 def empty_scenes(images: Sequence[Image.Image], number: int, seed: int) -> list[Image.Image]:
-    """CLEVR's ground without objects: medians, pixel by pixel, of a random half of the images each."""
+    """CLEVR's ground without objects: each is the median, pixel by pixel, of a random half of the images."""
     stack = np.stack([np.asarray(image.resize(_SIZE)) for image in images])
     rng = np.random.default_rng((seed, 1))
     some = [rng.choice(len(stack), max(1, len(stack) // 2), replace=False) for _ in range(number)]
@@ -93,7 +93,7 @@ def empty_scenes(images: Sequence[Image.Image], number: int, seed: int) -> list[
 
 
 def shuffled_tiles(images: Sequence[Image.Image], seed: int) -> list[Image.Image]:
-    """Each image cut into 4 x 4 tiles, and these put together in another order."""
+    """Each image cut into 4 x 4 tiles in a random order."""
     rng = np.random.default_rng((seed, 2))
     rows, columns = _TILES
     shuffled = []
@@ -108,7 +108,7 @@ def shuffled_tiles(images: Sequence[Image.Image], seed: int) -> list[Image.Image
 
 
 def drawings(number: int, seed: int) -> list[Image.Image]:
-    """Flat boxes, discs, triangles and lines on paper of one color."""
+    """Flat boxes, discs, triangles and lines on a plain background."""
     rng = np.random.default_rng((seed, 3))
     width, height = _SIZE
     made = []

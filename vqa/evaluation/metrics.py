@@ -135,9 +135,9 @@ def accuracies(correct: np.ndarray, groups: np.ndarray, bootstrap: ImageBootstra
     images, questions = (totals > 0).sum(0).tolist(), totals.sum(0).astype(int).tolist()
     table = []
     for column in correct.T:
-        right = bootstrap.per_image(groups & column[:, None])
-        values = (right.sum(0) / questions).tolist()
-        bounds = np.stack(_percentiles(bootstrap.sums(right), drawn_totals), 1).tolist()
+        hits = bootstrap.per_image(groups & column[:, None])
+        values = (hits.sum(0) / questions).tolist()
+        bounds = np.stack(_percentiles(bootstrap.sums(hits), drawn_totals), 1).tolist()
         for g, value in enumerate(values):
             if images[g] < _FEWEST_IMAGES or value in (0, 1):
                 bounds[g] = wilson_interval(value, images[g])
@@ -230,9 +230,9 @@ def count_confusion(true: np.ndarray, answered: np.ndarray, largest: int = 10) -
     return CountConfusion(matrix.tolist(), error)
 
 
-def _percentiles(right: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _percentiles(hits: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The middle 95 % of the ratios of (samples, K) sums; a resample that misses a column's images does not count."""
-    ratios = np.divide(right, totals, out=np.full(right.shape, np.nan), where=totals > 0)
+    ratios = np.divide(hits, totals, out=np.full(hits.shape, np.nan), where=totals > 0)
     ratios[:, np.isnan(ratios).all(0)] = 0
     low, high = np.nanpercentile(ratios, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=0)
     return low, high

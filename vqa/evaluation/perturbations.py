@@ -1,4 +1,4 @@
-"""What images and questions go through on their way to a model: compression, borders, screenshots, typing errors.
+"""Perturbations of images and questions: compression, borders, screenshots, blur, noise, typing errors, synonyms.
 
 A perturbation's name is that of its kind and an amount, such as "jpeg30" or "screenshot1.25"; a kind alone has the
 amount that `KINDS` says. The same seed, image and question give the same result, whatever else a set holds.
@@ -110,7 +110,7 @@ def _brightness(image: Image.Image, factor: float, rng: random.Random) -> Image.
 
 
 def _typo(text: str, number: float, rng: random.Random) -> str:
-    """In as many words, or all that there are: two letters swapped, one dropped, doubled, or its neighbouring key."""
+    """A typing error in each of `number` words: letters swapped, one dropped, doubled, or the key beside it."""
     words = list(_WORD.finditer(text))
     for match in sorted(rng.sample(words, min(round(number), len(words))), key=lambda m: m.start(), reverse=True):
         word, kind = match[0], rng.choice(("swap", "drop", "double", "beside"))

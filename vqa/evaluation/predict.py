@@ -1,4 +1,4 @@
-"""Running a model over a whole set: the stem once for each image, the trunk once for each question."""
+"""A model's answers to a whole set: the stem runs once for each image, the trunk once for each question."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,14 +54,14 @@ def answer_questions(
     bf16: bool = False,
     workers: int = 2,
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """All questions of a set, some at a time: their numbers (B,) in it and the logits (B, answers), on the CPU.
+    """Logits for all questions of a set, batch by batch: their numbers (B,) in it and logits (B, answers), on the CPU.
 
     Args:
         model: is put in evaluation mode; it answers on its device.
         rows: the images that are asked about; by default all.
-        perturbation: what images and questions go through first.
-        batch_size: questions that pass the trunk at once; by default what suits the device.
-        bf16: compute in bfloat16 where autocast does.
+        perturbation: applied to images and questions first.
+        batch_size: questions that pass the trunk at once; by default chosen for the device.
+        bf16: compute in bfloat16, as autocast does.
         workers: threads that open images.
 
     Raises InputError for an image that cannot be read, a model whose outputs are not finite, and a full GPU.
@@ -86,7 +86,7 @@ class _Chunk:
 
 
 def _rows(data: PackedDataset, questions: int, rows: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Those `rows` (by default all) that have questions, in chunks of about so many questions."""
+    """The `rows` (by default all) that have questions, in chunks of about `questions` questions."""
     asked = np.diff(data.image_start)
     rows = np.flatnonzero(asked) if rows is None else rows[asked[rows] > 0]
     if len(rows):
@@ -116,7 +116,7 @@ def _load(
 def _answer(
     model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, chunk: _Chunk, size: int, bf16: bool
 ) -> list[tuple[np.ndarray, Tensor]]:
-    """Places (B,) in the chunk, and logits (B, answers) of their questions; questions of like length go together."""
+    """Places (B,) in the chunk and the logits (B, answers) of their questions, those of similar length together."""
     by_length = np.argsort([len(item) for item in chunk.tokens], kind="stable")
     answers = []
     try:
