@@ -13,7 +13,12 @@ window.vqaVisit = {
     const same = ["example", "question"].every(name => (link().get(name) ?? "") === String(kept.newest?.[name] ?? ""));
     return JSON.stringify({visit: kept.visit ?? [], link: same ? "" : location.search});
   },
-  isLate: () => uploading > 0 && uploading < choosing,
+  isLate: () => {
+    const late = uploading > 0 && uploading < choosing;
+    uploading = 0;
+    return late;
+  },
+  openTab: () => openTab(),
 };
 
 const keep = () => {
@@ -63,9 +68,7 @@ list.addEventListener("keydown", event => {
 });
 new MutationObserver(rove).observe(list, {attributeFilter: ["aria-selected"], subtree: true});
 rove();
-
 for (const kind of ["change", "drop", "paste"])
   document.addEventListener(kind, event => {
     if (event.target.closest?.("#picture")) uploading = ++clock;
   }, true);
-setTimeout(openTab);

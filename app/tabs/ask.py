@@ -113,16 +113,16 @@ class AskTab:
             self.on_upload,
             [self.image, self.late, self.asked],
             everything,
-            js="(image, late, asked) => [image, window.vqaVisit.isLate(), asked]",
+            js="(image, late, asked) => [image, Boolean(image) && window.vqaVisit.isLate(), asked]",
             **latest,
         )
         demo.load(
             self.on_load,
             self.saved,
             everything,
-            js="() => window.vqaVisit?.restore() ?? ''",
+            js="() => window.vqaVisit.restore()",
             **MODEL | {"show_progress": "hidden"},
-        )
+        ).then(None, js="() => window.vqaVisit.openTab()")
 
     def on_ask(self, file: Any, question: Any, asked: list[Asked], request: gr.Request) -> _Shown:
         """The answer, the blocks, and the visit's history."""

@@ -43,7 +43,7 @@ def open_page(chromium, address):
     """Opens the page in a new visit; fails the test for errors on the console and requests to other machines."""
     contexts, complaints = [], []
 
-    def open_page(width=1280, height=900, scheme="light"):
+    def open_page(width=1280, height=900, scheme="light", query=""):
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
@@ -52,7 +52,7 @@ def open_page(chromium, address):
         page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
         local = (address, "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(local) else complaints.append(f"request to {r.url}"))
-        page.goto(address)
+        page.goto(address + query)
         page.locator("#blocks .blocks").wait_for()
         return page
 
