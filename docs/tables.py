@@ -7,6 +7,8 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`. tests/test_docs.py holds them to the reports.
 """
 
+import contextlib
+import io
 import json
 import math
 import re
@@ -19,6 +21,7 @@ from typing import Any
 from vqa.ablation.report import format_report
 from vqa.ablation.results import read_ablation
 from vqa.calibration.report import card_section, format_calibration, read_calibration
+from vqa.cli.renamed import rename_flags
 from vqa.evaluation.report_markdown import compositional_tables, report_tables
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.training.model_card import card
@@ -39,23 +42,17 @@ _PLACES = {
 }
 """Folders of the reports' commands -> what docs/README.md calls them."""
 
-_RENAMED = {
-    "--max-presentations": "--training-questions",
-    "--budget": "--training-questions",
-    "--evaluate-presentations": "--evaluate-every",
-    "--output": "--out",
-    "--hide-(colors|shapes)": r"--mask-\1",
-    "--pictures": "--images",
-    r"--questions (\d+)": r"--num-questions \1",
-}
-"""Options of reports from before they had today's names."""
-
 
 def portable(text: str) -> str:
     """Commands as a reader can type them: folders by their variables, options by today's names."""
-    for old, new in (_PLACES | _RENAMED).items():
+    for old, new in _PLACES.items():
         text = re.sub(old, new, text)
-    return text
+    return re.sub(r"^vqa .*$", _with_new_flags, text, flags=re.MULTILINE)
+
+
+def _with_new_flags(line: re.Match[str]) -> str:
+    with contextlib.redirect_stderr(io.StringIO()):  # its notes on renamed flags
+        return " ".join(["vqa", *rename_flags(line[0].split(" ")[1:])])
 
 
 def render(text: str, names: Iterable[str] = ()) -> str:
