@@ -46,6 +46,51 @@ AREA_LAMPS = {
 """Name -> power, color, side of the square."""
 
 
+RENDER = {
+    "resolution_percentage": 100,
+    "pixel_aspect_x": 1,
+    "pixel_aspect_y": 1,
+    "threads_mode": "FIXED",
+    "threads": 1,
+    "use_persistent_data": True,
+    "film_transparent": False,
+    "dither_intensity": 0,
+    "use_compositing": False,
+    "use_sequencer": False,
+    "use_file_extension": False,
+}
+"""Settings of a scene's `render`: one CPU thread, nothing after the render."""
+
+CYCLES = {
+    "device": "CPU",
+    "use_adaptive_sampling": False,
+    "use_denoising": True,
+    "denoiser": "OPENIMAGEDENOISE",
+    "denoising_input_passes": "RGB_ALBEDO_NORMAL",
+    "denoising_prefilter": "FAST",
+    "denoising_quality": "BALANCED",
+    "max_bounces": 4,
+    "diffuse_bounces": 4,
+    "glossy_bounces": 4,
+    "transmission_bounces": 0,
+    "volume_bounces": 0,
+    "transparent_max_bounces": 1,
+    "blur_glossy": 2.0,
+    "caustics_reflective": True,
+    "caustics_refractive": True,
+    "sample_clamp_direct": 0,
+    "sample_clamp_indirect": 0,
+    "use_light_tree": False,
+    "light_sampling_threshold": 0,
+    "use_fast_gi": False,
+    "sampling_pattern": "TABULATED_SOBOL",
+    "pixel_filter_type": "BLACKMAN_HARRIS",
+    "filter_width": 1.5,
+    "film_exposure": 1,
+}
+"""Settings of a scene's `cycles`: the look of CLEVR, denoised, with bounces that no pixel shows left out."""
+
+
 def main() -> None:
     """Build the empty scene, then render jobs until the input ends."""
     answers = os.fdopen(os.dup(1), "w")  # Blender chatters on descriptor 1
@@ -118,67 +163,20 @@ def build_scene(width: int, height: int, samples: int) -> None:
 
 
 def set_up_render(width: int, height: int, samples: int) -> None:
-    """Cycles on one CPU thread; the look of CLEVR, denoised, with bounces that no pixel shows left out."""
+    """Cycles on one CPU thread, in CLEVR's colors."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.world = bpy.data.worlds.new("black")
     nodes_of(scene.world).nodes["Background"].inputs["Strength"].default_value = 0
     for settings, values in (
-        (
-            scene.render,
-            {
-                "resolution_x": width,
-                "resolution_y": height,
-                "resolution_percentage": 100,
-                "pixel_aspect_x": 1,
-                "pixel_aspect_y": 1,
-                "threads_mode": "FIXED",
-                "threads": 1,
-                "use_persistent_data": True,
-                "film_transparent": False,
-                "dither_intensity": 0,
-                "use_compositing": False,
-                "use_sequencer": False,
-                "use_file_extension": False,
-            },
-        ),
+        (scene.render, {**RENDER, "resolution_x": width, "resolution_y": height}),
         (
             scene.render.image_settings,
             {"file_format": "PNG", "color_mode": "RGB", "color_depth": "8", "compression": 0},
         ),
         (scene.display_settings, {"display_device": "sRGB"}),
         (scene.view_settings, {"view_transform": "Standard", "look": "None", "exposure": 0, "gamma": 1}),
-        (
-            scene.cycles,
-            {
-                "device": "CPU",
-                "samples": samples,
-                "use_adaptive_sampling": False,
-                "use_denoising": True,
-                "denoiser": "OPENIMAGEDENOISE",
-                "denoising_input_passes": "RGB_ALBEDO_NORMAL",
-                "denoising_prefilter": "FAST",
-                "denoising_quality": "BALANCED",
-                "max_bounces": 4,
-                "diffuse_bounces": 4,
-                "glossy_bounces": 4,
-                "transmission_bounces": 0,
-                "volume_bounces": 0,
-                "transparent_max_bounces": 1,
-                "blur_glossy": 2.0,
-                "caustics_reflective": True,
-                "caustics_refractive": True,
-                "sample_clamp_direct": 0,
-                "sample_clamp_indirect": 0,
-                "use_light_tree": False,
-                "light_sampling_threshold": 0,
-                "use_fast_gi": False,
-                "sampling_pattern": "TABULATED_SOBOL",
-                "pixel_filter_type": "BLACKMAN_HARRIS",
-                "filter_width": 1.5,
-                "film_exposure": 1,
-            },
-        ),
+        (scene.cycles, {**CYCLES, "samples": samples}),
     ):
         for name, value in values.items():
             setattr(settings, name, value)
