@@ -13,9 +13,11 @@ from gradio_client.utils import traverse
 from PIL import Image
 
 from vqa.errors import InputError
-from vqa.utils.images import MAX_PIXELS, load_image
+from vqa.utils.images import load_image
 
 MAX_UPLOAD = "20mb"
+
+_LARGEST, _KEPT = (2400, 2400), 16
 
 _SERVED = "/gradio_api/file="
 _EXPECTED = "picture: expected an uploaded file; upload it first and give the path that you got (no URL is fetched)"
@@ -58,7 +60,10 @@ def read_upload(file: Any) -> Image.Image:
 
 
 class DecodedImages:
-    """The images of the last files read, so that a question more costs no decoding; at most `MAX_PIXELS` of them."""
+    """The images of the last files read, so that a question more costs no decoding.
+
+    One that is larger than `_LARGEST` is kept at that size: ten times what the model reads, and soon drawn.
+    """
 
     def __init__(self) -> None:
         self._images: OrderedDict[str, Image.Image] = OrderedDict()
@@ -68,12 +73,12 @@ class DecodedImages:
         """The image of a file. Raises InputError as `load_image` does."""
         with self._lock:
             image = self._images.pop(path, None)
-        image = image or load_image(path, name)
+        if image is None:
+            image = load_image(path, name)
+            image.thumbnail(_LARGEST, reducing_gap=3)
         with self._lock:
             self._images[path] = image
-            while (
-                len(self._images) > 1 and sum(kept.width * kept.height for kept in self._images.values()) > MAX_PIXELS
-            ):
+            if len(self._images) > _KEPT:
                 self._images.popitem(last=False)
         return image
 

@@ -218,7 +218,7 @@ def plan_card(objects: Sequence[SceneObject], chosen: int) -> str:
     )
 
 
-def free_object(objects: _Objects, attributes: dict[str, str]) -> SceneObject:
+def free_object(objects: _Objects, attributes: dict[str, Any]) -> SceneObject:
     """A new object at the free place nearest to the middle, or in the middle where there is none."""
     item = placed(SceneObject(**attributes, coords=(0.0, 0.0, 0.0), rotation=30.0), 0.0, 0.0)
     steps = [k * 0.3 for k in range(-13, 14)]
@@ -237,7 +237,7 @@ def _shown(now: _Objects, index: int) -> _Shown:
     return now, plan_card(now, index), gr.update(choices=names, value=names[index] if names else None), *settings
 
 
-def _attributes(values: Sequence[Any]) -> dict[str, str]:
+def _attributes(values: Sequence[Any]) -> dict[str, Any]:
     wanted = dict(zip(ATTRIBUTES, values, strict=True))
     for name, value in wanted.items():
         if value not in ATTRIBUTES[name]:

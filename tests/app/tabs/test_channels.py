@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from PIL import Image
 from serving import served_page
 
 import vqa
@@ -125,3 +126,26 @@ def test_a_phone_needs_no_sideways_scrolling(open_page, scheme, tmp_path):
         assert page.locator("img:not([alt]), img[alt='']").count() == 0
         out = os.environ.get("VQA_SCREENSHOTS", str(tmp_path))
         page.screenshot(path=f"{out}/{name.lower()}-phone-{scheme}.png", full_page=True)
+
+
+def test_an_image_that_is_not_clevrs_warns_in_every_tab(open_page, tmp_path):
+    page = open_page()
+    odd = Image.effect_noise((480, 320), 120).convert("RGB")
+    odd.save(tmp_path / "odd.png")
+    page.get_by_label("Remove Image").first.click()
+    page.locator('#picture input[type="file"]').first.set_input_files(tmp_path / "odd.png")
+    page.locator("#answer .hint .warning", has_text="does not look like").wait_for()
+    assert page.locator("#suggestions button").count() == 0
+    page.get_by_label("Question", exact=True).first.fill("How many cubes are there?")
+    for name, button, shown in (
+        ("Ask", "#ask", "#answer"),
+        ("Where", None, "#where"),
+        ("Channels", None, "#channels-strips"),
+        ("Intervene", "#intervene-go", "#intervene-result"),
+        ("Compare", "#compare-go", "#compare-result"),
+    ):
+        open_tab(page, name)
+        if button:
+            page.wait_for_timeout(500)
+            page.locator(button).click()
+        page.locator(f"{shown} .warning", has_text="does not look like").first.wait_for()
