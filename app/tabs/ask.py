@@ -163,7 +163,7 @@ class AskTab:
             asked = [entry for item in kept.get("visit", [])[-MAX_HISTORY:] if (entry := self._restored(item))]
             link = parse_qs(str(kept.get("link", "")).removeprefix("?")[:5000])
             example = int(link["example"][0]) if "example" in link else None
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError):
             return {self.answer: gr.skip()}
         question = link.get("question", [None])[0]
         if self._example(example) is not None:

@@ -11,7 +11,7 @@ from serving import browser, find_chromium, served_page
 
 from app.examples import load_examples
 
-SIZE = (1280, 1370)
+SIZE = (1280, 1180)
 EXAMPLE = 0
 MAX_BYTES = 300_000
 
@@ -28,7 +28,6 @@ def take_screenshot(checkpoint: Path | None, out: Path) -> None:
         page = chromium.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
         page.goto(address)
         page.locator("#gallery button").nth(EXAMPLE).click()
-        page.locator("#suggestions button", has_text=question).click()
         page.locator("#answer .asked", has_text=question).wait_for()
         page.locator("#picture img").evaluate("image => image.decode()")
         page.wait_for_timeout(500)
