@@ -98,6 +98,8 @@ def test_a_reload_keeps_the_visit(open_page):
     for question in ("How many cubes are there?", "Is there a red thing?"):
         ask(page, question)
     page.get_by_role("tab", name="Channels").click()
+    page.locator("#channels-card .channel").wait_for()
+    page.wait_for_timeout(1000)  # what Gradio still has on its way would complain that the page is left
     page.reload()
     page.locator("#channels-strips .asked", has_text="Is there a red thing?").wait_for()
     page.get_by_role("tab", name="Ask").click()

@@ -53,7 +53,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     assert values(page, 5, 2) == pytest.approx((gates - usual).tolist(), abs=0.006)
 
     page.get_by_label("as it is").check()
-    page.locator("#channels-strips .channel_weights").first.wait_for()
+    page.locator("#channels-strips .channel_weights:visible").first.wait_for()
     assert values(page, 5, 2) == pytest.approx(gates.tolist(), abs=0.006)
     page.get_by_label("by Channel gate").check()
     page.wait_for_function(

@@ -120,7 +120,7 @@ def test_compose_by_pointer_and_by_keyboard(open_page, tmp_path):
     page.locator("#compose-progress [role=alert]").wait_for()
     page.locator("#compose-remove").click()
     page.locator("#plan .fine").wait_for()
-    page.get_by_label("Question", exact=True).last.fill("How many cyan cubes are there?")
+    page.get_by_label("Question", exact=True).last.fill("How many cyan things are there?")
     page.locator("#compose-ask").click()
     page.locator("#compose-answer article", has_text="True of the scene").locator("strong", has_text="1").wait_for()
     shoot(page, "compose", tmp_path)
