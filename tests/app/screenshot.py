@@ -11,7 +11,7 @@ from serving import browser, find_chromium, served_page
 
 from app.examples import load_examples
 
-SIZE = (1280, 1180)
+SIZE = (1280, 1520)
 EXAMPLE = 0
 MAX_BYTES = 300_000
 
