@@ -46,6 +46,7 @@ _FLAGS = (
     "second_look",
     "evidence",
     "trunk_features",
+    "head_features",
     "classifier_norm",
 )
 _KINDS: dict[str, Any] = {
@@ -70,6 +71,7 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "random_gray": ("vision_encoder", ("two_stream",)),
     "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
+    "head_features": ("evidence", (True,)),
 }
 """Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
 
@@ -112,6 +114,8 @@ class FilmSEConfig(PretrainedConfig):
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
         trunk_features: the blocks begin from the encoder's features; otherwise from nothing, and all that they know of
             the image is what `evidence` reads of it: objects, their attributes and places.
+        head_features: a head that reads object attention also reads the last block's features of the attended objects,
+            which know by what the step selected them; otherwise only their positions, attributes and number.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
             `attention` over the trunk's last features; or `pathways`, nine ways mixed by the question to see the
             evidence, or the maxima of the trunk's features where there is none.
@@ -162,6 +166,7 @@ class FilmSEConfig(PretrainedConfig):
         gate_shift: bool = False,
         evidence: bool = True,
         trunk_features: bool = True,
+        head_features: bool = True,
         head: str = "evidence",
         head_width: int = 512,
         classifier_dim: int = 256,
@@ -204,6 +209,7 @@ class FilmSEConfig(PretrainedConfig):
         self.gate_shift = gate_shift
         self.evidence = evidence
         self.trunk_features = trunk_features
+        self.head_features = head_features
         self.head = head
         self.head_width = head_width
         self.classifier_dim = classifier_dim

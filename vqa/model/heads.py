@@ -49,7 +49,9 @@ class EvidencePool(nn.Module):
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__()
         contents = 2 + sum(ATTRIBUTE_SIZES)
-        self.features = 2 * contents + config.width + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
+        self.reads_trunk = config.head_features
+        trunk = config.width if self.reads_trunk else 0
+        self.features = 2 * contents + trunk + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
         self.pointer = Pointer(config.text_dim, config.num_blocks - 1, config.num_blocks)
 
     def read(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -59,9 +61,11 @@ class EvidencePool(nn.Module):
         here, there = grid.pool(first), grid.pool(second)
         agree = [part.sum(1, keepdim=True) for part in (here * there)[:, 2:].split(ATTRIBUTE_SIZES, 1)]
         count, other = first.sum((1, 2)), second.sum((1, 2))
-        trunk = torch.einsum("bchw,bhw->bc", x, first.to(x.dtype)) / count.clamp(min=0.5)[:, None]
+        features = [here, there]
+        if self.reads_trunk:
+            features.append(torch.einsum("bchw,bhw->bc", x, first.to(x.dtype)) / count.clamp(min=0.5)[:, None])
         counts = [_bumps(count, 0, _COUNTS), _bumps(other, 0, _COUNTS), _bumps((count - other).clamp(-2, 2), -2, 5)]
-        return torch.cat([here, there, trunk, *agree, *counts], 1), pointer
+        return torch.cat([*features, *agree, *counts], 1), pointer
 
 
 class PoolHead(GridPool):

@@ -179,6 +179,7 @@ def load_training_data(
     compositions: float = 0.0,
     composed_families: Sequence[str] = (),
     workers: int = 1,
+    question_epochs: int = 1,
     protocol: str | None = None,
     device: torch.device = _CPU,
     progress: Callable[[range], Sequence[int]] = lambda rows: rows,
@@ -196,6 +197,7 @@ def load_training_data(
         compositions: share of those from families that CLEVR lacks, see `question_generation.composed_families`.
         composed_families: the sets of these families, "composition" if empty.
         workers: processes that generate them.
+        question_epochs: epochs that share what was generated.
         protocol: one of `split_protocols.TRAINING_PARTS`, whose training part alone is trained on and held out:
             images, questions, and online questions.
         device: where batches are made, and questions, targets and, if they fit, images stay.
@@ -220,7 +222,7 @@ def load_training_data(
         make = QuestionMaker(
             pack.path, per_image, compositions, blocks, protocol, tuple(composed_families) or ("composition",)
         )
-        online = OnlineQuestions(make, rows, encode, answers, seed, device, workers)
+        online = OnlineQuestions(make, rows, encode, answers, seed, device, workers, question_epochs)
     return TrainingData(
         pack=pack,
         encode=encode,

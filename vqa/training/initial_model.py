@@ -13,7 +13,7 @@ from vqa.training.model_card import read_record
 from vqa.training.options import TrainingOptions
 from vqa.training.runtime import warn
 
-ENCODERS = ("vision", "scene", "text", "word_attention", "steps")
+ENCODERS = ("vision", "scene", "second_look", "text", "word_attention", "steps", "input_gate")
 """The parts of a model that `--pretrain-epochs` trains."""
 
 

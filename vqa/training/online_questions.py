@@ -90,22 +90,33 @@ class OnlineQuestions:
         seed: int,
         device: torch.device,
         workers: int = 1,
+        shared_epochs: int = 1,
     ) -> None:
         self.make, self.rows, self.encode, self.answers = make, rows, encode, answers
-        self.seed, self.device, self.workers = seed, device, workers
+        self.seed, self.device, self.workers, self.shared_epochs = seed, device, workers, shared_epochs
         # Ctrl-C reaches every process of the command; the trainer decides when these end.
         self.pool = ProcessPoolExecutor(
             workers, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
         )
         self.ahead: dict[int, list[Future]] = {}
+        self._taken: tuple[int, Questions | None] = (-1, None)
 
     def take(self, epoch: int) -> Questions | None:
-        """The questions of an epoch, None if there are none; those of the next are begun."""
-        self.ahead = {number: chunks for number, chunks in self.ahead.items() if number >= epoch}
-        for number in (epoch, epoch + 1):
+        """The questions of an epoch, None if there are none; the next set is begun.
+
+        One set serves `shared_epochs` epochs.
+        """
+        wanted = epoch // self.shared_epochs
+        if self._taken[0] == wanted:
+            return self._taken[1]
+        self.ahead = {number: chunks for number, chunks in self.ahead.items() if number >= wanted}
+        for number in (wanted, wanted + 1):
             if number not in self.ahead:
                 self.ahead[number] = self._begin(number)
-        chunks = [chunk.result() for chunk in self.ahead[epoch]]
+        self._taken = (wanted, self._joined([chunk.result() for chunk in self.ahead[wanted]]))
+        return self._taken[1]
+
+    def _joined(self, chunks: Sequence[tuple[list[int], list[str], list[str], StepTarget | None]]) -> Questions | None:
         parts = [
             Questions.of(
                 self.encode(texts),
@@ -119,11 +130,11 @@ class OnlineQuestions:
         ]
         return Questions.join(parts).to(self.device) if parts else None
 
-    def _begin(self, epoch: int) -> list[Future]:
+    def _begin(self, number: int) -> list[Future]:
         if self.workers == 1:
-            return [self.pool.submit(self.make.chunk, self.rows.tolist(), f"{self.seed} {epoch}")]
+            return [self.pool.submit(self.make.chunk, self.rows.tolist(), f"{self.seed} {number}")]
         return [
-            self.pool.submit(self.make.chunk, rows.tolist(), f"{self.seed} {epoch} {chunk}")
+            self.pool.submit(self.make.chunk, rows.tolist(), f"{self.seed} {number} {chunk}")
             for chunk, rows in enumerate(np.array_split(self.rows, self.workers))
         ]
 

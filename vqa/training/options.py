@@ -67,6 +67,13 @@ class TrainingOptions:
         group="data",
         later=True,
     )
+    question_epochs: int = option(
+        1,
+        "epochs that share their online questions; more where the processes are slower than the training",
+        range=(1, 1000),
+        group="data",
+        later=True,
+    )
     compositions: float = option(
         0.0,
         "share of the online questions that combine relations as CLEVR's never do (default: 0)",

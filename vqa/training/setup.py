@@ -90,6 +90,7 @@ def _open_data(
         compositions=options.compositions,
         composed_families=options.composed_families,
         workers=options.question_workers,
+        question_epochs=options.question_epochs,
         protocol=options.split_protocol,
         device=processes().device,
         progress=lambda rows: tqdm(rows, desc="questions", unit=" images", delay=2, leave=False),
