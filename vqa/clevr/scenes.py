@@ -96,15 +96,16 @@ class Scene:
 
 
 def compute_relationships(
-    objects: Sequence[SceneObject], directions: Mapping[str, Sequence[float]] = DIRECTIONS
+    objects: Sequence[SceneObject],
+    directions: Mapping[str, Sequence[float]] = DIRECTIONS,
+    margin: float = RELATION_MARGIN,
 ) -> dict[str, list[list[int]]]:
-    """Relations from coordinates: j is `relation` of i when it lies more than `RELATION_MARGIN` along the direction."""
+    """Relations from coordinates: j is `relation` of i when it lies more than `margin` along the direction."""
     relationships: dict[str, list[list[int]]] = {}
     for relation in RELATIONS:
         along = [math.fsum(a * b for a, b in zip(item.coords, directions[relation], strict=True)) for item in objects]
         relationships[relation] = [
-            [j for j, there in enumerate(along) if j != i and there - here > RELATION_MARGIN]
-            for i, here in enumerate(along)
+            [j for j, there in enumerate(along) if j != i and there - here > margin] for i, here in enumerate(along)
         ]
     return relationships
 

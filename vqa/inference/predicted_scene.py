@@ -1,4 +1,8 @@
-"""The scene that a model reads from an image, as CLEVR writes scenes, so that fitting questions can be made."""
+"""The scene that a model reads from an image, as CLEVR writes scenes, with how sure it is of each object."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,35 +13,144 @@ from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.processing import ImageLike, encode_pixels
 from vqa.model.scene import ATTRIBUTE_SIZES, POSITION_SCALE, SceneMaps
 
+FAINTEST = 0.02
+"""Cells below this objectness belong to no object, nor do objects below it exist at all."""
 
-def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike, threshold: float = 0.5) -> Scene | None:
-    """The objects that the model takes an image to hold, up to ten; None for a model without object attention.
+_NEAR = 0.6
+"""Neighboring cells whose ground positions are this close, in Blender units, hold one object: CLEVR's stand apart."""
 
-    An object is a cell whose objectness is the highest among its neighbours' and at least `threshold`; its attributes
-    and ground position are those read there, and relations follow from the positions. Raises InputError for what is not
-    a sound image.
+_HEIGHT = {"large": 0.7, "small": 0.35}
+_TOWARDS = np.array([DIRECTIONS["right"], DIRECTIONS["front"]])
+_DEPTH = (11.04, -0.88)
+"""CLEVR's depth of an object in front of the camera: of the middle, and by how much it falls with "front"."""
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenObject:
+    """An object that the model sees.
+
+    Args:
+        presence: probability that it is there.
+        attributes: attribute -> the probabilities of its values, in the order of `ATTRIBUTES`.
+        ground: its place along "right" and "front", in Blender units.
+        center: where it lies in the image, x and y as fractions of width and height.
+        cells: the (row, column) of the model's grid that hold it.
+    """
+
+    presence: float
+    attributes: dict[str, np.ndarray]
+    ground: tuple[float, float]
+    center: tuple[float, float]
+    cells: tuple[tuple[int, int], ...]
+
+    def value(self, attribute: str) -> str:
+        """The most probable value of an attribute."""
+        return ATTRIBUTES[attribute][int(self.attributes[attribute].argmax())]
+
+    def as_object(self) -> SceneObject:
+        """The object as CLEVR's scenes have it, with the most probable values."""
+        values = {name: self.value(name) for name in ATTRIBUTES}
+        x, y, _ = (np.array(self.ground) @ _TOWARDS).tolist()
+        pixel = (480 * self.center[0], 320 * self.center[1], _DEPTH[0] + _DEPTH[1] * self.ground[1])
+        return SceneObject(**values, coords=(x, y, _HEIGHT[values["size"]]), pixel_coords=pixel)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedScene:
+    """The objects that a model sees in an image, the surest first, those it doubts among them."""
+
+    candidates: tuple[SeenObject, ...]
+
+    @property
+    def objects(self) -> tuple[SeenObject, ...]:
+        """Those that are rather there than not, up to CLEVR's ten."""
+        return tuple(item for item in self.candidates if item.presence >= 0.5)[:MAX_OBJECTS]
+
+    @property
+    def scene(self) -> Scene:
+        """The most probable scene; relations by the sign of the difference."""
+        return scene_with([item.as_object() for item in self.objects])
+
+    def to_json(self) -> dict[str, Any]:
+        """CLEVR's scene JSON, where every object has its `confidence` too: "object", and of each attribute."""
+        record = self.scene.to_json()
+        for item, seen in zip(record["objects"], self.objects, strict=True):
+            sure = {name: float(values.max()) for name, values in seen.attributes.items()}
+            item["confidence"] = {"object": seen.presence, **sure}
+        return record
+
+
+def scene_with(objects: Sequence[SceneObject]) -> Scene:
+    """A scene of these objects. CLEVR keeps objects 0.4 apart along each direction, so that the sign tells relations."""
+    return Scene(tuple(objects), compute_relationships(objects, margin=0.0))
+
+
+def predict_scene(answerer: VisualQuestionAnswerer, image: ImageLike) -> PredictedScene | None:
+    """The scene that the model sees in an image; None for a model without object attention.
+
+    Raises InputError for what is not a sound image.
     """
     if answerer.model.scene is None:
         return None
-    pixels = answerer.processor.image_processor.to_array(image)
+    prepared = answerer.processor.image_processor.prepare(image)
     with torch.inference_mode():
-        features = encode_pixels(answerer.model, answerer.processor, pixels[None])
-        return scene_of(answerer.model.scene(features), threshold)
+        features = encode_pixels(answerer.model, answerer.processor, prepared.pixels[None])
+        return decode(answerer.model.scene(features), prepared.box)
 
 
-def scene_of(maps: SceneMaps, threshold: float = 0.5) -> Scene:
-    """The scene in the readings of one image (N = 1); see `read_scene`."""
-    presence = maps.objectness[0].float().sigmoid()
-    highest = torch.nn.functional.max_pool2d(presence[None], 3, stride=1, padding=1)[0]
-    cells = ((presence == highest) & (presence >= threshold)).nonzero()
-    cells = cells[presence[tuple(cells.T)].argsort(descending=True)][:MAX_OBJECTS]
-    towards = np.array([DIRECTIONS["right"], DIRECTIONS["front"]])
-    objects = []
-    for row, column in cells.tolist():
-        logits = maps.attributes[0, :, row, column].float().split(ATTRIBUTE_SIZES)
-        values = {
-            name: values[int(part.argmax())] for (name, values), part in zip(ATTRIBUTES.items(), logits, strict=True)
-        }
-        x, y, z = (POSITION_SCALE * maps.position[0, :, row, column].float().cpu().numpy() @ towards).tolist()
-        objects.append(SceneObject(values["shape"], values["color"], values["size"], values["material"], (x, y, z)))
-    return Scene(tuple(objects), compute_relationships(objects))
+def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike) -> Scene | None:
+    """The most probable scene of `predict_scene`."""
+    found = predict_scene(answerer, image)
+    return None if found is None else found.scene
+
+
+def scene_of(maps: SceneMaps) -> Scene:
+    """The most probable scene in the readings of one image (N = 1)."""
+    return decode(maps).scene
+
+
+def decode(maps: SceneMaps, box: Box = (0.0, 0.0, 1.0, 1.0)) -> PredictedScene:
+    """The objects in the readings of one image (N = 1), which lies at `box` of the grid.
+
+    From the cell with the highest objectness on, a cell and those around it that agree on the ground position are one
+    object: its presence is the sum of theirs, and all else their mean, weighed by objectness.
+    """
+    presence = maps.objectness[0].float().sigmoid().cpu().numpy()
+    ground = POSITION_SCALE * maps.position[0].float().cpu().numpy()
+    parts = [part.softmax(0).cpu().numpy() for part in maps.attributes[0].float().split(ATTRIBUTE_SIZES)]
+    centers = _cell_centers(*presence.shape) if maps.center is None else maps.center[0].float().cpu().numpy()
+    left = {tuple(cell) for cell in np.argwhere(presence >= FAINTEST / 2).tolist()}
+    found = []
+    while left:
+        peak = max(left, key=lambda cell: presence[cell])
+        cells = [
+            cell
+            for cell in left
+            if max(abs(cell[0] - peak[0]), abs(cell[1] - peak[1])) <= 2
+            and np.abs(ground[(slice(None), *cell)] - ground[(slice(None), *peak)]).max() <= _NEAR
+        ]
+        left.difference_update(cells)
+        rows, columns = np.array(sorted(cells, key=lambda cell: -presence[cell])).T
+        weights = presence[rows, columns]
+        mean = [values[:, rows, columns] @ weights / weights.sum() for values in (ground, centers, *parts)]
+        if weights.sum() >= FAINTEST:
+            x, y = mean[1]
+            place = ((x - box[0]) / (box[2] - box[0]), (y - box[1]) / (box[3] - box[1]))
+            found.append(
+                SeenObject(
+                    min(float(weights.sum()), 1.0),
+                    dict(zip(ATTRIBUTES, mean[2:], strict=True)),
+                    (float(mean[0][0]), float(mean[0][1])),
+                    (float(place[0]), float(place[1])),
+                    tuple(zip(rows.tolist(), columns.tolist(), strict=True)),
+                )
+            )
+    return PredictedScene(tuple(sorted(found, key=lambda item: -item.presence)))
+
+
+def _cell_centers(rows: int, columns: int) -> np.ndarray:
+    """(2, rows, columns): x and y of the middle of every cell, as fractions."""
+    y, x = np.mgrid[:rows, :columns]
+    return np.stack([(x + 0.5) / columns, (y + 0.5) / rows])
