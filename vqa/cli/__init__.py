@@ -7,12 +7,14 @@ from importlib.metadata import version
 
 from vqa.cli.renamed import rename_flags
 from vqa.errors import InputError
+from vqa.utils.notes import begin_notes
 
 _DESCRIPTION = """\
 Ask questions about CLEVR images, and see the channels that answer.
 
 using a model
   ask          answer one question about one image
+  scene        the objects that the model sees in an image
   app          the same in a web page
 
 training and measuring
@@ -45,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         finetune,
         predict,
         report,
+        scene,
         train,
     )
 
@@ -59,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
-    using = (ask, app)
+    using = (ask, scene, app)
     training = (train, finetune, calibrate, ablate, evaluate, predict, report, explain, benchmark)
     for command in (*using, *training, data):
         command.register(commands)
@@ -68,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 issues found, 2 a mistake in the input, 130 interrupted."""
+    begin_notes()
     try:
         args = build_parser().parse_args(rename_flags(sys.argv[1:] if argv is None else argv))
         return args.run(args) or 0

@@ -19,7 +19,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("image", metavar="IMAGE", help="image file")
     parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
     add_model(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object with all weights")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object with all weights, the scene and the check"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -51,11 +53,17 @@ def _remarks(answer: "Answer") -> list[str]:
         found.append(f"warning: the model does not know {shown}")
     for name in answer.unfamiliar:
         found.append(f"warning: the {name} looks unlike those that the model was trained on; do not trust the answer")
+    if answer.premise.phrase:
+        found.append(f"warning: {answer.premise.text} The answer is about something else.")
+    if answer.check and answer.check.answer and not answer.check.agrees:
+        found.append(f"note: read step by step from the scene, the answer is {answer.check.answer}")
     return found
 
 
 def _answer_text(answer: "Answer") -> str:
     lines = [f"{name:10}{p:7.1%}" for name, p in answer.top_answers]
+    if answer.because is not None:
+        lines.append(f"\n{answer.because}")
     if answer.pathway_weights is not None:
         lines.append("\npathways    " + ", ".join(f"{i}: {p:.2f}" for i, p in enumerate(answer.pathway_weights, 1)))
     for k, (block, weights) in enumerate(answer.weights.items()):

@@ -5,16 +5,22 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.errors import InputError
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
+from vqa.inference.predicted_scene import PredictedScene, decode
+from vqa.inference.second_reading import Check, Premise, check, premise
+from vqa.inference.sentence import attended_objects, because
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import (
     FilmSEProcessor,
@@ -24,7 +30,7 @@ from vqa.model.processing import (
     encode_pixels,
     rank_answers,
 )
-from vqa.model.scene import STEP_SIZES
+from vqa.model.scene import STEP_SIZES, SceneMaps
 from vqa.utils.json_values import plain
 
 TOP_ANSWERS = 5
@@ -108,6 +114,10 @@ class Answer:
         pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
         unfamiliar: which of "picture" and "question" are out of distribution.
         read_as: the question as the model reads it, where that is not word by word as it was asked.
+        question: as it was asked.
+        readings: what the model reads from every cell of its grid; None for a model without object attention.
+
+    What is made of these, `scene`, `check`, `premise` and `because`, is only worked out when it is asked for.
     """
 
     answer: str
@@ -121,6 +131,42 @@ class Answer:
     pathway_weights: np.ndarray | None = field(default=None, repr=False)
     unfamiliar: tuple[str, ...] = ()
     read_as: str | None = None
+    question: str = field(default="", repr=False)
+    readings: SceneMaps | None = field(default=None, repr=False)
+
+    @cached_property
+    def scene(self) -> PredictedScene | None:
+        """The objects that the model sees; None for a model without object attention."""
+        return None if self.readings is None else decode(self.readings, self.picture_box)
+
+    @cached_property
+    def check(self) -> Check | None:
+        """The question's program executed on `scene`; None without a scene, and for what is not CLEVR's language."""
+        if self.scene is None:
+            return None
+        try:
+            program = parse_question(self.read_as or self.question)
+        except InputError:
+            return None
+        return check(program, self.scene, self.answer)
+
+    @cached_property
+    def premise(self) -> Premise:
+        """Whether what the question takes for granted is there, once."""
+        return premise(self.check)
+
+    @cached_property
+    def because(self) -> str | None:
+        """Why, in one sentence, from the objects that the blocks attended to; None where there is no `check`."""
+        if self.check is None or self.scene is None:
+            return None
+        if self.premise.text is not None:
+            return self.premise.text
+        maps = [block.object_attention for block in self.blocks]
+        seen = self.check.reasoning_objects
+        attended = attended_objects(self.check.program, maps, self.scene.objects)
+        sets = [other if found is None else found for found, other in zip(attended, seen, strict=True)]
+        return because(self.check.program, sets, self.scene.objects, self.answer)
 
     @property
     def weights(self) -> dict[str, dict[str, np.ndarray | None]]:
@@ -135,12 +181,14 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
-        return {name: plain(getattr(self, name), 5) for name in _JSON_KEYS}
+        values = {name: getattr(self, name) for name in _JSON_KEYS}
+        written = {name: value.to_json() if hasattr(value, "to_json") else value for name, value in values.items()}
+        return {name: plain(value, 5) for name, value in written.items()}
 
 
 _JSON_KEYS = (
     *("answer", "confidence", "top_answers", "unknown_words", "in_domain", "weights", "words", "steps"),
-    *("picture_box", "pathway_weights", "unfamiliar", "read_as"),
+    *("picture_box", "pathway_weights", "unfamiliar", "read_as", "scene", "check", "premise", "because"),
 )
 
 
@@ -205,6 +253,8 @@ class VisualQuestionAnswerer:
             pathway_weights=None if output.pathway_weights is None else _array(output.pathway_weights),
             unfamiliar=unfamiliar or (),
             read_as=question.restated,
+            question=question.text,
+            readings=output.scene,
         )
 
     def _out_of_distribution(self, output: FilmSEOutput, question: ReadQuestion) -> tuple[str, ...] | None:

@@ -1,20 +1,25 @@
 """The scene that a model reads from an image, as CLEVR writes scenes, with how sure it is of each object."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 
 from vqa.clevr.scenes import DIRECTIONS, Scene, SceneObject, compute_relationships
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
-from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.processing import ImageLike, encode_pixels
 from vqa.model.scene import ATTRIBUTE_SIZES, POSITION_SCALE, SceneMaps
 
+if TYPE_CHECKING:
+    from vqa.inference.answerer import VisualQuestionAnswerer
+
 FAINTEST = 0.02
 """Cells below this objectness belong to no object, nor do objects below it exist at all."""
+
+MOST_CANDIDATES = 20
 
 _NEAR = 0.6
 """Neighboring cells whose ground positions are this close, in Blender units, hold one object: CLEVR's stand apart."""
@@ -59,9 +64,13 @@ class SeenObject:
 
 @dataclass(frozen=True, eq=False)
 class PredictedScene:
-    """The objects that a model sees in an image, the surest first, those it doubts among them."""
+    """The objects that a model sees in an image, the surest first, those it doubts among them.
+
+    `unfamiliar` says that the image is out of distribution, where the model is calibrated.
+    """
 
     candidates: tuple[SeenObject, ...]
+    unfamiliar: bool = False
 
     @property
     def objects(self) -> tuple[SeenObject, ...]:
@@ -83,11 +92,11 @@ class PredictedScene:
 
 
 def scene_with(objects: Sequence[SceneObject]) -> Scene:
-    """A scene of these objects. CLEVR keeps objects 0.4 apart along each direction, so that the sign tells relations."""
+    """A scene of these objects; the sign tells relations, for CLEVR keeps objects 0.4 apart along each direction."""
     return Scene(tuple(objects), compute_relationships(objects, margin=0.0))
 
 
-def predict_scene(answerer: VisualQuestionAnswerer, image: ImageLike) -> PredictedScene | None:
+def predict_scene(answerer: "VisualQuestionAnswerer", image: ImageLike) -> PredictedScene | None:
     """The scene that the model sees in an image; None for a model without object attention.
 
     Raises InputError for what is not a sound image.
@@ -97,10 +106,13 @@ def predict_scene(answerer: VisualQuestionAnswerer, image: ImageLike) -> Predict
     prepared = answerer.processor.image_processor.prepare(image)
     with torch.inference_mode():
         features = encode_pixels(answerer.model, answerer.processor, prepared.pixels[None])
-        return decode(answerer.model.scene(features), prepared.box)
+        maps = answerer.model.scene(features)
+    detector = answerer.detector
+    strange = detector is not None and bool(detector.image_scores(maps)[0] > detector.picture_limit)
+    return replace(decode(maps, prepared.box), unfamiliar=strange)
 
 
-def read_scene(answerer: VisualQuestionAnswerer, image: ImageLike) -> Scene | None:
+def read_scene(answerer: "VisualQuestionAnswerer", image: ImageLike) -> Scene | None:
     """The most probable scene of `predict_scene`."""
     found = predict_scene(answerer, image)
     return None if found is None else found.scene
@@ -121,15 +133,16 @@ def decode(maps: SceneMaps, box: Box = (0.0, 0.0, 1.0, 1.0)) -> PredictedScene:
     ground = POSITION_SCALE * maps.position[0].float().cpu().numpy()
     parts = [part.softmax(0).cpu().numpy() for part in maps.attributes[0].float().split(ATTRIBUTE_SIZES)]
     centers = _cell_centers(*presence.shape) if maps.center is None else maps.center[0].float().cpu().numpy()
-    left = {tuple(cell) for cell in np.argwhere(presence >= FAINTEST / 2).tolist()}
-    found = []
-    while left:
-        peak = max(left, key=lambda cell: presence[cell])
+    order = [(row, column) for row, column in np.argwhere(presence >= FAINTEST / 2).tolist()]
+    left, found = set(order), []
+    for peak in sorted(order, key=lambda cell: -presence[cell]):
+        if peak not in left:
+            continue
+        around = ((peak[0] + down, peak[1] + right) for down in range(-2, 3) for right in range(-2, 3))
         cells = [
             cell
-            for cell in left
-            if max(abs(cell[0] - peak[0]), abs(cell[1] - peak[1])) <= 2
-            and np.abs(ground[(slice(None), *cell)] - ground[(slice(None), *peak)]).max() <= _NEAR
+            for cell in around
+            if cell in left and np.abs(ground[(slice(None), *cell)] - ground[(slice(None), *peak)]).max() <= _NEAR
         ]
         left.difference_update(cells)
         rows, columns = np.array(sorted(cells, key=lambda cell: -presence[cell])).T
@@ -147,10 +160,22 @@ def decode(maps: SceneMaps, box: Box = (0.0, 0.0, 1.0, 1.0)) -> PredictedScene:
                     tuple(zip(rows.tolist(), columns.tolist(), strict=True)),
                 )
             )
-    return PredictedScene(tuple(sorted(found, key=lambda item: -item.presence)))
+    return PredictedScene(tuple(sorted(found, key=lambda item: -item.presence)[:MOST_CANDIDATES]))
 
 
 def _cell_centers(rows: int, columns: int) -> np.ndarray:
     """(2, rows, columns): x and y of the middle of every cell, as fractions."""
     y, x = np.mgrid[:rows, :columns]
     return np.stack([(x + 0.5) / columns, (y + 0.5) / rows])
+
+
+def draw(image: Image.Image, seen: PredictedScene) -> Image.Image:
+    """A copy of the image with a number at every object, as `vqa scene` lists them."""
+    drawn = image.convert("RGB")
+    pen = ImageDraw.Draw(drawn)
+    size = max(10, drawn.height // 20)
+    for number, item in enumerate(seen.objects, 1):
+        x, y = item.center[0] * drawn.width, item.center[1] * drawn.height
+        pen.ellipse((x - size * 0.7, y - size * 0.7, x + size * 0.7, y + size * 0.7), fill="black", outline="white")
+        pen.text((x, y), str(number), fill="white", anchor="mm", font_size=size)
+    return drawn
