@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vqa.layers import FiLM, PathwayBank, QueryConditionedSE, SqueezeExcitation
-from vqa.layers.film import FiLMedNorm
-from vqa.layers.functional import film_modulate
+from vqa.layers.film import film_norm_relu
+from vqa.layers.functional import film_modulate, hard_gate
 
 C, Q = 8, 5
 
@@ -71,8 +71,7 @@ def test_film_placements_are_orders_of_the_same_steps() -> None:
         "after_relu": film(norm(x).relu()),
     }
     for placement, value in expected.items():
-        torch.testing.assert_close(FiLMedNorm(C, placement)(x, gamma, beta), value)
-    assert FiLMedNorm(C, norm=torch.nn.Identity())(x, gamma, beta).equal(film(x).relu())
+        torch.testing.assert_close(film_norm_relu(x, norm, gamma, beta, placement), value)
 
 
 @settings(deadline=None)
@@ -121,13 +120,36 @@ def test_query_gate_on_features_alone_is_squeeze_excitation() -> None:
 
 def test_shift_is_added_everywhere_and_crosses_the_map() -> None:
     layer, (x, query) = QueryConditionedSE(C, Q, 2, shift=True), inputs()
-    weights, shift = layer.excite(x, query)
-    torch.testing.assert_close(layer(x, query), x * weights[:, :, None, None] + shift[:, :, None, None])
+    weights = layer.weights(x, query)
+    shift = layer(x, query) - x * weights[:, :, None, None]
+    assert shift.abs().max() > 0.01
+    torch.testing.assert_close(shift, shift[:, :, :1, :1].expand_as(shift), atol=1e-5, rtol=1e-4)
     torch.nn.init.ones_(layer.reduce.weight)
     far = x.clone()
     far[:, :, 0, 0] += 50
     assert not layer(x, query)[:, :, -1, -1].allclose(layer(far, query)[:, :, -1, -1])
-    assert QueryConditionedSE(C, Q).excite(x, query).shift is None
+
+
+def test_a_hard_gate_is_exactly_open_or_shut_and_learns_through_the_sigmoid() -> None:
+    layer, (x, query) = QueryConditionedSE(C, Q, 1, gate="hard", join="query"), inputs()
+    weights = layer.weights(None, query)
+    assert set(weights.unique().tolist()) <= {0.0, 1.0}
+    assert weights.equal(layer.weights(x, query)), "the features are not read"
+    shut = weights[:, :, None, None].expand_as(x) == 0
+    assert (layer(x, query)[shut] == 0).all()
+    assert layer(x, query)[~shut].equal(x[~shut])
+    logits = layer.logits(None, query).detach().requires_grad_()
+    hard_gate(logits).sum().backward()
+    soft = logits.sigmoid()
+    torch.testing.assert_close(logits.grad, soft * (1 - soft))
+
+
+def test_a_gate_takes_other_weights_than_its_own() -> None:
+    layer, (x, query) = QueryConditionedSE(C, Q, 2), inputs()
+    assert layer(x, query, layer.weights(x, query)).equal(layer(x, query))
+    assert layer(x, query, torch.zeros(len(x), C)).eq(0).all()
+    with pytest.raises(ValueError, match="query must be"):
+        layer(x)
 
 
 @pytest.mark.parametrize("spatial", [(), (3, 4)])

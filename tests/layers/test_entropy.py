@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vqa.layers import SqueezeExcitation, channel_entropy
-from vqa.layers.entropy import ENTROPY_FLOOR, entropy_penalty, gate_statistics
+from vqa.layers.entropy import ENTROPY_FLOOR, entropy_penalties, gate_statistics
 
 VECTORS = st.integers(1, 40).flatmap(lambda c: st.lists(st.floats(-100, 100), min_size=c, max_size=c))
 
@@ -40,7 +40,7 @@ def test_zero_and_extreme_weights_have_finite_values_and_gradients(dtype: torch.
     weights[2] = value
     weights.requires_grad_()
     entropy = channel_entropy(weights)
-    (entropy.sum() + entropy_penalty(weights)).backward()
+    (entropy.sum() + entropy_penalties(weights).mean()).backward()
     assert entropy.isfinite().all()
     assert weights.grad.isfinite().all()
     assert entropy[0] == 0
@@ -51,16 +51,16 @@ def test_gradients_equal_finite_differences() -> None:
     weights = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(channel_entropy, (weights,))
     peaked = torch.eye(3, 7, dtype=torch.float64) + 0.01
-    assert torch.autograd.gradcheck(entropy_penalty, (peaked.requires_grad_(),))
+    assert torch.autograd.gradcheck(entropy_penalties, (peaked.requires_grad_(),))
 
 
 def test_penalty_fires_only_below_the_floor() -> None:
     collapsed, even = torch.eye(4, 64), torch.ones(4, 64)
     floor = ENTROPY_FLOOR * math.log(64)
-    assert entropy_penalty(collapsed, 3.0).item() == pytest.approx(3 * floor)
-    assert entropy_penalty(even).item() == 0
-    assert entropy_penalty(torch.cat([collapsed, even])).item() == pytest.approx(floor / 2)
-    assert entropy_penalty(torch.rand(4, 1)).item() == 0
+    assert (3.0 * entropy_penalties(collapsed).mean()).item() == pytest.approx(3 * floor)
+    assert entropy_penalties(even).mean().item() == 0
+    assert entropy_penalties(torch.cat([collapsed, even])).mean().item() == pytest.approx(floor / 2)
+    assert entropy_penalties(torch.rand(4, 1)).mean().item() == 0
 
 
 def test_statistics_see_collapse_by_entropy_and_saturation_by_spread() -> None:
@@ -79,7 +79,7 @@ def test_statistics_see_collapse_by_entropy_and_saturation_by_spread() -> None:
 
 @pytest.mark.parametrize("shape", [(4,), (2, 0), (2, 3, 4)])
 def test_wrong_shapes_are_named(shape: tuple[int, ...]) -> None:
-    for function in (channel_entropy, entropy_penalty, gate_statistics):
+    for function in (channel_entropy, entropy_penalties, gate_statistics):
         with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
             function(torch.zeros(shape))
 
@@ -111,7 +111,7 @@ def train_gate(strength: float) -> tuple[Tensor, float]:
         weights = gate.weights(x)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits(x, weights), label.float())
         optimizer.zero_grad()
-        (loss + entropy_penalty(weights, strength)).backward()
+        (loss + (strength * entropy_penalties(weights).mean())).backward()
         optimizer.step()
     x, label = sample(512)
     weights = gate.weights(x).detach()

@@ -20,7 +20,6 @@ from vqa.layers import (
     SpatialAttention,
     SqueezeExcitation,
 )
-from vqa.layers.film import FiLMedNorm
 from vqa.layers.mbconv import MBConvEncoder
 
 C, Q = 16, 6
@@ -41,8 +40,6 @@ CASES = {
     "se-relu-silu": Case(lambda: SqueezeExcitation(C, 4, gate="relu", activation="silu")),
     "film": Case(lambda: FiLM(Q, C), (Q,)),
     "film-tanh": Case(lambda: FiLM(Q, C, gamma="tanh", beta="fixed"), (Q,)),
-    "film-norm": Case(lambda: FiLMedNorm(C), (C, C)),
-    "film-after-relu": Case(lambda: FiLMedNorm(C, "after_relu"), (C, C)),
     "qcse": Case(lambda: QueryConditionedSE(C, Q, 4), (Q,)),
     "qcse-shift": Case(lambda: QueryConditionedSE(C, Q, 4, squeeze="max", join="multiply", shift=True), (Q,)),
     "eca": Case(lambda: EfficientChannelAttention(C)),
@@ -187,7 +184,6 @@ def test_compiled_forward_and_backward(name: str) -> None:
         (lambda: QueryConditionedSE(C, Q, join="add"), "join must be one of concat"),
         (lambda: FiLM(Q, C, gamma="relu"), "gamma must be one of free"),
         (lambda: FiLM(Q, C, gamma="fixed", beta="fixed"), "both fixed"),
-        (lambda: FiLMedNorm(C, "nowhere"), "placement must be one of"),
         (lambda: EfficientChannelAttention(C, 4), "kernel_size must be odd"),
         (lambda: SpatialAttention(6), "kernel_size must be odd"),
         (lambda: MBConv(C, C, stride=3), "stride must be one of 1, 2"),

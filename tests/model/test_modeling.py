@@ -46,7 +46,7 @@ def _logits(model, batch):
 
 
 def test_every_weight_of_the_explanation_is_returned(tiny):
-    model = _model("film-qcse", tiny).eval()
+    model = _model("film-qcse-1", tiny).eval()
     batch = _batch(model)
     with torch.no_grad():
         output = model(**batch, labels=torch.tensor([0, 1, -100]))
@@ -103,7 +103,7 @@ def test_a_question_does_not_depend_on_its_neighbours(preset, encoder, tiny):
 
 
 def test_questions_find_their_images(tiny):
-    model = _model("film-qcse", tiny)
+    model = _model("film-qcse-1", tiny)
     batch = _batch(model)
     answers = _logits(model, batch)
     features = model.encode_images(batch.pop("pixel_values"))

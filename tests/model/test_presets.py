@@ -48,9 +48,8 @@ def test_film_base_and_film_qcse_differ_by_the_gate_alone(tiny):
     torch.manual_seed(0)
     product, base = (build_model(build_config(name, tiny)) for name in ("film-qcse", "film-base"))
     missing = {name for name, _ in product.named_parameters()} - {name for name, _ in base.named_parameters()}
-    assert missing == {name for name, _ in product.named_parameters() if ".gate." in name}
+    assert missing == {name for name, _ in product.named_parameters() if "gate." in name}
     assert missing
-    assert _parameters(base) < _parameters(product)
 
 
 def test_qcse_conditions_by_the_gate_alone(tiny):

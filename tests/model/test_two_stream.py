@@ -128,5 +128,5 @@ def test_a_gated_model_is_saved_and_loaded_with_the_same_logits_and_trains_from_
 )
 def test_an_input_gate_needs_maps_to_gate(settings) -> None:
     given = {"gate_placement": "input", "gate": "hard", "gate_join": "query", "trunk_features": False} | settings
-    with pytest.raises(InputError, match="gate_placement|trunk_features"):
+    with pytest.raises(InputError, match=r"gate_placement|trunk_features"):
         FilmSEConfig(**given)

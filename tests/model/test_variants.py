@@ -11,7 +11,7 @@ import torch
 from vqa.errors import InputError
 from vqa.model import FilmSEConfig, FilmSEForVisualQuestionAnswering, build_config, build_model
 from vqa.model.configuration import _CHOICES
-from vqa.model.gates import MECHANISMS
+from vqa.model.gates import build_gate
 from vqa.model.heads import HEADS
 
 TINY = ("width=16", "text_dim=32", "word_dim=8", "num_blocks=3", "stem_widths=8,16", "image_size=32x48")
@@ -30,12 +30,17 @@ VARIANTS = {
     "from the scene alone": ("trunk_features=false",),
     "pathways": ("head=pathways", "classifier_dim=16"),
     "pathways over the trunk": TRUNK_ONLY,
+    "two streams": ("vision_encoder=two_stream",),
+    "input gate": (
+        *("vision_encoder=two_stream", "trunk_features=false", "gate=hard", "gate_join=query"),
+        *("gate_placement=input", "reduction=1"),
+    ),
 }
 
 
 def build(*overrides: str) -> FilmSEForVisualQuestionAnswering:
     torch.manual_seed(0)
-    model = build_model(build_config("film-qcse", [*TINY, *overrides]))
+    model = build_model(build_config("film-qcse-1", [*TINY, *overrides]))
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):
@@ -75,7 +80,8 @@ def test_saved_and_loaded_it_answers_the_same(name: str, tmp_path: Path) -> None
     again = FilmSEForVisualQuestionAnswering.from_pretrained(tmp_path).eval()
     one, other = model(**inputs()), again(**inputs())
     torch.testing.assert_close(other.logits, one.logits, rtol=0, atol=1e-6)
-    blocks, width = model.config.num_blocks, model.config.width
+    blocks = model.config.num_blocks
+    width = model.config.width if model.input_gate is None else 15
     if name == "none":
         assert one.channel_weights is None
     else:
@@ -93,7 +99,10 @@ def test_the_loss_reaches_every_parameter(name: str) -> None:
     output = model(**inputs(), labels=torch.tensor([0, 5, 27]))
     auxiliary = [
         part
-        for part in (output.step_logits, output.pointer_logits, *(output.evidence_logits or ()))
+        for part in (
+            *(output.step_logits, output.pointer_logits, output.scene and output.scene.center),
+            *(output.evidence_logits or ()),
+        )
         if part is not None
     ]
     (output.loss + sum(part.sigmoid().mean() for part in auxiliary)).backward()
@@ -101,7 +110,7 @@ def test_the_loss_reaches_every_parameter(name: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", ["se", "cbam", "gate options", "film after relu", "mbconv", "pathways"])
+@pytest.mark.parametrize("name", ["se", "cbam", "gate options", "mbconv", "pathways", "input gate"])
 @torch.no_grad()
 def test_export_with_free_numbers_of_images_and_questions(name: str) -> None:
     model = build(*VARIANTS[name], "num_blocks=2")
@@ -120,12 +129,14 @@ def test_each_mechanism_changes_the_answer_and_hears_what_it_should() -> None:
         model = build(f"channel_attention={kind}")
         features = torch.randn(2, 16, 4, 6, generator=torch.Generator().manual_seed(0))
         block = model.blocks[0]
-        weights = [block.mechanism.apply(block.gate, features, torch.full((2, 32), value))[1] for value in (-1.0, 1.0)]
+        weights = [block.gate.weights(features, torch.full((2, 32), value)) for value in (-1.0, 1.0)]
         assert torch.equal(*weights) != hears, kind
 
 
 def test_every_choice_has_its_module() -> None:
-    assert set(_CHOICES["channel_attention"]) == set(MECHANISMS)
+    for kind in _CHOICES["channel_attention"]:
+        gate = build_gate(build_config("film-qcse-1", (f"channel_attention={kind}",)), 16)
+        assert (gate is None) == (kind == "none")
     assert set(_CHOICES["head"]) == set(HEADS)
 
 
@@ -141,13 +152,13 @@ def test_every_choice_has_its_module() -> None:
 )
 def test_an_option_without_effect_is_refused(overrides: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=overrides[1].partition("=")[0]):
-        build_config("film-qcse", overrides)
+        build_config("film-qcse-1", overrides)
 
 
 def test_mbconv_reads_the_grid_of_the_product() -> None:
     with torch.device("meta"):
         for encoder in ("conv", "mbconv"):
-            model = build_model(build_config("film-qcse", [f"vision_encoder={encoder}"]))
+            model = build_model(build_config("film-qcse-1", [f"vision_encoder={encoder}"]))
             assert model.encode_images(torch.empty(2, 3, 128, 192)).shape == (2, 64, 16, 24)
 
 

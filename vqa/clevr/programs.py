@@ -303,6 +303,12 @@ def reasoning_steps(program: Program) -> tuple[list[ReasoningStep], tuple[int, .
     return steps, readers or (len(steps) - 1,)
 
 
+def asked_attribute(program: Program) -> str | None:
+    """The attribute that a program's last function queries or compares; None for counts and the like."""
+    function, _, attribute = program[-1].function.partition("_") if program else ("", "", "")
+    return attribute if function in ("query", "equal") and attribute in ATTRIBUTES else None
+
+
 def step_objects(steps: Sequence[ReasoningStep], outputs: Sequence[Output]) -> list[tuple[int, ...]]:
     """The objects that each reasoning step leaves, from the outputs of `vqa.clevr.programs.execute`."""
     found = [outputs[step.program_index] for step in steps]

@@ -108,8 +108,8 @@ class Atlas:
 
 
 def weight_kinds(config: FilmSEConfig) -> list[str]:
-    """Those of `CHANNEL_WEIGHTS` that a model has."""
-    gated = config.channel_attention != "none"
+    """Those of `CHANNEL_WEIGHTS` that weigh the channels of a model's blocks; an input gate weighs what they read."""
+    gated = config.channel_attention != "none" and config.gate_placement == "output"
     return [kind for kind in CHANNEL_WEIGHTS if (gated if kind == "channel_weights" else config.film)]
 
 

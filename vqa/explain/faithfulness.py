@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from vqa.clevr.programs import asked_attribute
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.evaluation.metrics import ImageBootstrap
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
 from vqa.explain.probe_set import ProbeSet
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
+from vqa.model.scene import ATTRIBUTE_SIZES
 
 RANKINGS = {
     "weight": "channel gate",
@@ -39,7 +42,8 @@ class Behaviour:
     """What the unedited model does on Q questions, K blocks of C channels.
 
     Attributes: `right`, boolean (Q,); `best` (Q,), the indices of its answers; `certainty` (Q,), their probabilities;
-    `norms` (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None.
+    `norms` (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None. The
+    weights of an input gate are (K + 1, Q, 15), the head's last.
     """
 
     right: np.ndarray
@@ -54,7 +58,7 @@ class Behaviour:
     def scores(self) -> dict[str, np.ndarray]:
         """For each of `RANKINGS` that this model has, the score (K, Q, C) of every channel."""
         found = {"product": self.norms}
-        if self.weights is not None:
+        if self.weights is not None and self.weights.shape == self.norms.shape:
             found = {
                 "weight": self.weights,
                 "deviation": np.abs(self.weights - self.weights.mean(1, keepdims=True)),
@@ -98,8 +102,11 @@ class Experiment:
             for kind in CHANNEL_WEIGHTS:
                 values = getattr(output, kind)
                 if values is not None:
+                    if kind == "channel_weights" and output.head_channel_weights is not None:
+                        values = (*values, output.head_channel_weights)
                     stacked = torch.stack(values).float().cpu().numpy()
-                    kinds.setdefault(kind, np.zeros(shape, np.float32))[:, numbers] = stacked
+                    room = np.zeros((len(stacked), total, stacked.shape[-1]), np.float32)
+                    kinds.setdefault(kind, room)[:, numbers] = stacked
             self.on_progress(len(numbers))
         gate, gamma, beta = (kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta"))
         return Behaviour(best == self.labels, best, certainty, norms, means, gate, gamma, beta)
@@ -220,7 +227,7 @@ def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict
             "all gates of a block at their common mean": lambda: experiment.fix_gates(mean.mean(2, keepdims=True)),
             "all gates open (weight 1)": lambda: experiment.fix_gates(np.ones(1, np.float32)),
         }
-        for k in range(1, len(norms) + 1):
+        for k in range(1, len(given) + 1):
             tests[f"each gate at its mean weight, block {k} only"] = partial(experiment.fix_gates, mean, k)
     if experiment.plain.gammas is not None:
         tests["FiLM's gamma and beta at their means"] = experiment.mean_film
@@ -239,10 +246,28 @@ def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict
     return rows
 
 
+def measure_openings(experiment: Experiment) -> dict[str, Any]:
+    """Which attribute channels an input gate opens: the share over all blocks and the head, and by the attribute asked.
+
+    `share` is the open share of the channels of a question's reading steps and its head; `by_attribute` gives, for
+    questions whose answer is read from an attribute, how often the head opens each group of channels.
+    """
+    weights = experiment.plain.weights
+    assert weights is not None
+    groups = np.split(weights, np.cumsum(ATTRIBUTE_SIZES)[:-1], axis=2)
+    asked = [asked_attribute(question.program or ()) for question in experiment.probes.questions]
+    rows: dict[str, Any] = {}
+    for name in ATTRIBUTES:
+        mine = np.array([one == name for one in asked])
+        if mine.any():
+            rows[name] = {other: float(group[-1, mine].mean()) for other, group in zip(ATTRIBUTES, groups, strict=True)}
+    return {"share": float(weights.mean()), "by_attribute": rows}
+
+
 def gate_passes(model: FilmSEForVisualQuestionAnswering) -> int:
     """How many times `measure_gates` asks all questions."""
-    gated = model.config.channel_attention != "none"
-    return gated * (4 + model.config.num_blocks) + model.config.film + 1
+    gated, head = model.config.channel_attention != "none", model.input_gate is not None
+    return gated * (4 + model.config.num_blocks + head) + model.config.film + 1
 
 
 def matched_channels(norms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,6 +17,7 @@ from vqa.explain.faithfulness import (
     Experiment,
     gate_passes,
     measure_gates,
+    measure_openings,
     measure_removal,
     removal_passes,
 )
@@ -61,7 +62,7 @@ def measure_faithfulness(
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
     probes = gather_probe_set(model, processor, data, images=-(-questions // PER_IMAGE), per_image=PER_IMAGE, seed=seed)
-    rankings = 3 if model.config.channel_attention != "none" else 1
+    rankings = 3 if model.config.channel_attention != "none" and model.input_gate is None else 1
     passes = 3 + removal_passes(rankings, len(channels), draws) + gate_passes(model)
     on_progress = progress(passes * len(probes.questions))
     experiment = Experiment(model, processor, probes, on_progress)
@@ -75,6 +76,7 @@ def measure_faithfulness(
         "seed": seed,
         "accuracy": experiment.estimate(experiment.plain.right),
         "gates": measure_gates(experiment, rng),
+        **({} if model.input_gate is None else {"open": measure_openings(experiment)}),
         "pointing": measure_pointing(experiment, on_progress),
         "paraphrase": measure_paraphrase(experiment, seed, on_progress),
         "removal": measure_removal(experiment, channels, draws, rng),

@@ -54,7 +54,10 @@ class Fill:
 
 @dataclass(frozen=True, eq=False)
 class SetGate:
-    """Give channels of a block this weight instead of the gate's; 1 is no gate. One number, (C,) or (B, C)."""
+    """Give channels of a block this weight instead of the gate's; 1 is no gate. One number, (C,) or (B, C).
+
+    Of an input gate the channels are the 15 attribute channels that the block reads, and the head is one block more.
+    """
 
     block: int
     channels: Channels = None
@@ -92,12 +95,22 @@ def intervene(
     and for `SetFilm` where the model has no FiLM.
     """
     blocks = [cast(FilmSEBlock, block) for block in model.blocks]
+    gate = model.input_gate
     for item in interventions:
-        _check(item, len(blocks), model.config.width)
+        if gate is not None and isinstance(item, SetGate):
+            _check(item, len(blocks) + 1, gate.channels)
+        else:
+            _check(item, len(blocks), model.config.width)
     for k, block in enumerate(blocks):
-        if mine := [item for item in interventions if item.block == k + 1]:
-            blocks[k] = _edited(block, mine)
-    return twin_with(model, blocks)
+        mine = [item for item in interventions if item.block == k + 1]
+        if gate is not None and (set_gates := [item for item in mine if isinstance(item, SetGate)]):
+            mine = [item for item in mine if not isinstance(item, SetGate)]
+            block = _with_input_gate(block, set_gates)
+        blocks[k] = _edited(block, mine) if mine else block
+    twin = twin_with(model, blocks)
+    if head := [item for item in interventions if isinstance(item, SetGate) and item.block == len(blocks) + 1]:
+        twin.open_for_head = lambda view: _set_gates(head, model.open_for_head(view))  # type: ignore[method-assign]
+    return twin
 
 
 def twin_with(model: FilmSEForVisualQuestionAnswering, blocks: Sequence[nn.Module]) -> FilmSEForVisualQuestionAnswering:
@@ -182,6 +195,18 @@ def _edited(block: FilmSEBlock, edits: Sequence[Intervention]) -> FilmSEBlock:
 
     twin.apply_gate = apply_gate  # type: ignore[method-assign]
     return twin
+
+
+def _with_input_gate(block: FilmSEBlock, edits: Sequence[SetGate]) -> FilmSEBlock:
+    twin = twin_of(block)
+    twin.open_channels = lambda gate, view: _set_gates(edits, block.open_channels(gate, view))  # type: ignore
+    return twin
+
+
+def _set_gates(edits: Sequence[SetGate], weights: Tensor) -> Tensor:
+    for edit in edits:
+        weights = torch.where(_mask(edit.channels, weights), _like(edit.weights, weights), weights)
+    return weights
 
 
 def _apply(

@@ -1,4 +1,4 @@
-"""The channel-entropy guard: notices, and can penalise, a gate that lets only a few channels through."""
+"""The channel-entropy regularizer: detects, and can penalize, a gate that lets only a few channels through."""
 
 import math
 from typing import NamedTuple
@@ -35,14 +35,6 @@ def entropy_penalties(weights: Tensor, floor: float = ENTROPY_FLOOR) -> Tensor:
     return torch.relu(floor * math.log(weights.shape[1]) - entropy)
 
 
-def entropy_penalty(weights: Tensor, strength: float = 1.0, floor: float = ENTROPY_FLOOR) -> Tensor:
-    """strength * mean(relu(floor * ln C - H)): a scalar loss for channel weights (B, C), zero while no sample is below.
-
-    Raises ValueError unless `weights` is (B, C).
-    """
-    return strength * entropy_penalties(weights, floor).mean()
-
-
 class GateStatistics(NamedTuple):
     """What to log of one gate over a batch; every field is a scalar tensor."""
 
@@ -51,7 +43,7 @@ class GateStatistics(NamedTuple):
     effective_channels: Tensor
     """mean exp(H): of 1 to C channels"""
     fired: Tensor
-    """fraction of the samples that `entropy_penalty` penalises"""
+    """fraction of the samples that `entropy_penalties` penalizes"""
     spread: Tensor
     """mean over the channels of a weight's standard deviation over the batch: near 0, the gate hears no question"""
 

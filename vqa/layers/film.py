@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vqa.layers.functional import check_features, check_option, check_positive, check_vectors, film_modulate
+from vqa.layers.functional import check_option, check_positive, check_vectors, film_modulate
 
 Gamma = Literal["free", "fixed", "sigmoid", "tanh", "exp"]
 Beta = Literal["free", "fixed"]
@@ -77,24 +77,3 @@ def film_norm_relu(
     if placement == "after_relu":
         return film_modulate(torch.relu(norm(x)), gamma, beta)
     return torch.relu(film_modulate(norm(x), gamma, beta))
-
-
-class FiLMedNorm(nn.Module):
-    """`film_norm_relu` with a norm of its own: a BatchNorm without affine parameters, unless another is given.
-
-    Raises ValueError for an unknown placement and for shapes that do not agree.
-    """
-
-    def __init__(self, channels: int, placement: Placement = "after_norm", norm: nn.Module | None = None) -> None:
-        super().__init__()
-        check_option("placement", placement, ["after_norm", "before_norm", "after_relu"])
-        self.channels, self.placement = channels, placement
-        self.norm = nn.BatchNorm2d(channels, affine=False) if norm is None else norm
-
-    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor | None = None) -> Tensor:
-        """x (B, C, H, W) with gamma and beta (B, C) -> (B, C, H, W)."""
-        check_features(x, self.channels)
-        return film_norm_relu(x, self.norm, gamma, beta, self.placement)
-
-    def extra_repr(self) -> str:
-        return f"placement={self.placement}"

@@ -6,7 +6,7 @@ With `config.evidence` each block also marks the objects it found; see `vqa.mode
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-from vqa.layers import FiLM
+from vqa.layers import FiLM, QueryConditionedSE
 from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
 from vqa.layers.functional import coordinate_maps
 from vqa.model.configuration import FilmSEConfig
@@ -73,6 +73,8 @@ torch.export.register_dataclass(SceneMaps)
 class FilmSEBlock(nn.Module):
     """1x1 conv - ReLU - 3x3 conv - BatchNorm - FiLM - ReLU - channel gate, added to what the 1x1 conv gave."""
 
+    gate: Any
+
     def __init__(self, config: FilmSEConfig, in_channels: int, condition_dim: int) -> None:
         super().__init__()
         width = config.width
@@ -105,7 +107,7 @@ class FilmSEBlock(nn.Module):
         weights = self.gate.weights(x, question)
         return self.gate(x, question, weights), weights
 
-    def open_channels(self, gate: nn.Module, view: Tensor) -> Tensor:
+    def open_channels(self, gate: QueryConditionedSE, view: Tensor) -> Tensor:
         """What an input gate lets this block read: weights (B, 15) for its view of the question (B, D)."""
         return gate.weights(None, view)
 
@@ -127,6 +129,11 @@ class FilmSEPreTrainedModel(PreTrainedModel):
 class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
     """Answers questions about images; see `FilmSEConfig` for the parts and `FilmSEOutput` for what it returns."""
 
+    vision: Any
+    scene: Any
+    second_look: SecondLook | None
+    input_gate: QueryConditionedSE | None
+
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__(config)
         width, blocks, dim = config.width, config.num_blocks, config.text_dim
@@ -138,7 +145,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         self.second_look = SecondLook() if config.vision_encoder == "two_stream" and config.second_look else None
         self.evidence = nn.ModuleList(ObjectAttention(config, k) for k in range(blocks)) if config.evidence else None
         gated = config.channel_attention != "none" and config.gate_placement == "input"
-        self.input_gate = build_gate(config, sum(ATTRIBUTE_SIZES)) if gated else None
+        self.input_gate = cast(QueryConditionedSE, build_gate(config, sum(ATTRIBUTE_SIZES))) if gated else None
         self.steps = StepClassifier(dim) if config.evidence else None
         extra = ObjectAttention.EXTRA_CHANNELS if config.evidence else 0
         condition = ObjectAttention.condition_dim(config) if config.evidence else dim
@@ -222,15 +229,16 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         if separate_vision:
             features, read = features.detach(), scene and scene.map(Tensor.detach)
         grid = read.per_question(image_index) if read is not None else None
-        x = self._first_features(features, image_index, len(input_ids))
-        coords = coordinate_maps(features).expand(len(input_ids), -1, -1, -1)
+        x = self._first_features(features, image_index, input_ids.shape[0])
+        coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
         gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []
         maps: list[Tensor] = []
-        for k, block in enumerate(self.blocks):
+        for k, block in enumerate(cast(list[FilmSEBlock], self.blocks)):
             inputs, condition = [x, coords] if self.input_gate is None else [coords], views[:, k]
             attention = cast(ObjectAttention, self.evidence[k]) if self.evidence is not None else None
-            seen, opened = grid, None
+            opened = None
             if attention is not None and grid is not None:
+                seen = grid
                 if self.input_gate is not None:
                     opened = block.open_channels(self.input_gate, views[:, k])
                     seen = grid.gated(opened.float())

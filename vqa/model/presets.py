@@ -16,9 +16,18 @@ from vqa.model.processing import CLEVR_MEAN, CLEVR_STD, FilmSEImageProcessor, Fi
 from vqa.model.text import HuggingFaceEncoder
 from vqa.model.vision import TorchvisionEncoder
 
+_TWO_STREAM: dict[str, Any] = {
+    "vision_encoder": "two_stream",
+    "stem_widths": (32, 64, 128),
+    "trunk_features": False,
+    "num_blocks": 6,
+}
+_INPUT_GATE: dict[str, Any] = {"gate": "hard", "gate_join": "query", "gate_placement": "input", "reduction": 1}
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "film-qcse": {},
-    "film-base": {"channel_attention": "none"},
+    "film-qcse": {**_TWO_STREAM, **_INPUT_GATE},
+    "film-base": {**_TWO_STREAM, "channel_attention": "none"},
+    "film-qcse-1": {},
     "film": {
         "image_size": (224, 224),
         "keep_aspect_ratio": False,
@@ -40,8 +49,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Preset -> what it changes in `FilmSEConfig`.
 
-film-qcse is the product; film-base differs from it by the missing gate alone; film is Perez et al. 2018 from raw pixels
-(sections 4.1 and 4.2); qcse has the gate as the only conditioning.
+film-qcse is the product; film-base differs from it by the missing gate alone; film-qcse-1 is the product of version
+0.1, with one stem and a sigmoid gate on each block's output; film is Perez et al. 2018 from raw pixels (sections 4.1
+and 4.2); qcse has the gate as the only conditioning.
 """
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -36,7 +36,8 @@ class SceneMaps:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "SceneMaps":
         """The readings with a function applied to each."""
-        return SceneMaps(*(None if value is None else function(value) for value in vars(self).values()))
+        mapped = {name: None if value is None else function(value) for name, value in vars(self).items()}
+        return SceneMaps(**mapped)  # type: ignore[arg-type]
 
     def per_question(self, image_index: Tensor | None) -> "Grid":
         """The readings as each question's blocks use them."""

@@ -69,7 +69,7 @@ class TwoStreamEncoder(nn.Module):
         Red, green and blue count alike, but in training by weights drawn for each image from Dirichlet(1, 1, 1).
         """
         if self.training and self.random_gray:
-            weights = -torch.rand(len(pixel_values), 3, 1, 1, device=pixel_values.device).clamp(min=1e-6).log()
+            weights = -torch.rand(pixel_values.shape[0], 3, 1, 1, device=pixel_values.device).clamp(min=1e-6).log()
             gray = (pixel_values * (weights / weights.sum(1, keepdim=True))).sum(1, keepdim=True)
         else:
             gray = pixel_values.mean(1, keepdim=True)
@@ -93,7 +93,7 @@ class TwoStreamEncoder(nn.Module):
         before = (_WINDOW - self.cell_patches) // 2
         after = _WINDOW - self.cell_patches - before
         windows = F.unfold(F.pad(patches, (before, after) * 2), _WINDOW, stride=self.cell_patches)
-        windows = windows.view(len(patches), patches.shape[1], _WINDOW**2, height, width)
+        windows = windows.view(patches.shape[0], patches.shape[1], _WINDOW**2, height, width)
         return cast(Tensor, torch.einsum("nckhw,nkhw->nchw", windows, weights.to(windows.dtype)))
 
 

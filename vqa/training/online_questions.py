@@ -48,7 +48,9 @@ class QuestionMaker:
         """Questions about the scenes of some rows, decided by `seed`."""
         part = TRAINING_PARTS.get(self.protocol or "")
         pack, rng, balance = PackedDataset(self.path), random.Random(seed), Balance()
-        clevr, composed = (QuestionGenerator(load_templates(families=names)) for names in (None, self.families))
+        clevr, *composed = (
+            QuestionGenerator(load_templates(families=names)) for names in (None, *([name] for name in self.families))
+        )
         generated = Generated([], [], [], [])
         order = list(rows)
         rng.shuffle(order)
@@ -59,7 +61,10 @@ class QuestionMaker:
             # Without compositions nothing is drawn, so that questions are those of versions without this option.
             new = sum(rng.random() < self.compositions for _ in range(self.per_image)) if self.compositions else 0
             questions = clevr.generate(scene, self.per_image - new, rng, balance)
-            for question in questions + composed.generate(scene, new, rng, balance):
+            # Each set of families gets an equal share, whatever its size.
+            for generator, share in zip(composed, _shares(new, len(composed), rng), strict=True):
+                questions += generator.generate(scene, share, rng, balance)
+            for question in questions:
                 if part and not part.train(scene, question):
                     continue
                 generated.rows.append(row)
@@ -126,7 +131,7 @@ class OnlineQuestions:
                 [-1] * len(rows),
             )
             for rows, texts, answers, targets in chunks
-            if rows
+            if targets is not None
         ]
         return Questions.join(parts).to(self.device) if parts else None
 
@@ -144,3 +149,11 @@ class OnlineQuestions:
         self.pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
+
+
+def _shares(number: int, parts: int, rng: random.Random) -> list[int]:
+    """A number divided at random into parts; nothing is drawn for one part."""
+    if parts == 1:
+        return [number]
+    drawn = [rng.randrange(parts) for _ in range(number)]
+    return [drawn.count(part) for part in range(parts)]

@@ -43,6 +43,7 @@ class TrainingOptions:
     )
     split: str = option("train", "CLEVR_SPLIT_questions.json", metavar="NAME", group="data")
     questions: str | None = option(None, "another question file over the same images", metavar="FILE", group="data")
+    strict: bool = option(False, "an error where images are missing", group="data", free=True)
     split_protocol: str | None = option(
         None,
         "train on this protocol's training part only, questions and images, online questions too; `vqa evaluate "
@@ -83,7 +84,7 @@ class TrainingOptions:
     composed_families: list[str] = option(  # noqa: RUF009 - it makes a field
         [],
         'sets of families that --compositions draws from: composition (default), composition-2 (also "and" of a '
-        'relation and a "same ... as"), composition-long (the same in six steps)',
+        'relation and a "same ... as"), composition-long (the same in six steps); several get equal shares',
         choices=("composition", "composition-2", "composition-long"),
         metavar="NAME",
         group="data",

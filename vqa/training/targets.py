@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.programs import OPERATIONS, IllPosedError, Program, execute, reasoning_steps, step_objects
+from vqa.clevr.programs import (
+    OPERATIONS,
+    IllPosedError,
+    Program,
+    asked_attribute,
+    execute,
+    reasoning_steps,
+    step_objects,
+)
 from vqa.clevr.scenes import DIRECTIONS, Scene
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 from vqa.model.scene import POSITION_SCALE
@@ -17,6 +25,7 @@ Target = TypeVar("Target", "SceneTarget", "StepTarget")
 
 _PIXELS = np.array([480.0, 320.0])
 _OPERATION = {name: i for i, name in enumerate(OPERATIONS)}
+_ASKED = {name: i for i, name in enumerate([None, *ATTRIBUTES])}
 _VALUE = {name: {value: i for i, value in enumerate(values)} for name, values in ATTRIBUTES.items()}
 
 
@@ -99,14 +108,8 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
         members[k, list(objects)] = 1
     pointers[blocks] = _second(readers, first, blocks)
     target.known = np.array(True)
-    target.asked = np.array(_asked_attribute(program), np.int8)
+    target.asked = np.array(_ASKED[asked_attribute(program)], np.int8)
     return target
-
-
-def _asked_attribute(program: Program) -> int:
-    """The attribute that a program's last function queries or compares: 0 for none, else 1 + its index."""
-    function, _, attribute = program[-1].function.partition("_")
-    return 1 + list(ATTRIBUTES).index(attribute) if function in ("query", "equal") and attribute in ATTRIBUTES else 0
 
 
 def _second(inputs: Sequence[int], first: int, block: int) -> int:
