@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from vqa.cli.arguments import add_running, running_options
+from vqa.cli.arguments import add_running, add_strict, check_strict, running_options
 
 if TYPE_CHECKING:
     from vqa.evaluation.evaluate import Running
@@ -38,7 +38,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         action="extend",
         metavar="FILE",
-        help="answers of any models, as `vqa predict` writes",
+        help="answers of any models: as `vqa predict` writes, a JSON list, CSV, or a text file with an answer a line",
     )
     parser.add_argument(
         "--by",
@@ -62,12 +62,22 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
     parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
+    add_strict(parser)
+    parser.add_argument(
+        "--second-reading",
+        action="store_true",
+        help="instead: the scene that one model sees, its second reading, false premises and sentences, on one --data "
+        "with scenes",
+    )
     add_running(parser)
     add_suite(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> None:
+    if args.second_reading:
+        _run_second_reading(args)
+        return
     import orjson
 
     from vqa.errors import InputError
@@ -95,8 +105,10 @@ def _run(args: argparse.Namespace) -> None:
         print(format_suite(report))
     else:
         refuse_suite_flags(args)
+        sets = make_sets(args.data, args.split, args.questions)
+        check_strict(args, sets)
         report = evaluate(
-            perturbed_sets(make_sets(args.data, args.split, args.questions), args.perturb or [], args.perturb_seed),
+            perturbed_sets(sets, args.perturb or [], args.perturb_seed),
             args.checkpoint or ([] if args.predictions else [None]),
             args.predictions or [],
             running=running,
@@ -114,6 +126,32 @@ def _run(args: argparse.Namespace) -> None:
         with atomic_write(args.html) as file:
             page = html_suite(report) if isinstance(report, CompositionalReport) else html_report(report)
             file.write(page.encode())
+
+
+def _run_second_reading(args: argparse.Namespace) -> None:
+    import json
+
+    from tqdm import tqdm
+
+    from vqa.errors import InputError
+    from vqa.evaluation.second_reading import measure
+    from vqa.inference.answerer import load
+    from vqa.utils.files import atomic_write
+
+    for name in ("data", "split", "questions", "checkpoint"):
+        if len(getattr(args, name) or ()) > 1:
+            raise InputError(f"--{name}: --second-reading takes one; run it once for each")
+    if given := [name for name in ("suite", "predictions", "perturb", "by", "html") if getattr(args, name)]:
+        raise InputError(f"--{given[0]}: not with --second-reading")
+    running_options(args)
+    answerer = load((args.checkpoint or [None])[0], args.device)
+    split, questions = (args.split or ["val"])[0], (args.questions or [None])[0]
+    with tqdm(desc="second reading", unit=" images") as bar:
+        report = measure(answerer, args.data[0], split, questions, args.seed, bar.update)
+    print(report)
+    if args.json:
+        with atomic_write(args.json) as file:
+            file.write(json.dumps(report.to_json(), indent=2).encode())
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -135,6 +173,7 @@ def _command(args: argparse.Namespace) -> str:
     ):
         value = getattr(args, flag)
         words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
+    words += ["--strict"] * args.strict
     words += ["--resamples", str(args.resamples)] * (args.resamples != 1000)
     words += ["--seed", str(args.seed)] * (args.seed != 0)
     words += ["--perturb-seed", str(args.perturb_seed)] * (args.perturb_seed != 0)
@@ -143,7 +182,7 @@ def _command(args: argparse.Namespace) -> str:
 
 
 _FLAGS = ("closure", "humans", "axes")
-_NOT_WITH_SUITE = ("predictions", "questions", "by", "perturb")
+_NOT_WITH_SUITE = ("predictions", "questions", "by", "perturb", "strict")
 
 
 def add_suite(parser: argparse.ArgumentParser) -> None:

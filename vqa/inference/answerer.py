@@ -156,17 +156,25 @@ class Answer:
         return premise(self.check)
 
     @cached_property
+    def attended(self) -> list[tuple[int, ...]] | None:
+        """For each reasoning step of the program, the objects of `scene` that its block attended to.
+
+        Those of the `check` for steps that no block has; None where there is no `check`.
+        """
+        if self.check is None or self.scene is None:
+            return None
+        maps = [block.object_attention for block in self.blocks]
+        found = attended_objects(self.check.program, maps, self.scene.objects)
+        return [b if a is None else a for a, b in zip(found, self.check.reasoning_objects, strict=True)]
+
+    @cached_property
     def because(self) -> str | None:
         """Why, in one sentence, from the objects that the blocks attended to; None where there is no `check`."""
-        if self.check is None or self.scene is None:
+        if self.check is None or self.scene is None or self.attended is None:
             return None
         if self.premise.text is not None:
             return self.premise.text
-        maps = [block.object_attention for block in self.blocks]
-        seen = self.check.reasoning_objects
-        attended = attended_objects(self.check.program, maps, self.scene.objects)
-        sets = [other if found is None else found for found, other in zip(attended, seen, strict=True)]
-        return because(self.check.program, sets, self.scene.objects, self.answer)
+        return because(self.check.program, self.attended, self.scene.objects, self.answer)
 
     @property
     def weights(self) -> dict[str, dict[str, np.ndarray | None]]:

@@ -1,0 +1,220 @@
+"""Measures an answer's second reading: the scene, the check, the premises and the sentence, against true scenes."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vqa.clevr.annotations import image_path, questions_path, read_questions, read_scenes, scenes_path
+from vqa.clevr.programs import IllPosedError, Program, answer_string, execute, reasoning_steps, step_objects
+from vqa.clevr.question import Question
+from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS
+from vqa.errors import InputError
+from vqa.inference.answerer import Answer, VisualQuestionAnswerer
+from vqa.inference.predicted_scene import PredictedScene
+from vqa.utils.tables import markdown_table
+
+MATCHED = 20.0
+"""A predicted object is the true one nearest to it, at most this many of CLEVR's pixels away."""
+
+FALSE_PREMISES = 10
+"""Questions of each kind, an image."""
+
+_ATTEMPTS = 400
+
+
+@dataclass
+class SecondReadingReport:
+    """Counts of what was right; rates by `rate`, and the whole by `to_json`.
+
+    Each table has the numbers under their names, a number of trials under "n" or under the name it is divided by.
+    """
+
+    scene: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, Counter[str]] = field(default_factory=dict)
+    premises: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)
+    sentences: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        """All counts."""
+        return {name: dict(value) for name, value in vars(self).items()}
+
+    def __str__(self) -> str:
+        """The tables in Markdown."""
+        return "\n\n".join((self._scene_table(), self._answer_table(), self._premise_table(), self._sentence_table()))
+
+    def _scene_table(self) -> str:
+        scene, found = self.scene, self.scene["found"]
+        rows = [
+            ("recall of objects", found, scene["objects"]),
+            ("precision of objects", found, scene["seen"]),
+            *((f"{name} of those found", scene[name], found) for name in ATTRIBUTES),
+            ("relations among those found", scene["relations right"], scene["relations"]),
+            ("scenes without any mistake", scene["wholly right"], scene["images"]),
+        ]
+        return table(
+            [f"scene, {scene['images']:,} images", "%", "of"], [(n, _rate(a, b), f"{b:,}") for n, a, b in rows]
+        )
+
+    def _answer_table(self) -> str:
+        head = ["accuracy, %", "questions", "network", "second reading", "they agree", "right where they agree"]
+        head += ["network right where not", "second right where not"]
+        rows = []
+        for name, c in self.answers.items():
+            apart = c["n"] - c["agree"]
+            both = [_rate(c[kind], c["n"]) for kind in ("network", "second", "agree")]
+            where = [_rate(c["right where they agree"], c["agree"])]
+            where += [f"{c[f'{who} right where not']} of {apart}" for who in ("network", "second")]
+            rows.append((name, f"{c['n']:,}", *both, *where))
+        return "\n".join(markdown_table(head, rows))
+
+    def _premise_table(self) -> str:
+        head = ["premises, images", "questions", "number", "read as holds, %", "absent, %", "ambiguous, %", "F1, %"]
+        rows = []
+        for half, kinds in sorted(self.premises.items()):
+            for kind, c in kinds.items():
+                told = sum(other[kind] for other in kinds.values())
+                found = [_rate(c[status], c["n"]) for status in ("holds", "absent", "ambiguous")]
+                rows.append((half, kind, f"{c['n']:,}", *found, _rate(2 * c[kind], c["n"] + told)))
+        return "\n".join(markdown_table(head, rows))
+
+    def _sentence_table(self) -> str:
+        c = self.sentences
+        wrong = c["n"] - c["right answers"]
+        rows = [
+            ("wholly true where the answer is right", _rate(c["true where the answer is right"], c["right answers"])),
+            ("untrue where the answer is wrong", _rate(c["untrue where the answer is wrong"], wrong)),
+            ("words, mean", f"{c['words'] / max(c['n'], 1):.1f}"),
+        ]
+        return "\n".join(markdown_table([f"sentences, {c['n']:,}", "%"], rows))
+
+
+def _rate(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f}" if total else ""
+
+
+def measure(
+    answerer: VisualQuestionAnswerer,
+    root: str,
+    split: str,
+    questions: str | None = None,
+    seed: int = 0,
+    on_image: Callable[[], object] = lambda: None,
+) -> SecondReadingReport:
+    """Ask every question of a split with true scenes, and ones whose premise fails.
+
+    Those are other images' questions of which a phrase with "the" names nothing here, or several objects. Premises are
+    counted apart for images of even number, on which the threshold was chosen, and of odd number. Raises InputError.
+    """
+    scenes = read_scenes(scenes_path(root, split))
+    asked: dict[str, list[Question]] = {name: [] for name in scenes}
+    for question in read_questions(questions or questions_path(root, split)):
+        if question.image_filename in asked and question.program and question.answer:
+            asked[question.image_filename].append(question)
+    pool = [question for several in asked.values() for question in several]
+    if not pool:
+        raise InputError(f"{questions or root}: no question with program and answer about an image with a known scene")
+    report, rng = SecondReadingReport(), random.Random(seed)
+    for name, scene in scenes.items():
+        if not asked[name]:
+            continue
+        image = Path(image_path(root, split, name)).read_bytes()
+        half = "odd" if scene.image_index % 2 else "even"
+        answer = None
+        for question in asked[name]:
+            answer = answerer.ask(image, question.question)
+            _count_answer(report, question, answer, scene)
+            _count_premise(report, half, "holds", answer)
+        if answer is None or answer.scene is None:
+            raise InputError("--checkpoint: this model has no object attention, and so reads no scene")
+        report.scene.update(compare_scenes(scene, answer.scene))
+        for kind, question in false_premises(scene, pool, rng):
+            _count_premise(report, half, kind, answerer.ask(image, question.question))
+        on_image()
+    return report
+
+
+def compare_scenes(true: Scene, seen: PredictedScene) -> Counter[str]:
+    """Counts of objects, of those found with each attribute right, and of relations among those found."""
+    found = seen.scene
+    counts = Counter(images=1, objects=len(true.objects), seen=len(found.objects))
+    one, other = (
+        np.array([item.pixel_coords[:2] for item in scene.objects if item.pixel_coords]).reshape(-1, 2)
+        for scene in (true, found)
+    )
+    if len(one) != len(true.objects):
+        raise InputError("the scenes lack pixel_coords, by which objects are matched")
+    distances = np.linalg.norm(one[:, None] - other[None], axis=-1)
+    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(distances), strict=True) if distances[i, j] <= MATCHED]
+    counts["found"] = len(pairs)
+    for name in ATTRIBUTES:
+        counts[name] = sum(getattr(true.objects[i], name) == getattr(found.objects[j], name) for i, j in pairs)
+    wrong = 0
+    for relation in RELATIONS:
+        for i, j in pairs:
+            there, here = set(true.relationships[relation][i]), set(found.relationships[relation][j])
+            wrong += sum((k in there) != (m in here) for k, m in pairs)
+    counts["relations"] = len(RELATIONS) * len(pairs) * (len(pairs) - 1)
+    counts["relations right"] = counts["relations"] - wrong
+    whole = len(pairs) == len(true.objects) == len(found.objects) and not wrong
+    counts["wholly right"] = int(whole and all(counts[name] == len(pairs) for name in ATTRIBUTES))
+    return counts
+
+
+def false_premise(program: Program, scene: Scene) -> str | None:
+    """Whether the first "the" that a scene does not fit names nothing ("absent") or several things ("ambiguous")."""
+    for i, step in enumerate(program):
+        if step.function == "unique":
+            try:
+                execute(program[: i + 1], scene)
+            except IllPosedError:
+                return "ambiguous" if execute(program[:i], scene)[step.inputs[0]] else "absent"
+    return None
+
+
+def false_premises(scene: Scene, pool: Sequence[Question], rng: random.Random) -> Iterator[tuple[str, Question]]:
+    """Questions of other images that have no answer here, up to `FALSE_PREMISES` of each kind, with their kind."""
+    left = dict.fromkeys(("absent", "ambiguous"), FALSE_PREMISES)
+    for _ in range(_ATTEMPTS):
+        question = rng.choice(pool)
+        kind = false_premise(question.program or (), scene)
+        if kind is not None and left[kind]:
+            left[kind] -= 1
+            yield kind, question
+
+
+def _count_answer(report: SecondReadingReport, question: Question, answer: Answer, scene: Scene) -> None:
+    network, check = answer.answer == question.answer, answer.check
+    again = check is not None and check.answer == question.answer
+    agrees = check is not None and check.agrees
+    for name in ("all", question.type or "other"):
+        counts = report.answers.setdefault(name, Counter())
+        counts.update(n=1, network=network, second=again, agree=agrees)
+        counts["right where they agree"] += network and agrees
+        counts["network right where not"] += network and not agrees
+        counts["second right where not"] += again and not agrees
+    if check is not None and answer.because is not None and not answer.premise.text:
+        true = _sentence_is_true(check.program, answer, scene)
+        report.sentences.update({"n": 1, "true": true, "right answers": network})
+        report.sentences["true where the answer is right"] += true and network
+        report.sentences["untrue where the answer is wrong"] += not true and not network
+        report.sentences["words"] += len(answer.because.split())
+
+
+def _sentence_is_true(program: Program, answer: Answer, scene: Scene) -> bool:
+    """Whether every step of a sentence found as many objects as there are, and the answer that it says follows."""
+    outputs = execute(program, scene)
+    true = [len(found) for found in step_objects(reasoning_steps(program)[0], outputs)]
+    told = [len(found) for found in answer.attended or ()]
+    return true == told and answer.answer == answer_string(outputs[-1])
+
+
+def _count_premise(report: SecondReadingReport, half: str, kind: str, answer: Answer) -> None:
+    counts = report.premises.setdefault(half, {}).setdefault(kind, Counter())
+    counts.update({"n": 1, answer.premise.status: 1})
