@@ -71,7 +71,7 @@ def test_files_with_few_and_surplus_entries_are_read(data, tmp_path):
         ('{"question_index": 100, "answer": "red"}\n\n{"question_index": 100, "answer": "red"}', "line 1 already"),
         ('{"question_index": 100, "answer": "red", "image_filename": "other.png"}', "image_filename"),
         ('{"question_index": 5, "answer": "red"}', "none of its 1 entries"),
-        ("", "none of its 0 entries"),
+        ("", "is empty"),
         ("\xff", "line 1"),
     ],
 )

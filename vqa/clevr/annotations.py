@@ -4,6 +4,8 @@
     ROOT/questions/CLEVR_SPLIT_questions.json    {"info": {...}, "questions": [...]}
     ROOT/scenes/CLEVR_SPLIT_scenes.json          {"info": {...}, "scenes": [...]}
 
+The official generator's output is read, too: ROOT/CLEVR_questions.json, ROOT/CLEVR_scenes.json and images in
+ROOT/images itself.
 JSON is read as a stream: a question file of 800 MB costs a question's memory. Files are written beside their name and
 then renamed, so that none is ever half there.
 """
@@ -12,7 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ijson
 import orjson
@@ -20,7 +22,7 @@ import orjson
 from vqa.clevr.question import Question, index_field, safe_filename, text_field
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
-from vqa.utils.files import ShallowJson, atomic_write, first_line, with_progress
+from vqa.utils.files import ShallowJson, atomic_write, first_line, skip_mark, with_progress
 
 _CHUNK = 4096
 
@@ -35,15 +37,64 @@ def scenes_path(root: str | os.PathLike, split: str) -> Path:
     return Path(root, "scenes", f"CLEVR_{check_split(split)}_scenes.json")
 
 
+def find_annotations(root: str | os.PathLike, split: str, kind: str) -> Path:
+    """Where to read the "questions" or "scenes" of a split, which need not exist."""
+    path = (questions_path if kind == "questions" else scenes_path)(root, split)
+    whole = Path(root, f"CLEVR_{kind}.json")  # the official generator's, of one split
+    return whole if not path.exists() and whole.is_file() and read_info(whole).get("split") == split else path
+
+
 def image_path(root: str | os.PathLike, split: str, filename: str, where: str = "image_filename") -> Path:
     """`ROOT/images/SPLIT/FILENAME`, which need not exist. Raises InputError for a name that leaves that folder."""
-    return Path(root, "images", check_split(split), safe_filename(filename, where))
+    return images_folder(root, split) / safe_filename(filename, where)
+
+
+def images_folder(root: str | os.PathLike, split: str) -> Path:
+    """`ROOT/images/SPLIT`, or `ROOT/images` if there are files in that and no folder of the split."""
+    folder = Path(root, "images", check_split(split))
+    if not folder.is_dir() and folder.parent.is_dir():
+        with os.scandir(folder.parent) as entries:
+            if any(entry.is_file() and entry.name[0] != "." for entry in entries):
+                return folder.parent
+    return folder
+
+
+def list_images(folder: Path) -> dict[str, tuple[int, int]]:
+    """Path below `folder` -> size and modification time (ns) of every file in it, hidden ones left out.
+
+    Links are followed: the folders of a merged split are links.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    pending, seen = [(folder, "")], set()
+    while pending:
+        place, prefix = pending.pop()
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name[0] == ".":
+                        continue
+                    if entry.is_dir():
+                        pending.append((Path(entry.path), f"{prefix}{entry.name}/"))
+                    elif entry.is_file():
+                        status = entry.stat()
+                        found[prefix + entry.name] = (status.st_size, status.st_mtime_ns)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{place}: cannot be read: {error.strerror or error}") from error
+    return found
 
 
 def list_splits(root: str | os.PathLike) -> list[str]:
     """The splits that have a question file, sorted."""
     found = (re.fullmatch(r"CLEVR_(.+)_questions\.json", path.name) for path in Path(root, "questions").glob("*.json"))
-    return sorted(match[1] for match in found if match)
+    whole = Path(root, "CLEVR_questions.json")
+    stated = read_info(whole).get("split") if whole.is_file() else None
+    return sorted({match[1] for match in found if match} | ({stated} if isinstance(stated, str) else set()))
 
 
 def check_split(split: str) -> str:
@@ -62,7 +113,12 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
     count = 0
     try:
         with path.open("rb") as opened, with_progress(opened, path, progress) as file:
-            for record in ijson.items(ShallowJson(file, path), f"{key}.item", buf_size=_CHUNK, use_float=True):
+            skip_mark(opened, path)
+            prefix, several = _form(opened)
+            reader = ShallowJson(file, path)
+            for record in ijson.items(
+                reader, f"{key}.item" if prefix is None else prefix, buf_size=_CHUNK, use_float=True, **several
+            ):
                 yield record
                 count += 1
     except ijson.IncompleteJSONError as error:
@@ -70,11 +126,28 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
             f"{path}: cut short or not JSON after {key}[{count}]: {first_line(error)}; fetch it again"
         ) from error
     except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {first_line(error)}") from error
+        reason = f"{first_line(error)}; JSON knows neither NaN nor Infinity" * ("NaN" in str(error))
+        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {reason or first_line(error)}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if not count:
         raise InputError(f"{path}: holds no {key}: expected {{{key!r}: [...]}} with at least one entry")
+
+
+def _form(file: IO[bytes]) -> tuple[str | None, dict[str, bool]]:
+    """How a file holds its records: ijson's prefix (None: in CLEVR's object) and options; the file stays where it is.
+
+    Besides CLEVR's one object there are lists, and JSON lines with one record each.
+    """
+    begin = file.tell()
+    first = file.readline(1 << 20).strip()
+    rest = file.read(64).strip()
+    file.seek(begin)
+    if first.startswith(b"["):
+        return "item", {}
+    if rest.startswith(b"{") and first.endswith(b"}"):
+        return "", {"multiple_values": True}
+    return None, {}
 
 
 def iter_questions(path: str | os.PathLike, *, progress: bool = False) -> Iterator[Question]:
@@ -119,9 +192,10 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
     """The `info` of a question or scene file: split, version, date, licence; empty where it has none."""
     with Path(path).open("rb") as file:
         try:
+            skip_mark(file, path)
             shallow = ShallowJson(file, Path(path))
             info: Any = next(ijson.items(shallow, "info", buf_size=_CHUNK, use_float=True), {})
-        except ijson.JSONError:
+        except (ijson.JSONError, InputError):  # whoever reads the entries says so
             return {}
     return info if isinstance(info, dict) else {}
 

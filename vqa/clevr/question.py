@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from vqa.clevr.programs import Program, program_from_json, question_type, signature
+from vqa.clevr.programs import ARITY, Program, program_from_json, question_type, signature
 from vqa.errors import InputError
 
 _LARGEST_INDEX = 2**31 - 1
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_SPOKEN = {"true": "yes", "false": "no"} | {word: str(number) for number, word in enumerate(_NUMBERS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Question:
 
     @classmethod
     def from_json(cls, record: Any, where: str = "question") -> "Question":
-        """Read one entry of a question file. Raises InputError naming `where` and the field."""
+        """Read one entry of a question file, its answer normalized. Raises InputError naming `where` and the field."""
         if not isinstance(record, Mapping):
             raise InputError(f"{where}: expected an object with the field 'question', got {record!r:.80}")
         if not isinstance(record.get("question"), str):
@@ -52,8 +54,8 @@ class Question:
         program = record.get("program")
         return cls(
             _encodable(record["question"], f"{where}.question"),
-            text_field(record, "answer", where),
-            program_from_json(program, f"{where}.program") if program else None,
+            normalize_answer(record.get("answer"), f"{where}.answer"),
+            program_from_json(_with_arguments(program), f"{where}.program") if program else None,
             filename if filename is None else safe_filename(filename, f"{where}.image_filename"),
             index_field(record, "image_index", where),
             text_field(record, "split", where),
@@ -76,6 +78,40 @@ class Question:
             "program": [step.to_json() for step in self.program] if self.program else None,
         }
         return {name: value for name, value in record.items() if value is not None}
+
+
+def normalize_answer(answer: Any, where: str = "answer") -> str | None:
+    """An answer as CLEVR writes it, whoever wrote it: of the truth, for training, and of predictions alike.
+
+    Booleans and true/false become yes/no, numbers and zero to ten digits; case, outer spaces and a final full stop do
+    not count. None stays None. Raises InputError for what is neither text nor a number.
+    """
+    if answer is None:
+        return None
+    if type(answer) is float and answer.is_integer():
+        answer = int(answer)
+    if not isinstance(answer, str | bool | int):
+        raise InputError(f"{where}: expected text such as 'cube', got {answer!r:.80}")
+    text = _encodable(str(answer), where).strip().removesuffix(".").rstrip().lower()
+    text = text.removesuffix(".0") if text.removesuffix(".0").isdigit() else text
+    return _SPOKEN.get(text, text)
+
+
+def unknown_functions(record: Any) -> list[str]:
+    """The functions of a question's program, as a file has it, that CLEVR has not."""
+    steps = record.get("program") if isinstance(record, Mapping) else None
+    named = (step.get("function", step.get("type")) for step in steps or () if isinstance(step, Mapping))
+    return [name for name in named if isinstance(name, str) and name not in ARITY]
+
+
+def _with_arguments(program: Any) -> Any:
+    """A program whose arguments are under `value_inputs`; CLEVR's generator calls them `side_inputs` in places."""
+    if not isinstance(program, list) or not any(isinstance(step, dict) and "side_inputs" in step for step in program):
+        return program
+    return [
+        {"value_inputs": step["side_inputs"], **step} if isinstance(step, dict) and "side_inputs" in step else step
+        for step in program
+    ]
 
 
 def safe_filename(filename: str, where: str = "image_filename") -> str:

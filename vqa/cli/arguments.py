@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from vqa.errors import InputError
 
 if TYPE_CHECKING:
-    from vqa.evaluation.evaluate import Running
+    from collections.abc import Sequence
+
+    from vqa.evaluation.evaluate import EvaluationSet, Running
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,21 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
     )
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add --strict."""
+    parser.add_argument(
+        "--strict", action="store_true", help="an error where images are missing, rather than go on without them"
+    )
+
+
+def check_strict(args: argparse.Namespace, sets: "Sequence[EvaluationSet]") -> None:
+    """Raises InputError if --strict is given and images of a set are missing."""
+    from vqa.clevr.dataset.loading import open_data, require_complete
+
+    for item in sets if args.strict else ():
+        require_complete(open_data(item.data, item.split, questions=item.questions))
 
 
 def running_options(args: argparse.Namespace) -> "Running":

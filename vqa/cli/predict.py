@@ -2,7 +2,7 @@
 
 import argparse
 
-from vqa.cli.arguments import add_running, running_options
+from vqa.cli.arguments import add_running, add_strict, check_strict, running_options
 
 
 def register(commands: argparse._SubParsersAction) -> None:
@@ -17,7 +17,10 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", metavar="NAME", help="such as val or test")
     parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
     parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
-    parser.add_argument("--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl")
+    parser.add_argument(
+        "--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl; X.txt gets an answer a line"
+    )
+    add_strict(parser)
     add_running(parser)
     parser.set_defaults(run=_run)
 
@@ -28,6 +31,7 @@ def _run(args: argparse.Namespace) -> None:
     from vqa.evaluation.evaluate import make_sets, predict_file
 
     (chosen,) = make_sets([args.data], args.split and [args.split], args.questions and [args.questions])
+    check_strict(args, [chosen])
     count, unknown, words = predict_file(chosen, args.checkpoint, args.out, running_options(args))
     if unknown:
         shown = ", ".join(list(words)[:12]) + ", ..." * (len(words) > 12)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vqa.clevr.annotations import list_splits
 from vqa.clevr.dataset.loading import open_data
 from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.question import normalize_answer
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable, count_words, question_keys, read_table
 from vqa.evaluation.metrics import ImageBootstrap, paired_difference
@@ -159,7 +160,7 @@ def answer_tables(
             "source": DEFAULT_CHECKPOINT if source is None else source,
             "weights_sha256": weights_sha256(source),
         }
-        vocabulary = frozenset((model[0].config.id2label or {}).values())
+        vocabulary = frozenset(normalize_answer(name) or "" for name in (model[0].config.id2label or {}).values())
         changes = perturbations or [None] * len(tables)
         for (title, table), models, change in zip(tables, found, changes, strict=True):
             given = run_model(model, table.data, running, f"{name} on {title}", change).of(table.numbers)
@@ -172,7 +173,8 @@ def answer_tables(
 def predict_file(
     item: EvaluationSet, checkpoint: str | None, out: str | os.PathLike, running: Running
 ) -> tuple[int, int, dict[str, int]]:
-    """Write a checkpoint's answers to all questions of a set, with answers or without, as JSON lines.
+    """Write a checkpoint's answers to all questions of a set, with answers or without, as JSON lines,
+    or an answer a line under a name that ends in .txt.
 
     Returns the number of questions, that of those with unknown words, and these words. Raises InputError as `evaluate`
     does, and where `out` cannot be written, before the model runs.
@@ -182,7 +184,7 @@ def predict_file(
     model = load_checkpoint(checkpoint, running.device)
     predictions = run_model(model, data, running, item.name)
     with atomic_write(out) as file:
-        write_predictions(file, data, question_keys(data), predictions)
+        write_predictions(file, data, question_keys(data), predictions, plain=Path(out).suffix == ".txt")
     return len(data.answers), *count_words(data, range(len(data.answers)), unknown_words(model, data))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.question import normalize_answer
 from vqa.errors import InputError
 from vqa.evaluation.perturbations import Perturbation
 from vqa.evaluation.predictions import Predictions
@@ -40,7 +41,8 @@ def predict(
         confidence[numbers], best[numbers] = (part.numpy() for part in logits.softmax(-1).max(-1))
         on_questions(len(numbers))
     names: Mapping[int, str] = model.config.id2label  # type: ignore[assignment]
-    return Predictions([names[i] for i in best.tolist()], confidence)
+    normalized = {number: normalize_answer(name) for number, name in names.items()}
+    return Predictions([normalized[i] for i in best.tolist()], confidence)
 
 
 def answer_questions(

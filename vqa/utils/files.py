@@ -10,6 +10,8 @@ from typing import IO, Any
 
 from vqa.errors import InputError
 
+_LFS = b"version https://git-lfs"
+_BOMS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _MAX_DEPTH = 2000
 
@@ -42,6 +44,26 @@ def read_object(path: str | os.PathLike, most: int, remedy: str) -> dict[str, An
     if not isinstance(record, dict):
         raise InputError(f"{path}: holds no JSON object; {remedy}")
     return record
+
+
+def encoding_of(start: bytes, path: str | os.PathLike) -> str:
+    """The encoding that the first bytes of a text file show; UTF-8 without a byte-order mark.
+
+    Raises InputError, saying which, for an empty file and for a Git LFS pointer.
+    """
+    if not start.strip():
+        raise InputError(f"{path}: is empty; fetch or write it again")
+    if start.startswith(_LFS):
+        raise InputError(f"{path}: is a Git LFS pointer, not the file itself; run `git lfs pull` in its repository")
+    return next((name for mark, name in _BOMS.items() if start.startswith(mark)), "utf-8")
+
+
+def skip_mark(file: IO[bytes], path: str | os.PathLike) -> None:
+    """Go to where the JSON of a file begins, after a byte-order mark. Raises InputError as `encoding_of` does."""
+    encoding = encoding_of(file.read(64), path)
+    if encoding == "utf-16":
+        raise InputError(f"{path}: is UTF-16; save it as UTF-8")
+    file.seek(3 if encoding == "utf-8-sig" else 0)
 
 
 @contextmanager

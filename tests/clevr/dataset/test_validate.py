@@ -144,7 +144,7 @@ def test_faults_in_a_scene(data: Path, edit: Callable[[dict], object], kind: str
 
 QUESTION_EDITS: list[tuple[Callable[[dict], object], str, str]] = [
     (lambda q: q.update(answer="maybe"), "wrong answer", "'maybe' is none of the 28 answers"),
-    (lambda q: q.update(answer=3), "broken question", "answer"),
+    (lambda q: q.update(answer=[3]), "broken question", "answer"),
     (lambda q: q.pop("question"), "broken question", "question"),
     (lambda q: q["program"][1].update(function="frobnicate"), "broken question", "frobnicate"),
     (lambda q: q["program"][1].update(inputs=[1]), "broken question", "earlier steps"),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vqa.clevr.annotations import (
     check_split,
+    find_annotations,
+    images_folder,
     iter_questions,
     list_splits,
     questions_path,
@@ -84,12 +86,12 @@ def write_selection(
     `root`, none of which is copied. Raises InputError where something else stands under these names.
     """
     scenes = _scenes(root, selection.split)
-    images = Path(root, "images", selection.split)
+    images = images_folder(root, selection.split)
     if images.is_dir():
         link_images(Path(out, "images", selection.name), images)
     rows = set(selection.rows)
     path = questions_path(out, selection.name)
-    source = questions or questions_path(root, selection.split)
+    source = questions or find_annotations(root, selection.split, "questions")
     info = {
         **read_info(source),
         "split": selection.name,
@@ -116,7 +118,7 @@ def splits_of(root: str | os.PathLike, wanted: Collection[str] | None = None) ->
 
 
 def _scenes(root: str | os.PathLike, split: str) -> dict[str, Scene]:
-    path = scenes_path(root, split)
+    path = find_annotations(root, split, "scenes")
     return read_scenes(path) if path.exists() else {}
 
 
@@ -124,7 +126,9 @@ def _named(
     root: str | os.PathLike, split: str, questions: str | os.PathLike | None, scenes: Mapping[str, Scene]
 ) -> Iterator[Question]:
     """The questions, each with its image's name, which some files give as `image_index` alone."""
-    yield from name_images(iter_questions(questions or questions_path(root, split), progress=True), scenes)
+    yield from name_images(
+        iter_questions(questions or find_annotations(root, split, "questions"), progress=True), scenes
+    )
 
 
 def name_images(questions: Iterable[Question], scenes: Mapping[str, Scene]) -> Iterator[Question]:
@@ -168,9 +172,9 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
     numbers: dict[str, int] = {}
     known: list[dict[str, Scene]] = []
     for (root, source), name in zip(sources, names, strict=True):
-        if not scenes_path(root, source).exists() and not questions_path(root, source).exists():
+        if not any(find_annotations(root, source, kind).exists() for kind in ("scenes", "questions")):
             raise InputError(f"{root}: has neither scenes nor questions of a split {source!r:.80}")
-        known.append(read_scenes(scenes_path(root, source)) if scenes_path(root, source).exists() else {})
+        known.append(_scenes(root, source))
         for filename, scene in known[-1].items():
             numbers[f"{name}/{filename}"] = len(numbers)
             scenes.append(
@@ -180,7 +184,7 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
     def questions() -> Iterator[Question]:
         count = 0
         for (root, source), name, found in zip(sources, names, known, strict=True):
-            path = questions_path(root, source)
+            path = find_annotations(root, source, "questions")
             for question in name_images(iter_questions(path, progress=True), found) if path.exists() else ():
                 if question.image_filename is None:
                     raise InputError(f"{path}: question {question.question_index} names no image")
@@ -190,7 +194,7 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
                 count += 1
 
     for (root, source), name in zip(sources, names, strict=True):
-        link_images(Path(out, "images", split, name), Path(root, "images", source))
+        link_images(Path(out, "images", split, name), images_folder(root, source))
     info = {"split": split, "merged": [f"{Path(root).resolve().name} {source}" for root, source in sources]}
     if scenes:
         write_scenes(scenes_path(out, split), scenes, info)
@@ -198,7 +202,7 @@ def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) 
 
 
 def _check_places(sources: Sequence[Source], out: Path, split: str) -> None:
-    images = [Path(root, "images", source).resolve() for root, source in sources]
+    images = [images_folder(root, source).resolve() for root, source in sources]
     if twice := next((folder for folder in images if images.count(folder) > 1), None):
         raise InputError(f"{twice}: given twice; images held out in training must not be trained on as copies")
     own = Path(out, "images", check_split(split))

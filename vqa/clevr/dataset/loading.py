@@ -9,26 +9,30 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from vqa.clevr.annotations import (
     check_split,
-    image_path,
-    iter_questions,
-    iter_scenes,
+    find_annotations,
+    images_folder,
+    iter_records,
+    list_images,
     list_splits,
-    questions_path,
-    scenes_path,
 )
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
-from vqa.clevr.question import Question
+from vqa.clevr.question import Question, index_field, safe_filename, text_field, unknown_functions
 from vqa.clevr.scenes import Scene
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
+from vqa.utils.notes import note
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def cache_dir() -> Path:
@@ -47,9 +51,9 @@ def open_data(
 ) -> PackedDataset:
     """The rows of one split of `data`: a packed file, a CLEVR folder, an exported folder or a hub name.
 
-    `questions` names another question file over the same images; those about images that are not there are left
+    `questions` names another question file over the same images. What is about images that are not there is left
     out, and counted in `PackedDataset.left_out`. Needs `datasets` for exported data only.
-    Raises InputError: nothing there, no such split, no questions, missing images, broken JSON.
+    Raises InputError: nothing there, no such split, no questions, no image at all, broken JSON.
     """
     if Path(data).is_file():
         pack = PackedDataset(data)
@@ -57,12 +61,9 @@ def open_data(
             raise InputError(f"{data}: a packed file has its own questions; pack the folder again with --questions")
         if split != pack.split:
             raise InputError(f"{data}: packed from split {pack.split!r}, not {split!r}; give --split {pack.split}")
-        return pack
+        return _announced(pack)
     folder = _Folder.find(data, split, questions, cache)
-    path = folder.cached(".pack")
-    if not path.exists():
-        folder.write_pack(path)
-    return PackedDataset(path)
+    return folder.opened(".pack")
 
 
 def pack_data(
@@ -75,16 +76,8 @@ def pack_data(
     cache: str | os.PathLike | None = None,
 ) -> PackedDataset:
     """Write one split with its images at `size` (H, W) to the file `out`; raises InputError as `open_data` does."""
-    from vqa.utils.images import load_image
-
-    folder = _Folder.find(data, split, questions, cache)
-    folder.write_pack(
-        Path(out),
-        load=lambda name: load_image(image_path(folder.root, split, name)),
-        size=size,
-        workers=os.cpu_count() or 1,
-    )
-    return PackedDataset(out)
+    _Folder.find(data, split, questions, cache).write_pack(Path(out), size)
+    return _announced(PackedDataset(out))
 
 
 def open_images(
@@ -105,10 +98,7 @@ def open_images(
             height, width = size
             raise InputError(f"{data}: not packed at {height}x{width}, which this model reads; `vqa data pack --size`")
         return pack
-    path = _Folder.find(data, split, questions, cache).cached(f".{size[0]}x{size[1]}.pack")
-    return (
-        PackedDataset(path) if path.exists() else pack_data(data, path, size, split, questions=questions, cache=cache)
-    )
+    return _Folder.find(data, split, questions, cache).opened(f".{size[0]}x{size[1]}.pack", size)
 
 
 def export_data(
@@ -133,12 +123,28 @@ def export_data(
     return {pack.split: len(pack) for pack in packs}
 
 
+def require_complete(pack: PackedDataset) -> None:
+    """Raises InputError where questions were left out because their images are not there: `--strict`."""
+    if pack.left_out:
+        raise InputError(
+            f"--strict: {pack.left_out:,} of {pack.left_out + len(pack.answers):,} questions are about images that "
+            "are not there; fetch the images, or leave --strict out"
+        )
+
+
+def _announced(pack: PackedDataset) -> PackedDataset:
+    for line in pack.notes:
+        note(line)
+    return pack
+
+
 class _Folder:
     """One split of a CLEVR folder with one question file, and its places in the cache."""
 
     def __init__(self, root: Path, split: str, questions: Path, cache: Path) -> None:
         self.root, self.split, self.questions, self.cache = root, split, questions, cache
-        self.scenes = scenes_path(root, split)
+        self.scenes = find_annotations(root, split, "scenes")
+        self._images = images_folder(root, split)
 
     @classmethod
     def find(
@@ -151,8 +157,10 @@ class _Folder:
         cache = Path(cache) if cache is not None else cache_dir()
         check_split(split)
         root = _root(data, split, cache)
-        path = questions_path(root, split) if questions is None else Path(questions)
+        path = find_annotations(root, split, "questions") if questions is None else Path(questions)
         if not path.is_file():
+            if inner := [place for place in sorted(root.iterdir()) if (place / "questions").is_dir()]:
+                raise InputError(f"{root}: holds no questions itself; give --data {inner[0]}")
             others = [name for name in list_splits(root) if name != split]
             hint = f"--split {' or '.join(others)}, " if others else ""
             raise InputError(
@@ -160,87 +168,145 @@ class _Folder:
             )
         return cls(root.resolve(), split, path.resolve(), cache)
 
-    def cached(self, suffix: str) -> Path:
-        """The cache file for this state of the folder; files of earlier states are removed."""
-        place = _digest(str(self.root), self.split, str(self.questions))
-        entries = os.scandir(self._images) if self._images.is_dir() else ()
-        linked = sorted(Path(entry.path) for entry in entries if entry.is_symlink())
-        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes, self._images, *linked)))
-        path = self.cache / f"{self.split}-{place}-{state}{suffix}"
-        for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
-            if old != path:
-                old.unlink(missing_ok=True)
-        return path
+    @cached_property
+    def files(self) -> dict[str, tuple[int, int]]:
+        """The image files there are, with their sizes and modification times."""
+        return list_images(self._images)
 
-    def write_pack(self, path: Path, **options: Any) -> None:
-        """Convert this split's JSON; `options` go to `write_pack`."""
+    def opened(self, suffix: str, size: tuple[int, int] | None = None) -> PackedDataset:
+        """The pack in the cache for this state of JSON and images, made if need be; those of earlier states go."""
+        place = _digest(str(self.root), self.split, str(self.questions))
+        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes)), sorted(self.files.items()))
+        path = self.cache / f"{self.split}-{place}-{state}{suffix}"
+        if not path.exists():
+            for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
+                note(f"{self.root}: images or JSON of split {self.split} changed; {old.name} in the cache is made anew")
+                old.unlink(missing_ok=True)
+            try:
+                self.write_pack(path, size)
+            except InputError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise InputError(f"{error}; VQA_CACHE_DIR names another folder for converted data") from error
+                raise
+        return _announced(PackedDataset(path))
+
+    def write_pack(self, path: Path, size: tuple[int, int] | None = None) -> None:
+        """Convert this split's JSON, and with `size` its images."""
+        from vqa.utils.images import load_image
+
+        counts: Counter[str] = Counter()
+        examples: dict[str, str] = {}
+        absent: dict[str, int] = {}
         names: dict[int, str] = {}
-        absent: list[str] = []
-        own = self.questions == questions_path(self.root, self.split).resolve()
+        taken: dict[str, str | None] = {}
+
+        def count(what: str, example: str) -> None:
+            counts[what] += 1
+            examples.setdefault(what, f"{example:.60}")
+
+        def file_of(name: str) -> str | None:
+            if name not in taken:
+                taken[name] = self._file(name)
+                if taken[name] not in (None, name):
+                    count("images are read under another name", f"{taken[name]} for {name}")
+            return taken[name]
 
         def scenes() -> Iterator[Scene]:
-            for scene in iter_scenes(self.scenes) if self.scenes.exists() else ():
-                names[scene.image_index] = scene.image_filename
-                yield scene
+            for i, record in enumerate(iter_records(self.scenes, "scenes") if self.scenes.exists() else ()):
+                where = f"{self.scenes.name}: scenes[{i}]"
+                if unknown := _unknown_values(record):
+                    count("scenes have values that CLEVR has not, and are left out", unknown)
+                    continue
+                scene = Scene.from_json(record, where)
+                name = safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
+                index_field(record, "image_index", where)
+                if file := file_of(name):
+                    names[scene.image_index] = file
+                    yield replace(scene, image_filename=file)
+                else:
+                    absent.setdefault(name, 0)
 
         def questions() -> Iterator[Question]:
-            for i, question in enumerate(iter_questions(self.questions, progress=True)):
-                if question.image_filename is None:
-                    question = replace(question, image_filename=self._name(question.image_index, names, i))
-                assert question.image_filename is not None
-                if own or image_path(self.root, self.split, question.image_filename).is_file():
-                    yield question
+            for i, record in enumerate(iter_records(self.questions, "questions", progress=True)):
+                where = f"{self.questions.name}: questions[{i}]"
+                if unknown := unknown_functions(record):
+                    count("programs have functions that CLEVR has not, and are left out", unknown[0])
+                    record = {**record, "program": None}
+                question = Question.from_json(record, where)
+                if question.answer != record.get("answer"):
+                    count("answers are normalized", f"{record['answer']!r} to {question.answer!r}")
+                name = question.image_filename or self._name(question.image_index, names, where)
+                if file := file_of(name):
+                    yield replace(question, image_filename=file)
                 else:
-                    absent.append(question.image_filename)
-            if absent and len(absent) == i + 1:
+                    absent[name] = absent.get(name, 0) + 1
+            if absent and sum(absent.values()) == i + 1:
                 raise InputError(
                     f"{self.questions}: none of its {i + 1:,} questions is about an image in {self._images}; the "
-                    f"first is about {absent[0]}"
+                    f"first is about {next(iter(absent))}"
                 )
 
-        folder = None if "load" in options else self.root
+        def notes() -> Iterator[str]:
+            if absent:
+                yield (
+                    f"{self._images}: {len(absent):,} images named in the JSON are not there, such as "
+                    f"{next(iter(absent)):.60}; {sum(absent.values()):,} questions are left out"
+                )
+            for what, number in counts.items():
+                yield f"{self.questions.name}: {number:,} {what}, such as {examples[what]}"
+
         write_pack(
             path,
             scenes(),
             questions(),
             self.split,
-            folder=folder,
-            check=self._check_images,
-            left_out=lambda: len(absent),
-            **options,
+            load=(lambda name: load_image(self._images / name)) if size else None,
+            size=size,
+            folder=None if size else self.root,
+            left_out=lambda: sum(absent.values()),
+            notes=lambda: list(notes()),
+            workers=os.cpu_count() or 1,
         )
 
-    def _name(self, index: int | None, names: dict[int, str], i: int) -> str:
-        where = f"{self.questions.name}: questions[{i}]"
+    def _file(self, name: str) -> str | None:
+        """The image file that a name in the JSON means, or None if there is none.
+
+        The folder may be written before the name, and the suffix be another.
+        """
+        for prefix in ("", f"{self.split}/", f"images/{self.split}/", "images/"):
+            short = name.removeprefix(prefix)
+            if short in self.files:
+                return short
+            stem = short.rpartition(".")[0] or short
+            for suffix in _SUFFIXES:
+                for candidate in (stem + suffix, stem + suffix.upper()):
+                    if candidate in self.files:
+                        return candidate
+        return None
+
+    def _name(self, index: int | None, names: dict[int, str], where: str) -> str:
         if index is None:
             raise InputError(f"{where}: names no image: image_filename and image_index are missing")
-        if index not in names:
-            stem = f"CLEVR_{self.split}_{index:06d}"
-            found = [name for name in (f"{stem}.png", f"{stem}.jpg") if (self._images / name).is_file()]
-            if not found:
-                raise InputError(f"{where}: image_filename is missing, and {self._images / stem}.png is not a file")
-            names[index] = found[0]
-        return names[index]
+        name = f"CLEVR_{self.split}_{index:06d}.png"
+        return names.get(index) or self._file(name) or name
 
-    @property
-    def _images(self) -> Path:
-        return self.root / "images" / self.split
 
-    def _check_images(self, names: Sequence[str]) -> None:
-        missing = [name for name in names if not image_path(self.root, self.split, name).is_file()]
-        if missing:
-            raise InputError(
-                f"{self._images}: {len(missing)} of {len(names)} images named in {self.questions.name} or "
-                f"{self.scenes.name} are missing, the first is {missing[0]}"
-            )
+def _unknown_values(record: Any) -> str | None:
+    """The first value of a scene's objects that is none of CLEVR's, as "shape cone"; None if all are, or broken."""
+    objects = record.get("objects") if isinstance(record, dict) else None
+    for item in objects if isinstance(objects, list) else ():
+        for name, values in ATTRIBUTES.items():
+            value = item.get(name) if isinstance(item, dict) else None
+            if isinstance(value, str) and value not in values:
+                return f"{name} {value!r}"
+    return None
 
 
 def _root(data: str | os.PathLike, split: str, cache: Path) -> Path:
     """The CLEVR folder itself, or the one in the cache that exported data was unpacked to."""
     root = Path(data)
     if root.is_dir():
-        parquet = sorted(root.glob("**/*.parquet"))
-        if parquet and not (root / "questions").is_dir():
+        if not (root / "questions").is_dir() and (parquet := sorted(root.glob("**/*.parquet"))):
             return _unpacked(str(root.resolve()), split, cache, parquet)
         return root
     if not root.parent.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data)):

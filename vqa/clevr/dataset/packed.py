@@ -34,7 +34,7 @@ import orjson
 
 from vqa.clevr.annotations import image_path
 from vqa.clevr.language.parser import words_of
-from vqa.clevr.question import Question
+from vqa.clevr.question import Question, normalize_answer
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
@@ -73,8 +73,8 @@ class PackedDataset:
     `image_start` (N + 1): question numbers `image_start[i]` to `image_start[i + 1]` belong to row i; and for
     each question number `answers`, `families`, `types` (indices into `answer_names`, `family_names`,
     `vocabulary.QUESTION_TYPES`, -1 for none), `lengths` (program steps) and `positions` (in their file); `words`, the
-    vocabulary of `tokens`; `left_out`, how many questions of the file are about images that are not there. Small to
-    pickle and cheap to share: workers map the same file.
+    vocabulary of `tokens`; `left_out`, how many questions of the file are about images that are not there; `notes`,
+    what else was left out or read as something else. Small to pickle and cheap to share: workers map the same file.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -84,10 +84,11 @@ class PackedDataset:
             tensors, metadata, offsets = _read_tensors(self.path)
             tables = orjson.loads(tensors["tables"].tobytes())
             self.filenames: list[str] = tables["filenames"]
-            self.answer_names: list[str] = tables["answers"]
             self.family_names: list[str] = tables["families"]
             self.words: list[str] = tables["words"]
             _check(tensors, tables)
+            self.answer_names: list[str] = [normalize_answer(name) or "" for name in tables["answers"]]
+            self.notes: list[str] = [str(line) for line in json.loads(metadata.get("notes", "[]"))]
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -190,6 +191,7 @@ def write_pack(
     folder: Path | None = None,
     check: Callable[[Sequence[str]], None] | None = None,
     left_out: Callable[[], int] = lambda: 0,
+    notes: Callable[[], Sequence[str]] = list,
     workers: int = 1,
 ) -> int:
     """Write a pack as a stream, in bounded memory; returns the number of images.
@@ -197,7 +199,7 @@ def write_pack(
     Rows are the images of `scenes`, then those that only `questions` name; every question must carry its
     image_filename. `load` opens an image by file name, to be stored at `size` (H, W); without it the pack only knows
     the images' `folder`. `check` sees all file names before any image is opened. `left_out` is asked at the end how
-    many questions did not come.
+    many questions did not come, and `notes` what is to be said about the others.
     """
     columns = _Columns()
     with atomic_write(path) as file:
@@ -213,6 +215,7 @@ def write_pack(
         if load and size:
             writer.add_images(names, load, size, workers)
         metadata = {"format": FORMAT, "split": split, "left_out": str(left_out())}
+        metadata["notes"] = json.dumps(list(notes()))
         writer.finish(metadata | ({"folder": str(folder)} if folder else {}))
     return len(names)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from vqa.clevr.annotations import iter_records, questions_path, read_info, scenes_path
+from vqa.clevr.annotations import find_annotations, images_folder, iter_records, list_images, list_splits, read_info
 from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
 from vqa.clevr.question import Question, safe_filename
@@ -150,12 +150,12 @@ class _Checker:
         facts = SplitFacts(name)
         self.report.splits.append(facts)
         scenes = self._check_scenes(facts, condition)
-        folder = self.root / "images" / name
-        files = _list_images(folder) if self.pool else set()
+        folder = images_folder(self.root, name)
+        files = set(list_images(folder)) if self.pool else set()
         named = scenes.keys() if scenes else {file for file in files if file.lower().endswith(IMAGE_SUFFIXES)}
         early = files & named
         opened = self.pool.open(folder, sorted(early)) if self.pool else iter(())
-        own = questions_path(self.root, name)
+        own = find_annotations(self.root, name, "questions")
         for path in [*([own] if own.exists() else []), *extra]:
             self._check_questions(facts, path, scenes)
         if self.pool:
@@ -163,7 +163,7 @@ class _Checker:
             self._check_images(facts, chain(opened, map(open_image, late)), files, scenes, folder)
 
     def _check_scenes(self, facts: SplitFacts, condition: str | None) -> dict[str, Scene]:
-        path = scenes_path(self.root, facts.name)
+        path = find_annotations(self.root, facts.name, "scenes")
         if not path.exists():
             return {}
         file = self._relative(path)
@@ -334,7 +334,10 @@ def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
     for kind in ("questions", "scenes"):
         matches = (re.fullmatch(rf"CLEVR_(.+)_{kind}\.json", path.name) for path in (root / kind).glob("*.json"))
         found.update(match[1] for match in matches if match)
+    found.update(list_splits(root))
     if not found:
+        if inner := [place for place in sorted(root.glob("*")) if (place / "questions").is_dir()]:
+            raise InputError(f"{root}: holds no dataset itself; give {inner[0]}")
         raise InputError(f"{root}: no images/SPLIT, scenes/ or questions/ here: give a folder in CLEVR's layout")
     if missing := sorted({*(wanted or ())} - found):
         raise InputError(f"{root}: no split {missing[0]!r:.80}; it has {', '.join(sorted(found))}")
@@ -369,14 +372,3 @@ def _objects_key(scene: Scene) -> int:
         for item in scene.objects
     )
     return hash(tuple(places))
-
-
-def _list_images(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    return {
-        Path(place, name).relative_to(folder).as_posix()
-        for place, _, names in os.walk(folder, followlinks=True)  # the folders of a merged split are links
-        for name in names
-        if not name.startswith(".")
-    }
