@@ -10,7 +10,7 @@ from PIL import Image
 from app.views.render import render
 from app.views.weights import hints, legend_item, strip_row
 from vqa import Answer
-from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present, reads_in_words
 from vqa.explain.drawing import Scale, lit_places, shaded_words
 from vqa.explain.explanation import step_in_words
 
@@ -120,6 +120,7 @@ def _stage(answer: Answer, index: int, image: Image.Image, scales: dict[str, Sca
         "number": index + 1,
         "unused": step is not None and step.operation == "none",
         "step": step and step_in_words(step, index + 1),
+        "reads": reads_in_words(block),
         "sure": step and step.probability,
         "lit": None if spatial is None else lit_places(image, spatial, answer.picture_box),
         "count": f"{count} object{'' if count == '1.0' else 's'} attended to",

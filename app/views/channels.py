@@ -15,7 +15,7 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage
-from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present, reads_in_words
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.drawing import Scale, lit_smoothly, ring_objects
 from vqa.explain.explanation import step_in_words
@@ -62,7 +62,16 @@ def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | No
         order = np.argsort(-mine[sort_by], kind="stable") if sort_by in mine else np.arange(count)
         rows = [strip_row(kind, values, scales[kind], order, atlas is not None) for kind, values in mine.items()]
         step = step_in_words(step, k + 1) if (step := answer.blocks[k].step) else ""
-        blocks.append({"number": k + 1, "step": step, "rows": rows, "channels": count, "order": order.tolist()})
+        blocks.append(
+            {
+                "number": k + 1,
+                "step": step,
+                "reads": reads_in_words(answer.blocks[k]),
+                "rows": rows,
+                "channels": count,
+                "order": order.tolist(),
+            }
+        )
     return render(
         "strips",
         question=question,

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.explain.drawing import Scale
-from vqa.inference.answerer import ARRAYS, Answer
+from vqa.inference.answerer import ARRAYS, Answer, Block
+from vqa.model.scene import ATTRIBUTE_SIZES
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,34 @@ CHANNEL_WEIGHTS = {
 
 
 def present(answer: Answer) -> dict[str, list[np.ndarray]]:
-    """The kinds that an answer's model has -> each block's weights (C,)."""
+    """The kinds that an answer's model has -> each block's weights (C,).
+
+    An input gate weighs what a block reads and not its channels: see `open_attributes`.
+    """
     found = {key: kind.of(answer) for key, kind in CHANNEL_WEIGHTS.items()}
+    if any(open_attributes(block) is not None for block in answer.blocks):
+        del found["channel_weights"]
     return {key: blocks for key, blocks in found.items() if blocks}
+
+
+def open_attributes(block: Block) -> list[str] | None:
+    """The attributes that an input gate lets a block read, such as ["color"]; None for a model without such a gate."""
+    gate, gamma = block.channel_gate, block.film_gamma
+    if gate is None or len(gate) != sum(ATTRIBUTE_SIZES) or (gamma is not None and len(gamma) == len(gate)):
+        return None
+    groups = np.split(gate, np.cumsum(ATTRIBUTE_SIZES)[:-1])
+    return [name for name, group in zip(ATTRIBUTES, groups, strict=True) if group.max() > 0]
+
+
+def reads_in_words(block: Block) -> str:
+    """What an input gate lets a block read: "reads color and place; size, material and shape are shut"; "" without."""
+    opened = open_attributes(block)
+    if opened is None:
+        return ""
+    shut = [name for name in ATTRIBUTES if name not in opened]
+    closed = f"; {_listed(shut)} {'is' if len(shut) == 1 else 'are'} shut" if shut else ""
+    return f"reads {_listed([*opened, 'place'])}{closed}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
