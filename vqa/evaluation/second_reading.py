@@ -58,9 +58,8 @@ class SecondReadingReport:
             ("relations among those found", scene["relations right"], scene["relations"]),
             ("scenes without any mistake", scene["wholly right"], scene["images"]),
         ]
-        return table(
-            [f"scene, {scene['images']:,} images", "%", "of"], [(n, _rate(a, b), f"{b:,}") for n, a, b in rows]
-        )
+        cells = [(name, _rate(right, total), f"{total:,}") for name, right, total in rows]
+        return "\n".join(markdown_table([f"scene, {scene['images']:,} images", "%", "of"], cells))
 
     def _answer_table(self) -> str:
         head = ["accuracy, %", "questions", "network", "second reading", "they agree", "right where they agree"]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language.parser import parse_question
+from vqa.clevr.language import parse_question, restate
 from vqa.clevr.programs import OPERATIONS
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
@@ -145,7 +145,7 @@ class Answer:
         if self.scene is None:
             return None
         try:
-            program = parse_question(self.read_as or self.question)
+            program = parse_question(restate(self.question) if self.read_as else self.question)
         except InputError:
             return None
         return check(program, self.scene, self.answer)

@@ -56,10 +56,10 @@ class SeenObject:
 
     def as_object(self) -> SceneObject:
         """The object as CLEVR's scenes have it, with the most probable values."""
-        values = {name: self.value(name) for name in ATTRIBUTES}
+        size, color, material, shape = (self.value(name) for name in ATTRIBUTES)
         x, y, _ = (np.array(self.ground) @ _TOWARDS).tolist()
         pixel = (480 * self.center[0], 320 * self.center[1], _DEPTH[0] + _DEPTH[1] * self.ground[1])
-        return SceneObject(**values, coords=(x, y, _HEIGHT[values["size"]]), pixel_coords=pixel)
+        return SceneObject(shape, color, size, material, (x, y, _HEIGHT[size]), pixel_coords=pixel)
 
 
 @dataclass(frozen=True, eq=False)

@@ -221,7 +221,8 @@ class Premise:
 
 
 UNSURE = 0.1
-"""Below this probability that it holds, a presupposition is said to fail: none of 2,192 questions about genuine images of even number."""
+"""A presupposition is said to fail where it holds with less than this probability: chosen on genuine images of even
+number, where it flags none of 2,192 valid questions; reported on odd ones (docs/results.md)."""
 
 
 def premise(found: Check | None, attended: Sequence[float | None] = (), unsure: float = UNSURE) -> Premise:
