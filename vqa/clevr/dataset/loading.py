@@ -9,9 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,19 +18,15 @@ from vqa.clevr.annotations import (
     check_split,
     find_annotations,
     images_folder,
-    iter_records,
     list_images,
     list_splits,
 )
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
-from vqa.clevr.question import Question, index_field, safe_filename, text_field, unknown_functions
-from vqa.clevr.scenes import Scene
-from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.clevr.dataset.reading import SplitReading
 from vqa.errors import InputError
 from vqa.utils.notes import note
 
 _CACHE_VERSION = 2
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def cache_dir() -> Path:
@@ -194,112 +188,19 @@ class _Folder:
         """Convert this split's JSON, and with `size` its images."""
         from vqa.utils.images import load_image
 
-        counts: Counter[str] = Counter()
-        examples: dict[str, str] = {}
-        absent: dict[str, int] = {}
-        names: dict[int, str] = {}
-        taken: dict[str, str | None] = {}
-
-        def count(what: str, example: str) -> None:
-            counts[what] += 1
-            examples.setdefault(what, f"{example:.60}")
-
-        def file_of(name: str) -> str | None:
-            if name not in taken:
-                taken[name] = self._file(name)
-                if taken[name] not in (None, name):
-                    count("images are read under another name", f"{taken[name]} for {name}")
-            return taken[name]
-
-        def scenes() -> Iterator[Scene]:
-            for i, record in enumerate(iter_records(self.scenes, "scenes") if self.scenes.exists() else ()):
-                where = f"{self.scenes.name}: scenes[{i}]"
-                if unknown := _unknown_values(record):
-                    count("scenes have values that CLEVR has not, and are left out", unknown)
-                    continue
-                scene = Scene.from_json(record, where)
-                name = safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
-                index_field(record, "image_index", where)
-                if file := file_of(name):
-                    names[scene.image_index] = file
-                    yield replace(scene, image_filename=file)
-                else:
-                    absent.setdefault(name, 0)
-
-        def questions() -> Iterator[Question]:
-            for i, record in enumerate(iter_records(self.questions, "questions", progress=True)):
-                where = f"{self.questions.name}: questions[{i}]"
-                if unknown := unknown_functions(record):
-                    count("programs have functions that CLEVR has not, and are left out", unknown[0])
-                    record = {**record, "program": None}
-                question = Question.from_json(record, where)
-                if question.answer != record.get("answer"):
-                    count("answers are normalized", f"{record['answer']!r} to {question.answer!r}")
-                name = question.image_filename or self._name(question.image_index, names, where)
-                if file := file_of(name):
-                    yield replace(question, image_filename=file)
-                else:
-                    absent[name] = absent.get(name, 0) + 1
-            if absent and sum(absent.values()) == i + 1:
-                raise InputError(
-                    f"{self.questions}: none of its {i + 1:,} questions is about an image in {self._images}; the "
-                    f"first is about {next(iter(absent))}"
-                )
-
-        def notes() -> Iterator[str]:
-            if absent:
-                yield (
-                    f"{self._images}: {len(absent):,} images named in the JSON are not there, such as "
-                    f"{next(iter(absent)):.60}; {sum(absent.values()):,} questions are left out"
-                )
-            for what, number in counts.items():
-                yield f"{self.questions.name}: {number:,} {what}, such as {examples[what]}"
-
+        reading = SplitReading(self.split, self.questions, self.scenes, self._images, self.files)
         write_pack(
             path,
-            scenes(),
-            questions(),
+            reading.read_scenes(),
+            reading.read_questions(),
             self.split,
             load=(lambda name: load_image(self._images / name)) if size else None,
             size=size,
             folder=None if size else self.root,
-            left_out=lambda: sum(absent.values()),
-            notes=lambda: list(notes()),
+            left_out=lambda: reading.left_out,
+            notes=lambda: list(reading.notes()),
             workers=os.cpu_count() or 1,
         )
-
-    def _file(self, name: str) -> str | None:
-        """The image file that a name in the JSON means, or None if there is none.
-
-        The folder may be written before the name, and the suffix be another.
-        """
-        for prefix in ("", f"{self.split}/", f"images/{self.split}/", "images/"):
-            short = name.removeprefix(prefix)
-            if short in self.files:
-                return short
-            stem = short.rpartition(".")[0] or short
-            for suffix in _SUFFIXES:
-                for candidate in (stem + suffix, stem + suffix.upper()):
-                    if candidate in self.files:
-                        return candidate
-        return None
-
-    def _name(self, index: int | None, names: dict[int, str], where: str) -> str:
-        if index is None:
-            raise InputError(f"{where}: names no image: image_filename and image_index are missing")
-        name = f"CLEVR_{self.split}_{index:06d}.png"
-        return names.get(index) or self._file(name) or name
-
-
-def _unknown_values(record: Any) -> str | None:
-    """The first value of a scene's objects that is none of CLEVR's, as "shape cone"; None if all are, or broken."""
-    objects = record.get("objects") if isinstance(record, dict) else None
-    for item in objects if isinstance(objects, list) else ():
-        for name, values in ATTRIBUTES.items():
-            value = item.get(name) if isinstance(item, dict) else None
-            if isinstance(value, str) and value not in values:
-                return f"{name} {value!r}"
-    return None
 
 
 def _root(data: str | os.PathLike, split: str, cache: Path) -> Path:
