@@ -4,8 +4,12 @@ from typing import Any
 
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from vqa.clevr.dataset.loading import open_data
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.language.parser import WORDS
 from vqa.errors import InputError
 from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint
+from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
@@ -24,12 +28,16 @@ def initial_model(
 
     Raises InputError if options and checkpoints do not fit each other.
     """
-    config = build_config(options.preset, options.overrides)
+    config, words = build_config(options.preset, options.overrides), WORDS
+    if options.vocabulary == "data":
+        if init:
+            raise InputError("--vocabulary data: the model of --init has its vocabulary already; leave it out")
+        words = add_vocabulary(config, open_data(options.data, options.split, questions=options.questions))
     if not init:
         model = build_model(config)
         if options.encoders and not options.resume:
             take_encoders(model, options.encoders)
-        return model, build_processor(config), {}
+        return model, build_processor(config, words), {}
     if options.overrides:
         raise InputError("--set: the model of --init has its configuration already; leave --set out")
     folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
@@ -42,6 +50,17 @@ def initial_model(
             f"{options.preset}; give --preset to choose"
         )
     return model.train(), processor, record
+
+
+def add_vocabulary(config: FilmSEConfig, data: PackedDataset) -> tuple[str, ...]:
+    """Add the data's answers to a configuration; returns CLEVR's words with the data's after them."""
+    words = tuple(dict.fromkeys([*WORDS, *data.words]))
+    answers = dict.fromkeys([*config.answers, *data.answer_names])
+    config.id2label = dict(enumerate(answers))
+    config.label2id = {answer: label for label, answer in config.id2label.items()}
+    if config.text_encoder in ("gru", "transformer"):
+        config.vocab_size = len(words) + 2
+    return words
 
 
 def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:

@@ -43,6 +43,13 @@ class TrainingOptions:
     )
     split: str = option("train", "CLEVR_SPLIT_questions.json", metavar="NAME", group="data")
     questions: str | None = option(None, "another question file over the same images", metavar="FILE", group="data")
+    vocabulary: str = option(
+        "clevr",
+        "data adds the words and answers of the data to CLEVR's, for other languages and things (default: clevr)",
+        choices=("clevr", "data"),
+        group="data",
+        later=True,
+    )
     strict: bool = option(False, "an error where images are missing", group="data", free=True)
     split_protocol: str | None = option(
         None,

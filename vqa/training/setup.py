@@ -1,5 +1,7 @@
 """From options to a `Trainer`: state, model, data and optimizer, in the order in which a run needs them."""
 
+import os
+
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
@@ -7,8 +9,11 @@ from torch import manual_seed
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from vqa.clevr.dataset.loading import open_images
+from vqa.clevr.dataset.loading import open_images, require_complete
+from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.question import normalize_answer
 from vqa.errors import InputError
+from vqa.evaluation.breakdowns import count_words
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.attribute_masking import AttributeMasking
@@ -26,6 +31,7 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
 
     Raises InputError if options, data and saved state do not fit each other.
     """
+    check_launcher()
     run = begin_run(options)
     manual_seed(options.seed)
     model, processor, earlier = initial_model(options, run.identity["init"])
@@ -41,7 +47,9 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
     schedule = Schedule(
         options, run.progress, data.batches_per_epoch(options.images_per_batch), model.config.num_blocks
     )
-    if not options.resume:
+    if options.resume:
+        launched_precision(run.progress.precision)
+    else:
         run.progress.precision = _select_precision(options, model, processor, data)
     accelerator = _build_accelerator(options, run.progress.precision)
     average = AveragedModel(model, use_buffers=True)
@@ -78,11 +86,14 @@ def _open_data(
     # The first process of a machine may have to pack the images; the others then find the pack.
     with processes().local_main_process_first():
         pack = open_images(options.data, tuple(model.config.image_size), options.split, questions=options.questions)
+    if options.strict:
+        require_complete(pack)
     check_aspect_ratio(options.data, pack, processor.image_processor)
+    _check_words(pack, processor)
     data = load_training_data(
         pack,
         processor.encode_questions,
-        {answer: label for label, answer in enumerate(model.config.answers)},
+        {normalize_answer(answer) or "": label for label, answer in enumerate(model.config.answers)},
         model.config.num_blocks,
         holdout=options.holdout,
         seed=options.seed,
@@ -103,6 +114,24 @@ def _open_data(
     if pack.left_out:
         warn(f"{pack.left_out:,} questions about missing images are left out")
     return data
+
+
+def _check_words(pack: PackedDataset, processor: FilmSEProcessor) -> None:
+    """Warn of words that the model does not know. Raises InputError if they are more than half of all."""
+    unread = {word for word in pack.words if processor.read_question(word).unknown_words}
+    if not unread:
+        return
+    numbers = range(len(pack.answers))
+    questions, counts = count_words(pack, numbers, unread)
+    shown = ", ".join(list(counts)[:12]) + ", ..." * (len(counts) > 12)
+    message = f"{questions:,} of {len(numbers):,} questions have words that the model does not know: {shown}"
+    if 2 * sum(counts.values()) > sum(len(pack.tokens(number)) for number in numbers):
+        raise InputError(
+            f"--split {pack.split}: {message}; they are more than half of all words: give --vocabulary data, which "
+            "adds the words and answers of the data to the model's"
+        )
+    if questions:
+        warn(message)
 
 
 def _available_supervision(
@@ -136,8 +165,8 @@ def _select_precision(
     options: TrainingOptions, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, data: TrainingData
 ) -> str:
     """The precision of `--mixed-precision`; auto is measured on the first batch, and the same for all processes."""
-    if options.mixed_precision != "auto":
-        return options.mixed_precision
+    if (precision := launched_precision(options.mixed_precision)) != "auto":
+        return precision
     batch = data.epoch(0).batch(0, options.images_per_batch, options.questions_per_image)
     keep_norm_statistics(model, len(batch.labels), options.freeze_norm)
     chosen = choose_precision(
@@ -145,6 +174,39 @@ def _select_precision(
         lambda model: forward(model, processor, batch, batch.images.float() / 255).logits.float().sum(),
     )
     return broadcast_object_list([chosen])[0]
+
+
+_UNSUPPORTED = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
+    "ACCELERATE_DYNAMO_BACKEND": "no",
+    "ACCELERATE_USE_DEEPSPEED": "false",
+    "ACCELERATE_USE_FSDP": "false",
+    "ACCELERATE_USE_MEGATRON_LM": "false",
+}
+"""Settings of accelerate that would change a run, and the value that leaves it as our options say."""
+
+
+def check_launcher() -> None:
+    """Raises InputError for a setting of accelerate that our training has not."""
+    for name, neutral in _UNSUPPORTED.items():
+        if (value := os.environ.get(name, neutral)).lower() != neutral:
+            raise InputError(
+                f"{name}={value}: accelerate's setting is not supported here; unset it, or change your accelerate "
+                "config. --batch-size counts the questions of a step over all processes"
+            )
+
+
+def launched_precision(precision: str) -> str:
+    """Our precision, or for auto that of `accelerate launch --mixed_precision`. Raises InputError if both differ."""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no").lower()  # "no" is what launch sets by itself
+    if asked in ("no", precision):
+        return precision
+    if precision != "auto" or asked not in ("bf16", "fp16"):
+        raise InputError(
+            f"ACCELERATE_MIXED_PRECISION={asked}: accelerate's setting (launch --mixed_precision) does not fit "
+            f"--mixed-precision {precision}; give one of them, no, bf16 or fp16"
+        )
+    return asked
 
 
 def _build_accelerator(options: TrainingOptions, precision: str) -> Accelerator:

@@ -199,3 +199,34 @@ def test_overwritten_images_are_seen(inner, tmp_path, capsys):
     assert not np.array_equal(before, after)
     assert "images or JSON of split val changed" in capsys.readouterr().err
     assert len(list(cache_dir().glob("*.pack"))) == 1
+
+
+def training(tmp_path, tiny, *words) -> list[str]:
+    settings = [word for item in tiny for word in ("--set", item)]
+    length = ["--training-questions", "16", "--batch-size", "8", "--holdout", "0.3", "--augment", "0"]
+    return ["train", *words, "--out", str(tmp_path / "run"), *settings, *length, "--mixed-precision", "no"]
+
+
+def test_another_language(tmp_path, tiny, tiny_checkpoint, capsys):
+    words = ["--data", CASES / "vietnamese", "--split", "val"]
+    train = training(tmp_path, tiny, *words)
+    status, _, said = run(capsys, *train)
+    assert status == 2
+    assert "40 of 40 questions have words that the model does not know: " in said
+    assert "give --vocabulary data" in said
+    assert run(capsys, *train, "--vocabulary", "data")[0] == 0
+    found = scored(tmp_path, *words, "--checkpoint", tmp_path / "run")
+    assert found["models"][0]["unknown_words"]["questions"] == 0
+    found = scored(tmp_path, *words, "--checkpoint", tiny_checkpoint)
+    assert found["questions"] == 40
+    assert found["unknown_words"]["questions"] == 40
+
+
+@pytest.mark.parametrize("case", ["subset", "custom-shape", "unknown-fn", "bom", "pred-capital"])
+def test_training_on_them(case, tmp_path, tiny, capsys):
+    train = training(tmp_path, tiny, "--data", CASES / case, "--split", "val")
+    assert run(capsys, *train)[0] == 0
+    if case == "subset":
+        status, _, said = run(capsys, *train, "--strict", "--out", tmp_path / "other")
+        assert status == 2
+        assert "--strict: 30 of 60 questions" in said
