@@ -176,47 +176,10 @@ class FilmSEConfig(PretrainedConfig):
         domain: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.vocab_size = vocab_size
-        self.image_size = list(image_size)
-        self.keep_aspect_ratio = keep_aspect_ratio
-        self.vision_encoder = vision_encoder
-        self.vision_stride = vision_stride
-        self.vision_weights = vision_weights
-        self.freeze_vision = freeze_vision
-        self.stem_widths = list(stem_widths)
-        self.stem_blocks = stem_blocks
-        self.random_gray = random_gray
-        self.second_look = second_look
-        self.width = width
-        self.num_blocks = num_blocks
-        self.text_encoder = text_encoder
-        self.text_config = text_config
-        self.word_dim = word_dim
-        self.text_dim = text_dim
-        self.text_layers = text_layers
-        self.bidirectional = bidirectional
-        self.word_attention = word_attention
-        self.film = film
-        self.film_gamma = film_gamma
-        self.film_beta = film_beta
-        self.film_placement = film_placement
-        self.channel_attention = channel_attention
-        self.reduction = reduction
-        self.squeeze = squeeze
-        self.gate = gate
-        self.gate_join = gate_join
-        self.gate_placement = gate_placement
-        self.gate_shift = gate_shift
-        self.evidence = evidence
-        self.trunk_features = trunk_features
-        self.head_features = head_features
-        self.head = head
-        self.head_width = head_width
-        self.classifier_dim = classifier_dim
-        self.classifier_norm = classifier_norm
-        self.dropout = dropout
-        self.logit_temperature = logit_temperature
-        self.domain = domain
+        # Every argument is a field; tuples are lists, as JSON gives them back.
+        given = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "__class__")}
+        for name, value in given.items():
+            setattr(self, name, list(value) if isinstance(value, tuple) else value)
         if "id2label" not in kwargs and "num_labels" not in kwargs:
             kwargs["id2label"] = dict(enumerate(ANSWERS))
             kwargs["label2id"] = {answer: i for i, answer in enumerate(ANSWERS)}

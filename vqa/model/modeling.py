@@ -5,7 +5,7 @@ section 4.1) followed by a squeeze-and-excitation gate (Hu et al. 2018) that rea
 With `config.evidence` each block also marks the objects it found; see `vqa.model.object_attention`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -21,7 +21,7 @@ from vqa.model.configuration import FilmSEConfig
 from vqa.model.gates import build_gate
 from vqa.model.heads import HEADS
 from vqa.model.object_attention import ObjectAttention, StepClassifier
-from vqa.model.scene import ATTRIBUTE_SIZES, SceneHead, SceneMaps, TwoStreamSceneHead
+from vqa.model.scene import ATTRIBUTE_SIZES, Grid, SceneHead, SceneMaps, TwoStreamSceneHead
 from vqa.model.second_look import SecondLook
 from vqa.model.text import WordAttention, build_text_encoder
 from vqa.model.two_stream import TwoStreamEncoder
@@ -110,6 +110,18 @@ class FilmSEBlock(nn.Module):
     def open_channels(self, gate: QueryConditionedSE, view: Tensor) -> Tensor:
         """What an input gate lets this block read: weights (B, 15) for its view of the question (B, D)."""
         return gate.weights(None, view)
+
+
+@dataclass
+class _Trunk:
+    """What each block used and found: FiLM's gamma and beta, its gate, object attention, its logits, pointer logits."""
+
+    gammas: list[Any] = field(default_factory=list)
+    betas: list[Any] = field(default_factory=list)
+    gates: list[Any] = field(default_factory=list)
+    maps: list[Tensor] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
+    pointers: list[Tensor] = field(default_factory=list)
 
 
 class FilmSEPreTrainedModel(PreTrainedModel):
@@ -211,28 +223,59 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             raise ValueError("give input_ids, and one of pixel_values and image_features")
         features = self.encode_images(pixel_values) if pixel_values is not None else image_features
         assert features is not None
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         if image_index is None and features.shape[0] != input_ids.shape[0]:
             raise ValueError(f"{input_ids.shape[0]} questions about {features.shape[0]} images need image_index")
-        words, question = self.text(input_ids, attention_mask)
-        if self.word_attention is None:
-            views, word_weights = question[:, None].expand(-1, self.config.num_blocks + 1, -1), None
-        else:
-            views, word_weights = self.word_attention(words, question, attention_mask)
+        views, word_weights = self._views(input_ids, attention_mask)
         scene = self.scene(features) if self.scene is not None else None
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
         gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
             return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
-        read = scene
-        if separate_vision:
-            features, read = features.detach(), scene and scene.map(Tensor.detach)
+        features, read = (
+            (features.detach(), scene and scene.map(Tensor.detach)) if separate_vision else (features, scene)
+        )
         grid = read.per_question(image_index) if read is not None else None
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
-        gammas, betas, gates, evidence_logits, pointers = [], [], [], [], []
-        maps: list[Tensor] = []
+        x, trunk = self._run_blocks(x, coords, views, grid)
+        head_gate, seen = None, grid
+        if self.input_gate is not None and grid is not None:
+            head_gate = self.open_for_head(views[:, -1])
+            seen = grid.gated(head_gate.float())
+        answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, trunk.maps)
+        pointers = trunk.pointers if pointer is None else [*trunk.pointers, pointer]
+        config = self.config
+        if not self.training:
+            answers = answers / config.logit_temperature
+        output = FilmSEOutput(
+            loss=None if labels is None else F.cross_entropy(answers.float(), labels),
+            logits=answers,
+            film_gamma=tuple(trunk.gammas) if config.film else None,
+            film_beta=tuple(trunk.betas) if config.film else None,
+            channel_weights=tuple(trunk.gates) if config.channel_attention != "none" else None,
+            spatial_weights=tuple(trunk.maps) or None,
+            word_weights=None if word_weights is None else word_weights[:, : config.num_blocks].unbind(1),
+            pathway_weights=pathway_weights,
+            evidence_logits=tuple(trunk.logits) or None,
+            pointer_logits=torch.stack(pointers, 1) if pointers else None,
+            step_logits=steps,
+            scene=scene,
+            gate_logits=gate_logits,
+            head_channel_weights=head_gate,
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    def _views(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Each reader's view of the question (B, readers, D), and the weights of its words (B, readers, L)."""
+        words, question = self.text(input_ids, attention_mask)
+        if self.word_attention is None:
+            return question[:, None].expand(-1, self.config.num_blocks + 1, -1), None
+        return self.word_attention(words, question, attention_mask)
+
+    def _run_blocks(self, x: Tensor, coords: Tensor, views: Tensor, grid: Grid | None) -> tuple[Tensor, _Trunk]:
+        """The last block's features (B, C, h, w), and what each block used and found."""
+        trunk = _Trunk()
         for k, block in enumerate(cast(list[FilmSEBlock], self.blocks)):
             inputs, condition = [x, coords] if self.input_gate is None else [coords], views[:, k]
             attention = cast(ObjectAttention, self.evidence[k]) if self.evidence is not None else None
@@ -242,44 +285,18 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
                 if self.input_gate is not None:
                     opened = block.open_channels(self.input_gate, views[:, k])
                     seen = grid.gated(opened.float())
-                extra, condition, pointer = attention.read(seen, maps, views[:, k])
+                extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k])
                 inputs.append(extra.to(coords.dtype))
-                pointers.append(pointer)
+                trunk.pointers.append(pointer)
             x, gamma, beta, gate = block(torch.cat(inputs, 1), condition, views[:, k])
-            gammas.append(gamma)
-            betas.append(beta)
-            gates.append(gate if opened is None else opened)
+            trunk.gammas.append(gamma)
+            trunk.betas.append(beta)
+            trunk.gates.append(gate if opened is None else opened)
             if attention is not None and grid is not None:
                 logits, attended = attention.attend(x, condition, grid)
-                evidence_logits.append(logits)
-                maps.append(attended)
-        head_gate, seen = None, grid
-        if self.input_gate is not None and grid is not None:
-            head_gate = self.open_for_head(views[:, -1])
-            seen = grid.gated(head_gate.float())
-        answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, maps)
-        if pointer is not None:
-            pointers.append(pointer)
-        config = self.config
-        if not self.training:
-            answers = answers / config.logit_temperature
-        output = FilmSEOutput(
-            loss=None if labels is None else F.cross_entropy(answers.float(), labels),
-            logits=answers,
-            film_gamma=tuple(gammas) if config.film else None,
-            film_beta=tuple(betas) if config.film else None,
-            channel_weights=tuple(gates) if config.channel_attention != "none" else None,
-            spatial_weights=tuple(maps) or None,
-            word_weights=None if word_weights is None else word_weights[:, : config.num_blocks].unbind(1),
-            pathway_weights=pathway_weights,
-            evidence_logits=tuple(evidence_logits) or None,
-            pointer_logits=torch.stack(pointers, 1) if pointers else None,
-            step_logits=steps,
-            scene=scene,
-            gate_logits=gate_logits,
-            head_channel_weights=head_gate,
-        )
-        return output if return_dict is not False else output.to_tuple()
+                trunk.logits.append(logits)
+                trunk.maps.append(attended)
+        return x, trunk
 
     def open_for_head(self, view: Tensor) -> Tensor:
         """What the input gate lets the head read: weights (B, 15) for its view of the question (B, D)."""

@@ -216,13 +216,10 @@ def load_training_data(
     asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
     held_out = held_out_rows(asked, holdout, seed)
     rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
-    online = None
-    if generated:
-        per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
-        make = QuestionMaker(
-            pack.path, per_image, compositions, blocks, protocol, tuple(composed_families) or ("composition",)
-        )
-        online = OnlineQuestions(make, rows, encode, answers, seed, device, workers, question_epochs)
+    per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
+    families = tuple(composed_families) or ("composition",)
+    make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol, families)
+    online = OnlineQuestions(make, rows, encode, answers, seed, device, workers, question_epochs) if generated else None
     return TrainingData(
         pack=pack,
         encode=encode,
