@@ -51,8 +51,12 @@ def _remarks(answer: "Answer") -> list[str]:
     if answer.unknown_words:
         shown = ", ".join(repr(word[:30]) for word in answer.unknown_words)
         found.append(f"warning: the model does not know {shown}")
-    for name in answer.unfamiliar:
+    for name in answer.unfamiliar if answer.program is None else ():
         found.append(f"warning: the {name} looks unlike those that the model was trained on; do not trust the answer")
+    if answer.program is not None:
+        found.append(
+            "note: the network has no such form of questions; the answer is the program's, from the scene it sees"
+        )
     if answer.premise.phrase:
         found.append(f"warning: {answer.premise.text} The answer is about something else.")
     if answer.check and answer.check.answer and not answer.check.agrees:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language import parse_question, restate
-from vqa.clevr.programs import OPERATIONS
+from vqa.clevr.language import foreign_language, negated, parse_question, read_negation, restate
+from vqa.clevr.programs import OPERATIONS, Program
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
 from vqa.inference.predicted_scene import PredictedScene, decode
 from vqa.inference.second_reading import Check, Premise, check, premise
-from vqa.inference.sentence import attended_objects, because
+from vqa.inference.sentence import attended_objects, because, because_of_program
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import (
     FilmSEProcessor,
@@ -116,6 +116,7 @@ class Answer:
         read_as: the question as the model reads it, where that is not word by word as it was asked.
         question: as it was asked.
         readings: what the model reads from every cell of its grid; None for a model without object attention.
+        program: what gave the answer instead of the network, which has no such form of questions; else None.
 
     What is made of these, `scene`, `check`, `premise` and `because`, is only worked out when it is asked for.
     """
@@ -133,6 +134,7 @@ class Answer:
     read_as: str | None = None
     question: str = field(default="", repr=False)
     readings: SceneMaps | None = field(default=None, repr=False)
+    program: Program | None = field(default=None, repr=False)
 
     @cached_property
     def scene(self) -> PredictedScene | None:
@@ -144,6 +146,8 @@ class Answer:
         """The question's program executed on `scene`; None without a scene, and for what is not CLEVR's language."""
         if self.scene is None:
             return None
+        if self.program is not None:
+            return check(self.program, self.scene, self.answer)
         try:
             program = parse_question(restate(self.question) if self.read_as else self.question)
         except InputError:
@@ -153,27 +157,33 @@ class Answer:
     @cached_property
     def premise(self) -> Premise:
         """Whether what the question takes for granted is there, once."""
+        if self.check is None and self.unknown_words:
+            words = ", ".join(repr(word[:30]) for word in self.unknown_words[:4])
+            return Premise("cannot tell", None, f"The model knows nothing that is called {words}.")
         return premise(self.check)
 
     @cached_property
     def attended(self) -> list[tuple[int, ...]] | None:
-        """For each reasoning step of the program, the objects of `scene` that its block attended to.
+        """For each reasoning step of the program, the objects of `scene` that the network attended to.
 
-        Those of the `check` for steps that no block has; None where there is no `check`.
+        Those of the `check` where it agrees and any block attended to just these, else those of the step's own block;
+        the check's for steps that no block has. None where there is no `check`.
         """
-        if self.check is None or self.scene is None:
+        if self.check is None or self.scene is None or self.program is not None:
             return None
         maps = [block.object_attention for block in self.blocks]
-        found = attended_objects(self.check.program, maps, self.scene.objects)
-        return [b if a is None else a for a, b in zip(found, self.check.reasoning_objects, strict=True)]
+        return attended_objects(self.check.program, maps, self.scene.objects, self.check)
 
     @cached_property
     def because(self) -> str | None:
         """Why, in one sentence, from the objects that the blocks attended to; None where there is no `check`."""
-        if self.check is None or self.scene is None or self.attended is None:
+        if self.check is None or self.scene is None:
             return None
         if self.premise.text is not None:
             return self.premise.text
+        if self.attended is None:
+            read = self.check.program[-1].inputs[0]
+            return because_of_program(self.check.program, self.check.objects[read], self.answer)
         return because(self.check.program, self.attended, self.scene.objects, self.answer)
 
     @property
@@ -190,6 +200,8 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """The same as plain lists, numbers and strings, rounded to five digits."""
         values = {name: getattr(self, name) for name in _JSON_KEYS}
+        if self.check is not None:
+            values["check"] = self.check.to_json() | {"decides": self.program is not None}
         written = {name: value.to_json() if hasattr(value, "to_json") else value for name, value in values.items()}
         return {name: plain(value, 5) for name, value in written.items()}
 
@@ -225,14 +237,19 @@ class VisualQuestionAnswerer:
             image: PIL image, path, a file's bytes, or an array (H, W, 3) of bytes or of floats in 0..1.
             question: in English, up to 100 words and 1,000 characters.
 
-        Raises InputError for an image that cannot be read and for a question that is empty, too long or without any
-        known word.
+        Raises InputError for an image that cannot be read, and for a question that is empty, too long, without any
+        known word, in another language, or that negates what it cannot.
         """
         read = self.processor.check_question(question)
+        if not read.is_clevr and (language := foreign_language(question)):
+            raise InputError(f"question: it looks like {language}; only English is read")
+        complement = not read.is_clevr and self.model.scene is not None and negated(question)
+        program = read_negation(question) if complement else None
         prepared = self.processor.image_processor.prepare(image)
         with self._lock, torch.inference_mode():
             tokens = self.processor.pad_tokens([read.token_ids], self.device)
-            return self._answer(self.model(image_features=self.encode(prepared), **tokens), read, prepared)
+            answer = self._answer(self.model(image_features=self.encode(prepared), **tokens), read, prepared)
+        return answer if program is None else _answered_by(program, answer)
 
     def encode(self, image: PreparedImage) -> Tensor:
         """The stem's features (1, C, h, w) of an image, from the cache of the last `CACHED_IMAGES` where they are."""
@@ -275,6 +292,18 @@ class VisualQuestionAnswerer:
             "question": question_score(question) > detector.question_limit,
         }
         return tuple(name for name, outside in found.items() if outside)
+
+
+def _answered_by(program: Program, answer: Answer) -> Answer:
+    """The answer of a program in the place of the network's; that is kept where no likely scene has one."""
+    outside = tuple(dict.fromkeys((*answer.unfamiliar, "question")))
+    answer = replace(answer, program=program, unknown_words=[], in_domain=False, unfamiliar=outside)
+    found = answer.check
+    if found is None or found.answer is None:
+        return answer
+    total = sum(found.votes.values())
+    ranked = sorted(((name, vote / total) for name, vote in found.votes.items()), key=lambda item: -item[1])
+    return replace(answer, answer=found.answer, confidence=found.confidence, top_answers=ranked[:TOP_ANSWERS])
 
 
 def load(

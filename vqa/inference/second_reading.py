@@ -76,7 +76,10 @@ class Outcome:
 
 
 def execute_softly(program: Program, worlds: Worlds) -> Outcome:
-    """The program in all worlds at once; see `vqa.clevr.programs.execute` for one scene."""
+    """The program in all worlds at once; see `vqa.clevr.programs.execute` for one scene.
+
+    It knows `except_ATTRIBUTE` too, the objects without a value (`vqa.clevr.language.negation`).
+    """
     size = len(worlds.weights)
     failed, found = np.full(size, -1), np.zeros(size, int)
     outputs: list[np.ndarray] = []
@@ -103,6 +106,8 @@ def _run(function: str, value: str | None, inputs: Sets, worlds: Worlds) -> np.n
             return worlds.present
         case "filter":
             return inputs[0] & (worlds.values[attribute] == ATTRIBUTES[attribute].index(str(value)))
+        case "except":
+            return inputs[0] & (worlds.values[attribute] != ATTRIBUTES[attribute].index(str(value)))
         case "relate":
             return (inputs[0].astype(int) @ worlds.relations[str(value)].astype(int) > 0) & worlds.present
         case "same":
@@ -151,6 +156,7 @@ class Check:
         agrees: whether it is the network's answer.
         outcomes: the probability that the question's presuppositions hold, and of each way in which they do not: the
             `unique` step and whether nothing ("absent") or too much ("ambiguous") is there.
+        votes: the probability of the scenes with each answer.
     """
 
     program: Program
@@ -159,6 +165,7 @@ class Check:
     confidence: float
     agrees: bool
     outcomes: dict[tuple[int, str], float]
+    votes: dict[str, float]
 
     @property
     def holds(self) -> float:
@@ -198,7 +205,7 @@ def check(program: Program, seen: PredictedScene, network: str, worlds: Worlds |
         None if found is None else tuple(np.nonzero(found[world, :shown])[0].tolist()) for found in outcome.sets
     )
     confidence = votes[best] / sum(votes.values()) if best is not None else 0.0
-    return Check(program, objects, best, confidence, best == network, outcomes)
+    return Check(program, objects, best, confidence, best == network, outcomes, votes)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from vqa.clevr.language.describe import describe, head_of
 from vqa.clevr.programs import Program, reasoning_steps
 from vqa.inference.predicted_scene import SeenObject
+from vqa.inference.second_reading import Check
 
 MOST_WORDS = 25
 
@@ -16,18 +17,22 @@ Objects = tuple[int, ...]
 
 
 def attended_objects(
-    program: Program, attention: Sequence[np.ndarray | None], objects: Sequence[SeenObject]
-) -> list[Objects | None]:
-    """For each reasoning step of a program the objects that the network attended to; None for steps without a block.
+    program: Program, attention: Sequence[np.ndarray | None], objects: Sequence[SeenObject], check: Check
+) -> list[Objects]:
+    """For each reasoning step of a program the objects that the network attended to; see `Answer.attended`.
 
     The last reasoning step is the last block's. `attention` has each block's map (h, w); an object is attended to where
     at least half of it is, summed over its cells.
     """
-    count = len(reasoning_steps(program)[0])
-    maps = [None] * max(0, count - len(attention)) + list(attention)[max(0, len(attention) - count) :]
+    found = [
+        None if amount is None else tuple(i for i, item in enumerate(objects) if _mass(amount, item) >= 0.5)
+        for amount in attention
+    ]
+    again = check.reasoning_objects
+    own = [None] * max(0, len(again) - len(found)) + found[max(0, len(found) - len(again)) :]
     return [
-        None if found is None else tuple(i for i, item in enumerate(objects) if _mass(found, item) >= 0.5)
-        for found in maps
+        there if here is None or (check.agrees and there in found) else here
+        for here, there in zip(own, again, strict=True)
     ]
 
 
@@ -106,3 +111,13 @@ def _conclusion(
     one, other = values[0], values[-1]
     told = f"both are {one}" if one == other else f"one is {one}, the other {other}"
     return [told], "yes" if one == other else "no"
+
+
+def because_of_program(program: Program, found: Objects | None, answer: str) -> str:
+    """The sentence for an answer that the program gave, whose last step reads the objects `found`."""
+    if found is not None and program[-1].function in ("count", "exist"):
+        words = describe(program, program[-1].inputs[0], plural=len(found) > 1)
+        text = f"There {'are' if len(found) > 1 else 'is'} {len(found) or 'no'} {words}; so {answer}."
+        if len(text.split()) <= MOST_WORDS:
+            return text
+    return f"The program, executed on the scene, gives {answer}."

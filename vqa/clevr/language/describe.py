@@ -17,11 +17,19 @@ def describe(program: Program, index: int, plural: bool = False, it: int | None 
 def head_of(program: Program, index: int, plural: bool = False) -> tuple[str, int]:
     """Adjectives and noun of the set at step `index`, and the step that it filters: "red metal cubes"."""
     said: dict[str, str] = {}
-    while program[index].function.startswith(("filter_", "unique")):
-        if program[index].value is not None:
+    unlike: list[str] = []
+    while program[index].function.startswith(("filter_", "except_", "unique")):
+        if program[index].function.startswith("except_"):
+            value = str(program[index].value)
+            shape = program[index].function == "except_shape"
+            unlike.insert(0, value if not shape else f"{value}s" if plural else f"a {value}")
+        elif program[index].value is not None:
             said[program[index].function[7:]] = str(program[index].value)
         index = program[index].inputs[0]
     noun = said.get("shape", "thing") + "s" * plural
+    if unlike:
+        be = "that are" if plural else "that is"
+        noun += f" {be} not {unlike[0]}" if len(unlike) == 1 else f" {be} neither {' nor '.join(unlike)}"
     return " ".join([*(said[name] for name in ("size", "color", "material") if name in said), noun]), index
 
 

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable
 from functools import lru_cache
 from itertools import islice, product
 
+from vqa.clevr.language.negation import negated, say_opposites
 from vqa.clevr.language.parser import WORDS, parse_question, tokens_of
 from vqa.clevr.language.spelling import corrections
 from vqa.errors import InputError
@@ -61,6 +62,13 @@ _COMMON = frozenset(
     """.split()  # noqa: SIM905
 )
 """Words that are no misspelling of CLEVR's."""
+
+_OUTSIDE = frozenset(
+    f"{noun}{end}"
+    for noun in ("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart")
+    for end in ("", "s")
+)
+"""What other worlds hold: never taken for a misspelling of what CLEVR's holds."""
 
 _SPELLED = (*WORDS, *(word for word in _MEANT if len(word) > 3))
 
@@ -175,6 +183,10 @@ def read_words(text: str, known: Container[str] = frozenset(WORDS)) -> list[str]
 
 def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
     """A question in CLEVR's words, as `read_words` gives them, with the punctuation that the parser needs."""
+    if negated(text):
+        text = say_opposites(text)
+        if negated(text):  # spelling and forms would drop the negation
+            return " ".join(tokens_of(text)).rstrip(" ?!.")
     tokens = tokens_of(text)
     said = ""
     if len(tokens) > _LONGEST or all(token in known or _may_parse(token) for token in tokens):
@@ -218,7 +230,7 @@ def _in_order(match: re.Match[str]) -> str:
 
 def _corrected(token: str, known: Container[str]) -> tuple[str, ...]:
     """What a token may have been, itself at the end."""
-    right = token in known or token in _MEANT or not token.isalpha()
+    right = token in known or token in _MEANT or token in _OUTSIDE or not token.isalpha()
     return (token,) if right else (*_near(token), token)
 
 
