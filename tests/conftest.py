@@ -35,7 +35,7 @@ def tiny_checkpoint(tiny, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("checkpoint")
     torch.manual_seed(0)
-    config = build_config("film-qcse", tiny)
+    config = build_config("film-qcse-1", tiny)
     build_model(config).save_pretrained(folder)
     build_processor(config).save_pretrained(folder)
     return folder

@@ -154,7 +154,7 @@ def test_a_model_without_evidence_gets_a_temperature_alone(tiny, tmp_path, capsy
     from vqa.model.presets import build_config, build_model, build_processor
 
     torch.manual_seed(0)
-    config = build_config("film-qcse", (*tiny, "evidence=false", "head=mean"))
+    config = build_config("film-qcse-1", (*tiny, "evidence=false", "head=mean"))
     build_model(config).save_pretrained(tmp_path)
     build_processor(config).save_pretrained(tmp_path)
     assert main(["calibrate", "--data", DATA, "--split", "val", "--checkpoint", str(tmp_path)]) == 0

@@ -91,7 +91,7 @@ def test_grad_cam_is_its_formula(answerer):
 
 def test_a_model_without_evidence_or_words_is_explained_too(tiny, tmp_path):
     overrides = [item for item in tiny if not item.startswith("image_size")]
-    config = build_config("film-qcse", [*overrides, "image_size=32x48", "evidence=false", "head=max"])
+    config = build_config("film-qcse-1", [*overrides, "image_size=32x48", "evidence=false", "head=max"])
     found = explain(VisualQuestionAnswerer(build_model(config), build_processor(config)), load_image(IMAGE), QUESTION)
     assert found.answer_map is None
     whole, blocks = explanation_figures(found)

@@ -55,7 +55,7 @@ def experiment(tiny, mini):
     """A model with a max pool that answers by channel 0 of its last block, which it always passes in full."""
     torch.manual_seed(0)
     overrides = (*tiny, "evidence=false", "head=max")
-    config = build_config("film-qcse", overrides)
+    config = build_config("film-qcse-1", overrides)
     model, processor = build_model(config).eval(), build_processor(config)
     with torch.no_grad():
         last = model.blocks[-1]

@@ -14,7 +14,7 @@ QUESTIONS = ("What color is the cube?", "How many metal things are left of the b
 
 def model_and_inputs(tiny, *extra):
     torch.manual_seed(0)
-    model = build_model(build_config("film-qcse", (*tiny, *extra))).eval()
+    model = build_model(build_config("film-qcse-1", (*tiny, *extra))).eval()
     features = model.encode_images(torch.randn(2, 3, 32, 48))
     return model, {"image_features": features, "input_ids": torch.randint(2, 80, (2, 6))}
 

@@ -112,7 +112,7 @@ def test_the_answer_is_the_models(answerer, image_file):
 def test_a_configuration_without_gate_and_evidence_answers_too(tiny, image_file):
     from vqa.model import build_config, build_model, build_processor
 
-    config = build_config("film-base", [*tiny, "evidence=false", "head=max"])
+    config = build_config("film-base", [*tiny, "evidence=false", "trunk_features=true", "head=max"])
     answer = vqa.VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(image_file, QUESTION)
     assert answer.steps is None
     assert answer.weights["block_1"]["channel_weights"] is None

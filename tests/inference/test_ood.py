@@ -80,7 +80,7 @@ def test_broken_settings_are_refused(domain, change, tmp_path):
     settings = replace(domain, picture_limit=4.0, question_limit=0.0).to_config() | change
     with pytest.raises(InputError, match=r"config\.domain"):
         OODDetector.from_config(settings)
-    config = build_config("film-qcse", ("image_size=32x48",))
+    config = build_config("film-qcse-1", ("image_size=32x48",))
     config.domain = settings
     config.save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"config\.domain"):
@@ -102,7 +102,7 @@ def test_temperatures_are_checked(temperature):
 
 def test_temperature_divides_logits_outside_training(tiny):
     torch.manual_seed(0)
-    model = build_model(build_config("film-qcse", tiny))
+    model = build_model(build_config("film-qcse-1", tiny))
     inputs = {"pixel_values": torch.randn(2, 3, 32, 48), "input_ids": torch.randint(2, 80, (2, 5))}
     model.eval()
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_temperature_divides_logits_outside_training(tiny):
 
 def test_an_answer_says_what_is_unfamiliar(tiny, tmp_path):
     torch.manual_seed(0)
-    config = build_config("film-qcse", tiny)
+    config = build_config("film-qcse-1", tiny)
     model, processor = build_model(config).eval(), build_processor(config)
     image = Image.effect_noise((48, 32), 60)
     with torch.no_grad():

@@ -72,6 +72,6 @@ def test_the_shipped_model_sees_most_objects_of_images_it_was_not_trained_on():
 def test_a_model_without_evidence_sees_no_scene(tiny, tmp_path):
     from vqa.model.presets import build_config, build_model, build_processor
 
-    config = build_config("film-qcse", (*tiny, "evidence=false", "head=max"))
+    config = build_config("film-qcse-1", (*tiny, "evidence=false", "head=max"))
     answerer = vqa.VisualQuestionAnswerer(build_model(config), build_processor(config))
     assert read_scene(answerer, shipped("data/clevr-mini") / "images/val/CLEVR_val_000000.jpg") is None

@@ -7,7 +7,7 @@ import torch
 
 from tests.training.test_trainer import TINY, log, options
 from vqa.errors import InputError
-from vqa.layers.entropy import entropy_penalty
+from vqa.layers.entropy import entropy_penalties
 from vqa.model.modeling import FilmSEOutput
 from vqa.training.losses import entropy_loss, gate_values
 from vqa.training.setup import build_trainer
@@ -20,7 +20,7 @@ def test_the_guard_is_a_mean_over_questions_and_blocks() -> None:
     labels = torch.tensor([3, 0, -100, 5])
     found = entropy_loss(FilmSEOutput(channel_weights=(even, collapsed)), labels)["entropy"]
     assert found.number == 6
-    assert found.total.item() == pytest.approx(3 * entropy_penalty(collapsed).item())
+    assert found.total.item() == pytest.approx(3 * entropy_penalties(collapsed).mean().item())
 
 
 def test_each_gate_is_logged_at_every_logging_step(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_the_guard_opens_gates_that_let_few_channels_through(tmp_path: Path) -> 
     ends = {}
     for weight in (0.0, 10.0):
         folder = tmp_path / str(weight)
-        settings = {"overrides": SMALL, "training_questions": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
+        settings = {"preset": "film-qcse-1", "overrides": SMALL, "training_questions": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
         trainer = build_trainer(options(folder, loss_weights={"entropy": weight}, learning_rate=0.02, **settings))
         with torch.no_grad():
             for block in trainer.model.blocks:
@@ -83,6 +83,7 @@ def test_presentations_end_the_run_and_its_schedule_and_space_its_evaluations(tm
     ],
 )
 def test_every_mechanism_trains_with_programs(overrides: tuple[str, ...], tmp_path: Path) -> None:
-    trainer = build_trainer(options(tmp_path, epochs=None, training_questions=128, overrides=[*SMALL, *overrides]))
+    settings = {"preset": "film-qcse-1", "overrides": [*SMALL, *overrides]}
+    trainer = build_trainer(options(tmp_path, epochs=None, training_questions=128, **settings))
     trainer.run()
     assert (tmp_path / "model.safetensors").exists()

@@ -318,7 +318,7 @@ def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> N
     trainer.run()
     after = trainer.model.state_dict()
     changed = {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed == {"vision", "scene", "text", "word_attention", "steps"}
+    assert changed == {"vision", "scene", "second_look", "text", "word_attention", "steps", "input_gate"}
     assert trainer.progress.questions_seen == 0
 
     follower = build_trainer(
@@ -326,7 +326,7 @@ def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> N
             tmp_path / "b",
             epochs=1,
             encoders=str(tmp_path / "a"),
-            overrides=[*TINY, "image_size=64x96", "channel_attention=none"],
+            overrides=[*TINY, "image_size=64x96", "head_features=false"],
         )
     )
     taken, given = follower.model.state_dict(), weights(tmp_path / "a")

@@ -93,7 +93,7 @@ class FilmSEConfig(PretrainedConfig):
         stem_widths: channels after each halving of the grid by a `conv` or `mbconv` stem.
         stem_blocks: residual blocks at that stem's end.
         random_gray: in training, the luminance stream of `two_stream` mixes red, green and blue by random weights.
-        second_look: size, material and shape are read again from crops around the objects (`two_stream`).
+        second_look: size, material and shape are read again from crops around the objects (`two_stream`, `evidence`).
         width: channels C of the trunk.
         num_blocks: residual blocks K of the trunk.
         text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
@@ -223,8 +223,6 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError("config.head: the evidence head needs evidence=true")
         if self.vision_encoder == "two_stream" and not 2 <= len(self.stem_widths) <= 4:
             raise InputError(f"config.stem_widths: {self.stem_widths!r:.80}: two_stream needs 2 to 4 of them")
-        if self.second_look and self.vision_encoder == "two_stream" and not self.evidence:
-            raise InputError("config.second_look: it looks at the objects that models with evidence=true find")
         if self.gate_placement == "input" and (not self.evidence or self.trunk_features or self.gate_join != "query"):
             raise InputError(
                 "config.gate_placement: input needs evidence=true, trunk_features=false and gate_join=query"

@@ -154,7 +154,8 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         readers = blocks + 1 if config.evidence else blocks
         self.word_attention = WordAttention(dim, readers) if config.word_attention else None
         self.scene = self._build_scene_head(config)
-        self.second_look = SecondLook() if config.vision_encoder == "two_stream" and config.second_look else None
+        looks_twice = config.vision_encoder == "two_stream" and config.second_look and config.evidence
+        self.second_look = SecondLook() if looks_twice else None
         self.evidence = nn.ModuleList(ObjectAttention(config, k) for k in range(blocks)) if config.evidence else None
         gated = config.channel_attention != "none" and config.gate_placement == "input"
         self.input_gate = cast(QueryConditionedSE, build_gate(config, sum(ATTRIBUTE_SIZES))) if gated else None
@@ -213,8 +214,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             image_index: (B,), the image each question is about; may be left out where B = N.
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
-            encoders_only: leave out the trunk and give `scene`, `step_logits` and `gate_logits` alone, to train the
-                encoders first.
+            encoders_only: give `scene`, `step_logits` and `gate_logits` alone, to train the encoders first.
             separate_vision: only the losses on `scene` train the image encoder.
 
         Raises ValueError where the shapes do not fit each other.
@@ -244,10 +244,9 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             head_gate = self.open_for_head(views[:, -1])
             seen = grid.gated(head_gate.float())
         answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, trunk.maps)
-        pointers = trunk.pointers if pointer is None else [*trunk.pointers, pointer]
+        pointers = [*trunk.pointers, *([] if pointer is None else [pointer])]
         config = self.config
-        if not self.training:
-            answers = answers / config.logit_temperature
+        answers = answers if self.training else answers / config.logit_temperature
         output = FilmSEOutput(
             loss=None if labels is None else F.cross_entropy(answers.float(), labels),
             logits=answers,
