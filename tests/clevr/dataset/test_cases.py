@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from PIL import Image
 
 from vqa.clevr.annotations import questions_path, scenes_path
@@ -230,3 +231,37 @@ def test_training_on_them(case, tmp_path, tiny, capsys):
         status, _, said = run(capsys, *train, "--strict", "--out", tmp_path / "other")
         assert status == 2
         assert "--strict: 30 of 60 questions" in said
+
+
+@pytest.mark.parametrize(
+    ("case", "taken"),
+    [
+        ("hf-flat", "image for image, question for question, answer for answer"),
+        ("hf-cauldron", "images for image, texts for turns of user and assistant"),
+    ],
+)
+def test_rows_of_the_hub(case, taken, tmp_path, tiny, tiny_checkpoint, capsys):
+    words = ["--data", CASES / case, "--split", "train"]
+    found = scored(tmp_path, *words, "--checkpoint", tiny_checkpoint)
+    assert (found["questions"], found["unknown_answers"]["questions"]) == (30, 0)
+    assert f"columns read are {taken}" in capsys.readouterr().err
+    rows = open_data(CASES / case, "train")
+    asked = [[(item.question, item.answer) for item in rows.questions(row)] for row in range(len(rows))]
+    assert asked == [[item[:2] for item in row[2]] for row in CLEAN]
+    assert [rows.image(row).tobytes() for row in range(3)] == [row[0] for row in CLEAN]
+    assert run(capsys, *training(tmp_path, tiny, *words))[0] == 0
+
+
+def test_solutions_in_tags(tmp_path):
+    """R1-V's and clevr-math's columns."""
+    content = (MINI / "images/val/CLEVR_val_000000.jpg").read_bytes()
+    rows = {
+        "image": [{"bytes": content, "path": None}],
+        "problem": ["<image>How many things are there?"],
+        "solution": ["<answer> 3 </answer>"],
+    }
+    folder = tmp_path / "r1v"
+    folder.mkdir()
+    Dataset.from_dict(rows).to_parquet(str(folder / "train.parquet"))
+    (question,) = open_data(folder, "train").questions(0)
+    assert (question.question, question.answer) == ("How many things are there?", "3")

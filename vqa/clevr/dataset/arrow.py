@@ -17,6 +17,7 @@ import pyarrow as pa
 from datasets import Features, Image, List, Value
 
 from vqa.clevr.annotations import questions_path, scenes_path, write_questions, write_scenes
+from vqa.clevr.dataset.hub_rows import columns_of, unpack_rows
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.question import Question, safe_filename
 from vqa.clevr.scenes import DIRECTIONS, Scene
@@ -219,15 +220,19 @@ def load_exported(name: str, split: str, cache: Path) -> datasets.Dataset:
             f"{name}: no folder, and no dataset that can be loaded with split {split!r}: {error}"
         ) from error
     missing = [column for column in FEATURES if column not in dataset.column_names]
-    if missing:
+    if missing and columns_of(dataset.column_names) is None:
         raise InputError(
-            f"{name}: has no column {', '.join(missing)}; expected the columns that `vqa data export` writes"
+            f"{name}: has no column {', '.join(missing)}; expected the columns that `vqa data export` writes, or image "
+            "and question"
         )
     return dataset
 
 
 def unpack(dataset: datasets.Dataset, root: Path, split: str) -> None:
     """Write an exported dataset as a CLEVR folder. Raises InputError naming the row and field of what is broken."""
+    if any(column not in dataset.column_names for column in FEATURES):
+        unpack_rows(dataset, root, split)
+        return
     folder = root / "images" / split
     folder.mkdir(parents=True)
     rows = dataset.cast_column("image", Image(decode=False))

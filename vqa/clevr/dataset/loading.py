@@ -20,6 +20,8 @@ from vqa.clevr.annotations import (
     images_folder,
     list_images,
     list_splits,
+    questions_path,
+    read_info,
 )
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
 from vqa.clevr.dataset.reading import SplitReading
@@ -235,6 +237,8 @@ def _unpacked(name: str, split: str, cache: Path, files: Sequence[Path]) -> Path
             raise InputError(f"{temporary}: cannot be written: {error.strerror or error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    if taken := read_info(questions_path(root, split)).get("columns"):
+        note(f"{name}: columns read are {taken:.200}")
     return root
 
 
