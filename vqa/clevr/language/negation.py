@@ -19,6 +19,8 @@ _VALUES = {
     for said in SYNONYMS.get(value, (value,))
     for word in ((said, f"{said}s") if name == "shape" else (said,))
 }
+_PAIRS = (("shiny", "matte"), ("metallic", "matte"), ("metal", "rubber"), ("large", "small"), ("big", "tiny"))
+_OPPOSITE = {one: other for pair in _PAIRS for one, other in (pair[::-1], pair)}
 _WORD = f"(?:{'|'.join(_VALUES)})"
 _THINGS = "(?:things?|objects?|cubes?|blocks?|spheres?|balls?|cylinders?)"
 _LEAD = r"(?:that |which )?(?:is |are )?"
@@ -89,12 +91,14 @@ def _mark(text: str) -> tuple[str, dict[tuple[str, str], list[str]]]:
     def stand_in(*negative: str) -> tuple[str, str | None]:
         """Adjectives, and the noun where a shape is negated, for negated words."""
         adjectives, noun, groups = [], None, dict[str, list[str]]()
-        for name, value in map(_VALUES.__getitem__, negative):
+        for word in negative:
+            name, value = _VALUES[word]
             groups.setdefault(name, []).append(value)
         for name, values in groups.items():
             rest = [value for value in ATTRIBUTES[name] if value not in values]
             if len(rest) == 1:
-                chosen = rest[0]
+                said = [_OPPOSITE[word] for word in negative if _VALUES[word][0] == name and word in _OPPOSITE]
+                chosen = said[0] if said else rest[0]
             else:
                 free = [value for value in ATTRIBUTES[name] if (name, value) not in used]
                 if not free:
