@@ -13,6 +13,10 @@ from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 from vqa.inference.predicted_scene import PredictedScene
 
 MOST_WORLDS = 200
+UNSURE = 0.1
+"""A presupposition is said to fail where it holds with less than this probability: chosen on genuine images of even
+number, where it flags none of 2,192 valid questions; reported on odd ones (docs/results.md)."""
+
 _LEAST = 1e-4
 _DOUBT = 0.002
 """An object's presence is never held for surer than this."""
@@ -199,7 +203,8 @@ def check(program: Program, seen: PredictedScene, network: str, worlds: Worlds |
         kind = "holds" if step < 0 else "ambiguous" if count else "absent"
         outcomes[step, kind] = outcomes.get((step, kind), 0.0) + weight
     best = max(votes, key=lambda name: votes[name]) if votes else None
-    world = outcome.answers.index(best)
+    holds = outcomes.get((-1, "holds"), 0.0) >= UNSURE
+    world = outcome.answers.index(best) if holds else 0
     shown = len(seen.objects)
     objects = tuple(
         None if found is None else tuple(np.nonzero(found[world, :shown])[0].tolist()) for found in outcome.sets
@@ -225,11 +230,6 @@ class Premise:
     def to_json(self) -> dict[str, str | None]:
         """The same in plain values."""
         return dict(vars(self))
-
-
-UNSURE = 0.1
-"""A presupposition is said to fail where it holds with less than this probability: chosen on genuine images of even
-number, where it flags none of 2,192 valid questions; reported on odd ones (docs/results.md)."""
 
 
 def premise(found: Check | None, attended: Sequence[float | None] = (), unsure: float = UNSURE) -> Premise:

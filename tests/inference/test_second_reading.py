@@ -1,0 +1,205 @@
+"""The scene behind an answer, its check, premise and sentence, on readings made from scenes."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vqa
+from vqa.clevr.image_generation.sample_scenes import sample_layout
+from vqa.clevr.language import parse_question, read_negation
+from vqa.clevr.programs import answer_string, execute
+from vqa.clevr.question_generation.families import load_templates
+from vqa.clevr.question_generation.generate_questions import QuestionGenerator
+from vqa.clevr.scenes import Scene, SceneObject
+from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.evaluation.second_reading import compare_scenes, false_premises
+from vqa.inference.answerer import Answer, Block
+from vqa.inference.predicted_scene import PredictedScene, decode, draw, scene_with
+from vqa.inference.second_reading import check, premise
+from vqa.inference.sentence import MOST_WORDS, because
+from vqa.model.scene import ATTRIBUTE_SIZES, SceneMaps
+from vqa.training.targets import scene_target
+
+SCENES = [sample_layout(0, "val", index).scene for index in range(6)]
+
+
+def maps_of(scene, rows=160, columns=240):
+    """Readings that tell a scene without doubt."""
+    target = scene_target(scene)
+    maps = SceneMaps(
+        torch.full((1, rows, columns), -9.0), torch.zeros(1, 15, rows, columns), torch.zeros(1, 2, rows, columns)
+    )
+    for i in range(int(target.number)):
+        column, row = (int(share * size) for share, size in zip(target.centre[i], (columns, rows), strict=True))
+        maps.objectness[0, row, column] = 9.0
+        maps.position[0, :, row, column] = torch.tensor(target.position[i])
+        starts = np.cumsum([0, *ATTRIBUTE_SIZES[:-1]])
+        maps.attributes[0, starts + target.attributes[i].astype(int), row, column] = 12.0
+    return maps
+
+
+def scene_of_words(*said):
+    """A scene with these objects from left to right: "large red metal cube"."""
+    objects = []
+    for place, words in enumerate(said):
+        size, color, material, shape = words.split()
+        x, y = np.array([place - len(said) / 2, 0.3 * place]) @ np.array([[0.6563, 0.7545], [0.7545, -0.6563]])
+        objects.append(
+            SceneObject(shape, color, size, material, (float(x), float(y), 0.5), 0.0, (60 + 40 * place, 150, 9))
+        )
+    return scene_with(objects)
+
+
+def answer_about(scene, question, answer="0", attention=()):
+    blocks = tuple(Block(None, None, None, None, one) for one in attention)
+    seen = maps_of(scene)
+    return Answer(answer, 0.9, [(answer, 0.9)], [], None, blocks, [], (0, 0, 1, 1), question=question, readings=seen)
+
+
+WORLD = scene_of_words("large red metal cube", "small red rubber cube", "small blue rubber sphere")
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_without_doubt_the_second_reading_is_the_program_executed(scene):
+    seen = decode(maps_of(scene))
+    for question in QuestionGenerator(load_templates()).generate(scene, 40, random.Random(0)):
+        found = check(question.program, seen, question.answer)
+        assert (found.answer, found.agrees) == (question.answer, True)
+        assert found.holds > 0.9
+        assert premise(found).status == "holds"
+        sets = [len(step) for step in found.objects if step is not None]
+        true = [
+            len(out) if isinstance(out, tuple) else 1
+            for out, step in zip(execute(question.program, scene), found.objects, strict=True)
+            if step is not None
+        ]
+        assert sets == true
+        text = because(question.program, found.reasoning_objects, seen.objects, question.answer)
+        assert len(text.split()) <= MOST_WORDS
+        assert text.endswith(f"{question.answer}.")
+        assert answer_string(execute(question.program, scene)[-1]) == question.answer
+
+
+def test_the_scene_is_clevrs_and_can_be_read_back():
+    for scene in SCENES:
+        seen = decode(maps_of(scene))
+        record = json.loads(json.dumps(seen.to_json()))
+        assert len(Scene.from_json(record).objects) == len(scene.objects)
+        assert set(record["objects"][0]["confidence"]) == {"object", *ATTRIBUTES}
+        counts = compare_scenes(scene, seen)
+        assert counts["found"] == counts["objects"] == counts["seen"]
+        assert counts["wholly right"] == 1
+
+
+def test_an_object_split_over_two_cells_is_summed():
+    maps = SceneMaps(torch.full((1, 16, 24), -9.0), torch.zeros(1, 15, 16, 24), torch.zeros(1, 2, 16, 24))
+    maps.objectness[0, 5, 5:7] = 0.0
+    assert [round(item.presence, 2) for item in decode(maps).objects] == [1.0]
+    maps.position[0, 0, 5, 6] = 1.0  # three units apart on the ground: two objects, each doubted
+    assert len(decode(maps).candidates) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "status", "text"),
+    [
+        ("What material is the green sphere?", "absent", "There is no green sphere."),
+        ("What material is the red cube?", "ambiguous", "There are 2 red cubes."),
+        ("What material is the large cube?", "holds", None),
+        ("How many spheres are left of the green cube?", "absent", "There is no green cube."),
+        ("What is the meaning of life?", "cannot tell", "What the question takes for granted cannot be checked."),
+    ],
+)
+def test_premises(question, status, text):
+    answer = answer_about(WORLD, question)
+    assert (answer.premise.status, answer.premise.text) == (status, text)
+    assert answer.because == (text if status in ("absent", "ambiguous") else answer.because)
+
+
+def test_other_images_questions_have_false_premises():
+    pool = list(QuestionGenerator(load_templates()).generate(SCENES[1], 200, random.Random(0)))
+    found = list(false_premises(SCENES[0], pool, random.Random(0)))
+    assert {kind for kind, _ in found} == {"absent", "ambiguous"}
+    seen = decode(maps_of(SCENES[0]))
+    assert all(premise(check(question.program, seen, "")).status == kind for kind, question in found)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "text"),
+    [
+        ("How many things are left of the sphere?", "2", "There is 1 sphere; 2 things are left of it; so 2."),
+        ("What color is the sphere?", "blue", "There is 1 sphere; it is blue."),
+        ("What color is the sphere?", "red", "There is 1 sphere; it is blue, yet the network says red."),
+        ("Are there more cubes than spheres?", "yes", "There are 2 cubes; there is 1 sphere; so yes."),
+        ("Is there a green thing?", "no", "There is no green thing; so no."),
+        (
+            "Is the large cube the same color as the sphere?",
+            "no",
+            "There is 1 large cube; there is 1 sphere; one is red, the other blue; so no.",
+        ),
+        (
+            "How many other things have the same color as the large cube?",
+            "1",
+            "There is 1 large cube; 1 thing has its color; so 1.",
+        ),
+    ],
+)
+def test_the_sentence(question, answer, text):
+    assert answer_about(WORLD, question, answer).because == text
+
+
+def test_the_sentence_of_a_wrong_answer_shows_where_the_network_looked():
+    attention = np.zeros((160, 240))
+    wrong = answer_about(WORLD, "How many cubes are there?", "0", [attention])
+    assert wrong.check.answer == "2"
+    assert wrong.because == "There is no cube; so 0."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How many things are not red?", "1"),
+        ("How many things are neither cubes nor large?", "1"),
+        ("What color is the thing that is not a cube?", "blue"),
+        ("Is the sphere not red?", "yes"),
+    ],
+)
+def test_complements_are_answered_by_program(question, answer):
+    assert check(read_negation(question), decode(maps_of(WORLD)), "").answer == answer
+
+
+def test_a_scene_without_objects_and_one_with_forty():
+    nothing = PredictedScene(())
+    found = check(parse_question("How many things are there?"), nothing, "0")
+    assert (found.answer, found.agrees) == ("0", True)
+    found = check(parse_question("What color is the cube?"), nothing, "red")
+    assert (found.answer, found.agrees, premise(found).status) == (None, False, "absent")
+    maps = SceneMaps(torch.full((1, 16, 24), -9.0), torch.zeros(1, 15, 16, 24), torch.zeros(1, 2, 16, 24))
+    maps.objectness[0, ::4, ::3] = 9.0
+    maps.position[0, 0, ::4, ::3] = torch.arange(32).float().view(4, 8)
+    crowd = decode(maps)
+    assert len(crowd.objects) == 10
+    found = check(parse_question("How many things are there?"), crowd, "10")
+    assert found.answer == "10"
+    assert draw(Image.new("RGB", (48, 32)), crowd).size == (48, 32)
+
+
+def test_negations_in_the_answerer(tiny_checkpoint, image_file):
+    answerer = vqa.load(tiny_checkpoint, "cpu")
+    answer = answerer.ask(image_file, "How many things are not red?")
+    assert answer.program is not None
+    assert (answer.answer, answer.in_domain) == (answer.check.answer, False)
+    assert answer.check.agrees
+    record = answer.to_json()
+    assert record["check"]["decides"]
+    assert "not red; so" in record["because"]
+    with pytest.raises(vqa.inference.answerer.InputError, match="this negation is not read"):
+        answerer.ask(image_file, "How many things are not large red cubes?")
+    with pytest.raises(vqa.inference.answerer.InputError, match="looks like German"):
+        answerer.ask(image_file, "Wie viele rote cubes gibt es?")
+    cones = answerer.ask(image_file, "How many cones are there?")
+    assert cones.unknown_words == ["cones"]
+    assert "cones" in cones.premise.text
