@@ -81,10 +81,11 @@ def training(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint's record says of its training: `asked` and `seen` count training questions of all runs."""
     record = json.loads((checkpoint / "training.json").read_text())
     asked = re.findall(r"--(?:max-presentations|training-questions) (\d+)", " ".join(record["commands"]))
+    seen = record.get("earlier_presentations", 0) + record["presentations"]
     return {
         "images": record["pictures"],
-        "asked": sum(map(int, asked)),
-        "seen": record.get("earlier_presentations", 0) + record["presentations"],
+        "asked": sum(map(int, asked)) or seen,  # a run whose length is given in minutes asks for no number
+        "seen": seen,
         "held_out": record["held_out"],
         "commands": record["commands"],
     }
@@ -165,7 +166,7 @@ def _summary() -> str:
         _set_row("rendered images (`clevr-blender` val)", "clevr-blender_val", names),
         _set_row("genuine images, questions by people (CLEVR-Humans)", "human_questions_on_genuine_CLEVR", names),
         _unseen_row("genuine images, CLOSURE's seven unseen question forms, mean", names),
-        *_cogent_rows(("film-qcse-A", "film-base-A")),
+        *_cogent_rows(("film-qcse-cogent-a", "film-base-A-2")),
     ]
     return _table(head, rows)
 
