@@ -25,7 +25,7 @@ def test_the_precision_of_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [launched_precision(each) for each in ("auto", "bf16")] == ["auto", "bf16"]
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     assert [launched_precision(each) for each in ("auto", "fp16")] == ["fp16", "fp16"]
-    with pytest.raises(InputError, match="ACCELERATE_MIXED_PRECISION=fp16.*--mixed-precision bf16"):
+    with pytest.raises(InputError, match=r"ACCELERATE_MIXED_PRECISION=fp16.*--mixed-precision bf16"):
         launched_precision("bf16")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
     with pytest.raises(InputError, match="fp8"):

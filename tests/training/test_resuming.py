@@ -364,3 +364,20 @@ def test_runs_from_before_a_renaming_can_be_resumed(tmp_path: Path) -> None:
     given = options(tmp_path, **changes)
     assert given.to_json()["max_presentations"] == 500
     assert type(given).from_json(given.to_json()) == given
+
+
+def test_a_run_is_resumed_by_its_own_options(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "run"
+    assert main(command(folder, "--epochs", "1", "--learning-rate", "0.002", "--augment", "0.5")) == 0
+    done = load_state(folder / FILE)[1]["progress"]["step"]
+    assert main(["train", "--resume", "--out", str(folder)]) == 0
+    assert load_state(folder / FILE)[1]["progress"]["step"] == done
+    assert main(["train", "--resume", "--out", str(folder), "--epochs", "2"]) == 0
+    assert load_state(folder / FILE)[1]["progress"]["step"] == 2 * done
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(folder), "--learning-rate", "0.1"]) == 2
+    said = capsys.readouterr().err
+    assert "--learning-rate differs from the run in" in said
+    assert "0.1 here, 0.002 there" in said
+    assert main(["train", "--out", str(tmp_path / "new")]) == 2
+    assert "--data" in capsys.readouterr().err

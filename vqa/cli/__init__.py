@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 issues found, 2 a mistake in the input, 130 interrupted."""
     begin_notes()
     try:
-        args = build_parser().parse_args(rename_flags(sys.argv[1:] if argv is None else argv))
+        words = rename_flags(sys.argv[1:] if argv is None else argv)
+        args = build_parser().parse_args(words)
+        args.argv = words
         return args.run(args) or 0
     except InputError as error:
         print(f"vqa: {error}", file=sys.stderr)

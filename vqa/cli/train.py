@@ -7,6 +7,9 @@ import sys
 from vqa.training.options import TrainingOptions
 from vqa.utils.options import add_options
 
+_DEFAULTS = {"out": "runs/film-qcse", "data": None}
+_LENGTHS = {"epochs", "max_minutes", "training_questions"}
+
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `train`."""
@@ -16,17 +19,23 @@ def register(commands: argparse._SubParsersAction) -> None:
         description="Train on CLEVR. Ctrl-C saves the run; --resume continues it. Defaults are those of our presets; "
         "film has the paper's. On several GPUs or hosts: `accelerate launch -m vqa train ...`.",
     )
-    add_options(parser, TrainingOptions, defaults={"out": "runs/film-qcse"})
+    add_options(parser, TrainingOptions, defaults=_DEFAULTS)
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
+    from vqa.errors import InputError
     from vqa.training.setup import build_trainer
 
     disable_progress_bar()
-    trainer = build_trainer(TrainingOptions(**training_arguments(args)), shlex.join(["vqa", *sys.argv[1:]]))
+    options = training_arguments(args)
+    if args.resume and not args.init:
+        options = _resumed_options(args, options)
+    if options["data"] is None:
+        raise InputError("--data: say what to train on, such as data/clevr-mini")
+    trainer = build_trainer(TrainingOptions(**options), shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = trainer.run()
     except KeyboardInterrupt:
@@ -51,6 +60,23 @@ def training_arguments(args: argparse.Namespace) -> dict:
         except ValueError:
             raise InputError(f"--loss-weight {pair}: expected name=number") from None
     return given | {"loss_weights": weights}
+
+
+def _resumed_options(args: argparse.Namespace, options: dict) -> dict:
+    """The options given, and for those left out the ones of the run in --out. Raises InputError."""
+    from pathlib import Path
+
+    from vqa.training.checkpointing import saved_settings
+
+    saved = saved_settings(Path(args.out))
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser, TrainingOptions, defaults=_DEFAULTS)
+    left_out = argparse.Namespace(**dict.fromkeys(TrainingOptions.names()))
+    found = vars(parser.parse_known_args(args.argv[1:], left_out)[0])
+    given = {name for name, value in found.items() if value is not None}
+    if given & _LENGTHS:
+        given |= _LENGTHS
+    return options | {name: value for name, value in saved.items() if name not in given | {"out"}}
 
 
 def _resuming(argv: list[str]) -> str:

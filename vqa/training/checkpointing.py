@@ -4,7 +4,7 @@ Nothing in it is executed when it is read, and there is no moment at which the l
 """
 
 import json
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.errors import InputError
-from vqa.training.options import TrainingOptions
+from vqa.training.options import TrainingOptions, saved_name
 from vqa.utils.files import atomic_write
 from vqa.utils.options import flag_of
 
@@ -119,6 +119,17 @@ def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     return parts, info
 
 
+def saved_settings(folder: Path) -> dict[str, Any]:
+    """The options of the run in a folder by field names, with which it can be resumed. Raises InputError."""
+    path = folder / FILE
+    _, info = load_state(path)
+    names = {saved_name(item): item.name for item in fields(TrainingOptions)}
+    saved = info.get("settings") or info.get("options")
+    if not isinstance(saved, dict):
+        raise InputError(f"{path}: the state of another version of this program; begin another --out")
+    return {names[name]: value for name, value in saved.items() if name in names and name not in ("init", "resume")}
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor], where: Path) -> None:
     """Put the saved state (keys "index/name") into an optimizer over the same parameters.
 
@@ -160,7 +171,11 @@ def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tupl
         item = TrainingOptions.saved(changed)
         if item is None:
             raise InputError(f"{other}, which had {changed}; begin another --out")
-        raise InputError(f"--resume: {flag_of(item)} differs from the run in {options.out}; leave it as it was")
+        here, there = (_decisive(changed, each) for each in (now, identity))
+        raise InputError(
+            f"--resume: {flag_of(item)} differs from the run in {options.out}: {here!r:.80} here, {there!r:.80} there; "
+            "leave it out"
+        )
     return progress, now, record
 
 

@@ -273,7 +273,12 @@ class Trainer:
                 self.options.folder / FILE,
                 {"model": self.model.state_dict(), "average": self.average.state_dict()},
                 self.optimizer,
-                {"progress": self.progress.to_json(), "options": self.identity, "record": self.record},
+                {
+                    "progress": self.progress.to_json(),
+                    "options": self.identity,
+                    "settings": self.options.to_json(),
+                    "record": self.record,
+                },
             )
         self.accelerator.wait_for_everyone()
 
