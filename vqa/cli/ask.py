@@ -65,6 +65,8 @@ def _remarks(answer: "Answer") -> list[str]:
 
 
 def _answer_text(answer: "Answer") -> str:
+    from vqa.explain.channel_weights import reads_in_words
+
     lines = [f"{name:10}{p:7.1%}" for name, p in answer.top_answers]
     if answer.because is not None:
         lines.append(f"\n{answer.because}")
@@ -82,7 +84,9 @@ def _answer_text(answer: "Answer") -> str:
             lines.append("  words     " + ", ".join(f"{word} {weight:.2f}" for weight, word in most))
         if gamma is not None:
             lines.append(f"  gamma     {gamma.min():.2f} to {gamma.max():.2f}, {(gamma < 0).mean():.0%} negative")
-        if gate is not None:
+        if read := reads_in_words(answer.blocks[k]):
+            lines.append(f"  gate      {read}")
+        elif gate is not None:
             widest = gate.argsort()[::-1][:5]
             lines.append("  channels  " + ", ".join(f"{channel}: {gate[channel]:.2f}" for channel in widest))
     return "\n".join(lines)
