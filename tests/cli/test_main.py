@@ -36,11 +36,13 @@ def test_version_and_mistakes(capsys: pytest.CaptureFixture) -> None:
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("vqa 0.")
-    for wrong in (["no-such-command"], ["data"], ["train"], ["ask", "picture.png"]):
+    for wrong in (["no-such-command"], ["data"], ["ask", "picture.png"]):
         with pytest.raises(SystemExit) as stop:
             main(wrong)
         assert stop.value.code == 2
         assert "usage: vqa" in capsys.readouterr().err
+    assert main(["train"]) == 2, "what to train on has no default"
+    assert "--data: say what to train on" in capsys.readouterr().err
 
 
 def test_renamed_flags_keep_working_with_a_note(capsys: pytest.CaptureFixture) -> None:
