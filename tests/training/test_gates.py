@@ -41,7 +41,14 @@ def test_the_guard_opens_gates_that_let_few_channels_through(tmp_path: Path) -> 
     ends = {}
     for weight in (0.0, 10.0):
         folder = tmp_path / str(weight)
-        settings = {"preset": "film-qcse-1", "overrides": SMALL, "training_questions": 1344, "epochs": None, "augment": 0, "warmup_steps": 0}
+        settings = {
+            "preset": "film-qcse-1",
+            "overrides": SMALL,
+            "training_questions": 1344,
+            "epochs": None,
+            "augment": 0,
+            "warmup_steps": 0,
+        }
         trainer = build_trainer(options(folder, loss_weights={"entropy": weight}, learning_rate=0.02, **settings))
         with torch.no_grad():
             for block in trainer.model.blocks:

@@ -164,7 +164,8 @@ from tests.training.test_trainer import TINY, options
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 changes = dict(freeze_norm=True, augment=0, batch_size=63, questions_per_image=3, epochs=100, holdout=0)
-trainer = build_trainer(options(Path(sys.argv[1]), overrides=[*TINY, "image_size=64x96", "dropout=0", "random_gray=false"], **changes))
+same = ["image_size=64x96", "dropout=0", "random_gray=false"]
+trainer = build_trainer(options(Path(sys.argv[1]), overrides=[*TINY, *same], **changes))
 place = trainer.accelerator
 losses = []
 for step in range(20):

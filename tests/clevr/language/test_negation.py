@@ -64,7 +64,9 @@ def test_a_complement_in_words():
     assert describe(program, 2) == "thing that is neither red nor blue"
 
 
-@pytest.mark.parametrize("question", ["How many cones are there?", "Is there a red pyramid?", "What color is the ring?"])
+@pytest.mark.parametrize(
+    "question", ["How many cones are there?", "Is there a red pyramid?", "What color is the ring?"]
+)
 def test_things_of_other_worlds_are_not_replaced(question):
     word = next(word for word in ("cones", "pyramid", "ring") if word in question)
     assert word in restate(question)
