@@ -134,6 +134,8 @@ def interventions(
         return edits, f"{word}: {count} channel{'s' * (count > 1)} of {where}"
     if way == GATES:
         weight = _number(gate, "gate", 0, 1)
+        if block == ALL and answerer.model.input_gate is not None:
+            chosen = [*chosen, len(chosen) + 1]  # the head reads through a gate of its own
         return [SetGate(k, None, weight) for k in chosen], f"gates of {where} fixed at {weight:g}"
     if way == SWAP:
         film = film_of(answerer.ask(image, other))

@@ -42,7 +42,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def save_small_model(folder: Path, preset: str = "film-qcse", seed: int = 0, overrides: Sequence[str] = SMALL) -> Path:
+def save_small_model(
+    folder: Path, preset: str = "film-qcse-1", seed: int = 0, overrides: Sequence[str] = SMALL
+) -> Path:
     """A checkpoint of random weights that loads and answers in milliseconds."""
     torch.manual_seed(seed)
     config = build_config(preset, overrides)

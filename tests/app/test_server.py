@@ -76,7 +76,7 @@ def test_a_space_has_all_that_the_page_needs(checkpoint, tmp_path):
         check=True,
     )
     assert found.stdout.split() == [str(space / "checkpoints"), str(space / "data/clevr-mini")]
-    names = [checkpoint.name, "film-base-clevr", "film-qcse-clevr"]
+    names = [checkpoint.name, "film-base-clevr", "film-qcse-clevr", "film-qcse-cogent-a"]
     served = ", ".join(f'"checkpoints/{name}"' for name in names)
     assert f"serve([{served}]" in (space / "space.py").read_text()
     for name in names:

@@ -48,16 +48,16 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     answer = answerer.ask(example.path, question)
     open_tab(page, "Channels")
     page.locator("#channels-card .channel").wait_for()
-    gates = answer.weights["block_5"]["channel_weights"]
-    usual = atlas.blocks[4].weights["channel_weights"].mean
-    assert values(page, 5, 2) == pytest.approx((gates - usual).tolist(), abs=0.006)
+    gates = answer.weights["block_5"]["film_gamma"]
+    usual = atlas.blocks[4].weights["film_gamma"].mean
+    assert values(page, 5, 0) == pytest.approx((gates - usual).tolist(), abs=0.006)
 
     page.get_by_label("as it is").check()
-    page.locator("#channels-strips .channel_weights:visible").first.wait_for()
-    assert values(page, 5, 2) == pytest.approx(gates.tolist(), abs=0.006)
-    page.get_by_label("by Channel gate").check()
+    page.locator("#channels-strips .film_gamma:visible").first.wait_for()
+    assert values(page, 5, 0) == pytest.approx(gates.tolist(), abs=0.006)
+    page.get_by_label("by FiLM γ").check()  # noqa: RUF001
     page.wait_for_function(
-        "() => { const v = document.querySelector('#channels-strips .channel_weights').dataset.values.split(' ');"
+        "() => { const v = document.querySelector('#channels-strips .film_gamma').dataset.values.split(' ');"
         " return v.every((x, i) => !i || Number(v[i - 1]) >= Number(x)); }"
     )
     loudest = int(gates.argsort(kind="stable")[-1])
@@ -87,7 +87,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     title.click()
     areas = [float(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()]
     assert areas == sorted(areas, reverse=True)
-    assert len(areas) == 5 * 64
+    assert len(areas) == 6 * 64
     first = table.locator("tbody tr").first
     chosen = first.get_attribute("data-block"), first.get_attribute("data-channel")
     first.get_by_role("button").click()
@@ -101,7 +101,7 @@ def test_where_follows_the_question_and_rings_what_is_meant(open_page, example, 
     page.locator("#where .evidence").first.wait_for()
     assert example.questions[0] in page.locator("#where .asked").inner_text()
     figures = page.locator("#where figure")
-    assert figures.count() == 3 + 5
+    assert figures.count() == 3 + 6
     assert "ringed" in figures.first.inner_text()
     assert "Grad-CAM" in figures.nth(2).inner_text()
     page.screenshot(path=os.environ.get("VQA_SCREENSHOTS", str(tmp_path)) + "/where.png", full_page=True)

@@ -19,17 +19,17 @@ QUESTION = "What color is the cube?"
 IMAGE = Image.new("RGB", (96, 64), "gray")
 
 
-def _ask(folder, preset="film-qcse", overrides=SMALL, question=QUESTION):
+def _ask(folder, preset="film-qcse-1", overrides=SMALL, question=QUESTION):
     return vqa.load(save_small_model(folder, preset, overrides=overrides), "cpu").ask(IMAGE, question)
 
 
 @pytest.mark.parametrize(
     ("preset", "overrides", "strips", "parts"),
     [
-        ("film-qcse", SMALL, 3, {"figure", "words"}),
+        ("film-qcse-1", SMALL, 3, {"figure", "words"}),
         ("film-base", SMALL[:-1], 2, {"figure", "words"}),
         ("qcse", SMALL, 1, {"words"}),
-        ("film-qcse", (*SMALL, "evidence=false", "head=max", "word_attention=false", "gate=tanh"), 3, set()),
+        ("film-qcse-1", (*SMALL, "evidence=false", "head=max", "word_attention=false", "gate=tanh"), 3, set()),
     ],
 )
 def test_blocks_show_what_the_model_has(tmp_path, preset, overrides, strips, parts):

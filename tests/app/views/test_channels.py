@@ -27,7 +27,7 @@ def ask(tiny, preset, *extra):
     return VisualQuestionAnswerer(build_model(config), build_processor(config)).ask(IMAGE, QUESTION)
 
 
-@pytest.mark.parametrize(("preset", "kinds"), [("film-qcse", 3), ("film-base", 2), ("qcse", 1)])
+@pytest.mark.parametrize(("preset", "kinds"), [("film-qcse-1", 3), ("film-base", 2), ("qcse", 1)])
 def test_models_without_an_atlas_a_gate_or_film_show_what_they_have(tiny, preset, kinds):
     answer = ask(tiny, preset)
     shown = strips(QUESTION, answer, None, None)
@@ -40,7 +40,7 @@ def test_models_without_an_atlas_a_gate_or_film_show_what_they_have(tiny, preset
 
 
 def test_sorted_strips_name_their_channels(tiny):
-    answer = ask(tiny, "film-qcse")
+    answer = ask(tiny, "film-qcse-1")
     shown = strips(QUESTION, answer, None, "film_beta")
     order = [int(c) for c in shown.split('data-order="')[1].split('"')[0].split()]
     values = answer.weights["block_1"]["film_beta"]
@@ -49,7 +49,7 @@ def test_sorted_strips_name_their_channels(tiny):
 
 
 def test_what_a_channel_tracks_is_said_with_its_baseline(tiny, atlas):
-    answer = ask(tiny, "film-qcse", "width=64", "num_blocks=5")
+    answer = ask(tiny, "film-base", "width=64", "num_blocks=5")
     block = atlas.blocks[4]
     channels = range(len(block.baseline))
     for wanted in (lambda c: block.concept(c), lambda c: not block.concept(c) and block.active[c]):
