@@ -69,7 +69,7 @@ def build_config(preset: str = "film-qcse", overrides: Sequence[str] = ()) -> Fi
     """The configuration of a preset with overrides such as "reduction=4", "image_size=96x144" or "text_encoder=gru".
 
     A Hugging Face text encoder, by name or folder, is looked up for its configuration. Raises InputError for an unknown
-    preset or field, a value of the wrong type or out of range, and an encoder that cannot be had.
+    preset or field, a value of the wrong type or out of range, and an unavailable encoder.
     """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r}: there are {', '.join(PRESETS)}{_close(preset, PRESETS)}")
@@ -102,7 +102,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 def build_model(config: FilmSEConfig) -> FilmSEForVisualQuestionAnswering:
     """A model to train: random weights (seed torch before), and pretrained encoders where the configuration says so.
 
-    Raises InputError where pretrained weights cannot be had or do not fit; pickled ones are never read.
+    Raises InputError if pretrained weights are unavailable or do not fit; pickled ones are never read.
     """
     model = FilmSEForVisualQuestionAnswering(config)
     if isinstance(model.vision, TorchvisionEncoder):

@@ -82,7 +82,7 @@ class TorchvisionEncoder(nn.Module):
         self.train()
 
     def load_pretrained(self, config: FilmSEConfig) -> None:
-        """Load torchvision's weights `config.vision_weights`. Raises InputError where they cannot be had."""
+        """Load torchvision's weights `config.vision_weights`. Raises InputError if they are unavailable."""
         if config.vision_weights:
             source = _torchvision_backbone(config.vision_encoder, config.vision_stride, config.vision_weights)
             self.backbone.load_state_dict(source.state_dict())
@@ -127,7 +127,7 @@ def _torchvision_backbone(name: str, stride: int, weights: str | None) -> nn.Seq
             model.load_state_dict(entry.get_state_dict(check_hash=True, weights_only=True))
         except Exception as error:  # no such entry, no network, a damaged or hostile file in the cache
             raise InputError(
-                f"config.vision_weights: torchvision's weights {weights!r} of {name} cannot be had "
+                f"config.vision_weights: torchvision's weights {weights!r} of {name} are unavailable "
                 f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
             ) from error
     stages = (model.features if hasattr(model, "features") else model).children()
