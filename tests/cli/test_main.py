@@ -46,9 +46,9 @@ def test_version_and_mistakes(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_renamed_flags_keep_working_with_a_note(capsys: pytest.CaptureFixture) -> None:
-    given = ["train", "--max-presentations=5", "--hide-colors", "0.1", "--data", "nowhere", "--output", "x"]
+    given = ["train", "--max-presentations=5", "--seed", "1", "--data", "nowhere", "--output", "x"]
     assert rename_flags(given) == [
-        *("train", "--training-questions=5", "--mask-colors", "0.1", "--data", "nowhere", "--out", "x")
+        *("train", "--training-questions=5", "--seed", "1", "--data", "nowhere", "--out", "x")
     ]
     assert "vqa: note: --max-presentations is now --training-questions\n" in capsys.readouterr().err
     assert rename_flags(["data", "render", "--samples", "4"]) == ["data", "render", "--samples", "4"]

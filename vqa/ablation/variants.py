@@ -12,7 +12,7 @@ from vqa.training.options import TrainingOptions
 
 TRAINING = (
     *("supervision", "generated", "compositions", "pretrain_epochs", "curriculum", "augment"),
-    *("mask_colors", "mask_shapes", "batch_size", "questions_per_image"),
+    *("batch_size", "questions_per_image"),
     *("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "ema"),
 )
 """Training options that a variant may change, beside the weights of losses (`loss.entropy`) and the configuration."""

@@ -10,7 +10,7 @@ from vqa.utils.options import add_options
 
 _WITHOUT = (
     *("preset", "overrides", "init", "encoders", "holdout", "epochs", "pretrain_epochs", "evaluate_minutes"),
-    *("split_protocol", "compositions", "mask_colors", "mask_shapes", "question_workers", "trackers"),
+    *("split_protocol", "compositions", "question_workers", "trackers"),
 )
 
 

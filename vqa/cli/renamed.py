@@ -7,8 +7,6 @@ _TRAINING = {
     "--output": "--out",
     "--max-presentations": "--training-questions",
     "--evaluate-presentations": "--evaluate-every",
-    "--hide-colors": "--mask-colors",
-    "--hide-shapes": "--mask-shapes",
 }
 
 RENAMED: dict[str, dict[str, str]] = {

@@ -204,7 +204,6 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         image_features: Tensor | None = None,
         return_dict: bool | None = None,
         encoders_only: bool = False,
-        separate_vision: bool = False,
     ) -> FilmSEOutput | tuple[Tensor, ...]:
         """Answer B questions about N images.
 
@@ -215,7 +214,6 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             labels: (B,), indices of the right answers; -100 is left out of the loss.
             image_features: (N, C, h, w) of `encode_images`, instead of `pixel_values`.
             encoders_only: give `scene`, `step_logits` and `gate_logits` alone, to train the encoders first.
-            separate_vision: only the losses on `scene` train the image encoder.
 
         Raises ValueError where the shapes do not fit each other.
         """
@@ -232,10 +230,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
             return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
-        features, read = (
-            (features.detach(), scene and scene.map(Tensor.detach)) if separate_vision else (features, scene)
-        )
-        grid = read.per_question(image_index) if read is not None else None
+        grid = scene.per_question(image_index) if scene is not None else None
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
         x, trunk = self._run_blocks(x, coords, views, grid)

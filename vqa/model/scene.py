@@ -1,6 +1,5 @@
 """The scene head: dense readings of objects, attributes and ground positions from the encoder's features."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,11 +32,6 @@ class SceneMaps:
     attributes: Tensor
     position: Tensor
     center: Tensor | None = None
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "SceneMaps":
-        """The readings with a function applied to each."""
-        mapped = {name: None if value is None else function(value) for name, value in vars(self).items()}
-        return SceneMaps(**mapped)  # type: ignore[arg-type]
 
     def per_question(self, image_index: Tensor | None) -> "Grid":
         """The readings as each question's blocks use them."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.errors import InputError
-from vqa.training.options import TrainingOptions, saved_name
+from vqa.training.options import REMOVED, TrainingOptions, saved_name
 from vqa.utils.files import atomic_write
 from vqa.utils.options import flag_of
 
@@ -170,7 +170,8 @@ def restored(info: dict[str, Any], options: TrainingOptions, path: Path) -> tupl
     if changed := next((name for name in now | identity if _decisive(name, now) != _decisive(name, identity)), None):
         item = TrainingOptions.saved(changed)
         if item is None:
-            raise InputError(f"{other}, which had {changed}; begin another --out")
+            had = REMOVED.get(changed, changed)
+            raise InputError(f"{other}: it was begun with {had}, which no longer exists; begin another --out")
         here, there = (_decisive(changed, each) for each in (now, identity))
         raise InputError(
             f"--resume: {flag_of(item)} differs from the run in {options.out}: {here!r:.80} here, {there!r:.80} there; "

@@ -107,8 +107,6 @@ def training_record(
         "pictures": images,
         "supervision": max(supervision, str(earlier.get("supervision")), key=_strength),
         "pretrain_epochs": options.pretrain_epochs,
-        "hide_colors": options.mask_colors,
-        "hide_shapes": options.mask_shapes,
         "generated": options.generated,
         "compositions": options.compositions,
         "split_protocol": options.split_protocol,

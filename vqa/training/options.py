@@ -18,6 +18,9 @@ SUPERVISION = ("answers", "scenes", "programs")
 FINETUNING: dict[str, Any] = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 0.98}
 """The recipe of a fine-tuning run of a few hundred steps from trained weights; preset film keeps its paper's."""
 
+REMOVED = {"hide_colors": "--mask-colors", "hide_shapes": "--mask-shapes"}
+"""Options that no longer exist, by saved names: a run with one of them on cannot be resumed."""
+
 _SHARE = (0.0, 1.0)
 _COUNT = (1, 1_000_000_000)
 _MINUTES = (0.0, 1_000_000)
@@ -95,24 +98,6 @@ class TrainingOptions:
         choices=("composition", "composition-2", "composition-long"),
         metavar="NAME",
         group="data",
-        later=True,
-    )
-    mask_colors: float = option(
-        0.0,
-        "share of the images shown in other colors, with no question about them; the dense head then learns shapes "
-        "from these images only, so that no shape depends on a color (default: 0)",
-        range=_SHARE,
-        group="data",
-        saved="hide_colors",
-        later=True,
-    )
-    mask_shapes: float = option(
-        0.0,
-        "share of the images whose objects are shown as blobs of their color, with no question about another "
-        "attribute (default: 0)",
-        range=_SHARE,
-        group="data",
-        saved="hide_shapes",
         later=True,
     )
     augment: float = option(
@@ -260,8 +245,6 @@ class TrainingOptions:
             raise InputError("--resume continues the run in --out, --init starts a new one: give one of them")
         if self.compositions and not self.generated:
             raise InputError("--compositions: a share of the online questions; give --generated too, such as 0.5")
-        if self.mask_colors + self.mask_shapes > 1:
-            raise InputError("--mask-colors, --mask-shapes: no image has both masked, so their sum must be at most 1")
         self.questions_per_image = min(self.questions_per_image, self.batch_size)
         if self.epochs is None and self.max_minutes is None and self.training_questions is None:
             self.epochs = 10
@@ -306,7 +289,11 @@ class TrainingOptions:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainingOptions":
-        """Inverse of `to_json`. Raises TypeError for a name that is not an option's."""
+        """Inverse of `to_json`. Raises TypeError for an unknown name, and InputError for one of `REMOVED`."""
+        for name in REMOVED.keys() & values.keys():
+            if values[name]:
+                raise InputError(f"{REMOVED[name]}: no longer exists, and this run was begun with it; begin another")
+        values = {name: value for name, value in values.items() if name not in REMOVED}
         names = {saved_name(item): item.name for item in fields(cls)}
         return cls(**{names.get(name, name): value for name, value in values.items()})
 

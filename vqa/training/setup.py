@@ -16,7 +16,6 @@ from vqa.errors import InputError
 from vqa.evaluation.breakdowns import count_words
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
-from vqa.training.attribute_masking import AttributeMasking
 from vqa.training.checkpointing import FILE, begin_run, restore_module, restore_optimizer
 from vqa.training.data import TrainingData, check_aspect_ratio, load_training_data
 from vqa.training.initial_model import initial_model
@@ -43,7 +42,6 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
         )
     data = _open_data(options, model, processor)
     supervision = _available_supervision(options, model, data)
-    masking = _attribute_masking(options, processor, supervision)
     schedule = Schedule(
         options, run.progress, data.batches_per_epoch(options.images_per_batch), model.config.num_blocks
     )
@@ -76,7 +74,6 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
         run.identity,
         record,
         supervision,
-        masking,
     )
 
 
@@ -146,19 +143,6 @@ def _available_supervision(
     if options.pretrain_epochs and found == "answers":
         raise InputError("--pretrain-epochs: the encoders need scenes and programs, and here are answers only")
     return found
-
-
-def _attribute_masking(
-    options: TrainingOptions, processor: FilmSEProcessor, supervision: str
-) -> AttributeMasking | None:
-    if not options.mask_colors and not options.mask_shapes:
-        return None
-    if supervision == "answers":
-        raise InputError(
-            "--mask-colors, --mask-shapes: what is masked is learned from scenes, and here are answers only; leave "
-            "them out, or give --supervision scenes and data that has them"
-        )
-    return AttributeMasking(options.mask_colors, options.mask_shapes, processor.encode_questions)
 
 
 def _select_precision(

@@ -20,7 +20,6 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor
-from vqa.training.attribute_masking import AttributeMasking
 from vqa.training.augmentation import augment
 from vqa.training.checkpointing import FILE, Progress, save_state
 from vqa.training.data import Batch, Epoch, TrainingData
@@ -54,7 +53,6 @@ class Trainer:
     identity: dict[str, Any]
     record: dict[str, Any]
     supervision: str
-    masking: AttributeMasking | None = None
     after_evaluation: Callable[[], None] | None = None
     interruption: Interruption = field(default_factory=Interruption)
     _epoch: Epoch | None = field(default=None, init=False)
@@ -142,7 +140,7 @@ class Trainer:
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Train on a batch and move on to the next; returns the mean of each loss, and the accuracy, on the device.
 
-        Nothing here waits for the device, but for attribute masking.
+        Nothing here waits for the device.
         """
         options, progress, accelerator = self.options, self.progress, self.accelerator
 
@@ -153,8 +151,6 @@ class Trainer:
         if options.augment:
             images, motion = augment(images, torch.Generator().manual_seed(seed), options.augment)
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
-        if self.masking:
-            images, batch = self.masking(images, batch, torch.Generator().manual_seed(seed + 1))
 
         # Forward: the sum of each loss over this process's share, and how many terms it has.
         self.prepared.train()
@@ -189,10 +185,9 @@ class Trainer:
         self.optimizer.step()
         update_average(self.average, self.model, options.ema)
 
-        # The schedule needs the exact number of questions. The loader knows it without asking the device, but for
-        # what attribute masking left out.
+        # The schedule needs the exact number of questions, which the loader knows without asking the device.
         if "answer" in losses:
-            progress.questions_seen += int(sums[[*measured].index("answer"), 1]) if self.masking else batch.answered
+            progress.questions_seen += batch.answered
         progress.advance(self.schedule.steps_per_epoch)
         return dict(zip(measured, sums[:, 0] / numbers, strict=True))
 
@@ -299,7 +294,7 @@ class Trainer:
         return [bool(decision) for decision in agreed[1:]]
 
     def _forward(self, model: nn.Module, batch: Batch, images: Tensor, encoders_only: bool = False) -> Any:
-        return forward(model, self.processor, batch, images, encoders_only, separate_vision=self.masking is not None)
+        return forward(model, self.processor, batch, images, encoders_only)
 
     def _diverged(self, what: str) -> InputError:
         return InputError(
@@ -352,7 +347,6 @@ def forward(
     batch: Batch,
     images: Tensor,
     encoders_only: bool = False,
-    separate_vision: bool = False,
 ) -> Any:
     """The model's output for a batch whose images (N, 3, H, W) lie in 0..1."""
     scaling = processor.image_processor
@@ -363,7 +357,6 @@ def forward(
         attention_mask=batch.attention_mask,
         image_index=batch.image_index,
         encoders_only=encoders_only,
-        separate_vision=separate_vision,
     )
 
 
