@@ -10,13 +10,19 @@ from vqa.clevr.programs import ARITY, Program, program_from_json, question_type,
 from vqa.errors import InputError
 
 _LARGEST_INDEX = 2**31 - 1
+FALSE_PREMISES = ("absent", "ambiguous")
+"""How a phrase with "the" can fail: it names nothing, or several objects."""
+
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SPOKEN = {"true": "yes", "false": "no"} | {word: str(number) for number, word in enumerate(_NUMBERS)}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one image; what a file leaves out is None (test questions have no answer, for example)."""
+    """One question about one image; what a file leaves out is None (test questions have no answer, for example).
+
+    `premise` is "holds" or one of `FALSE_PREMISES`, and `phrase` what is absent or ambiguous then.
+    """
 
     question: str
     answer: str | None = None
@@ -27,6 +33,8 @@ class Question:
     question_index: int | None = None
     question_family_index: int | None = None
     template_filename: str | None = None
+    premise: str | None = None
+    phrase: str | None = None
 
     @property
     def family(self) -> str | None:
@@ -51,7 +59,9 @@ class Question:
         if not isinstance(record.get("question"), str):
             raise InputError(f"{where}.question: expected the question's words, got {record.get('question')!r:.80}")
         filename = text_field(record, "image_filename", where)
-        program = record.get("program")
+        program, premise = record.get("program"), text_field(record, "premise", where)
+        if premise not in (None, "holds", *FALSE_PREMISES):
+            raise InputError(f"{where}.premise: {premise!r:.80} is not holds, absent or ambiguous")
         return cls(
             _encodable(record["question"], f"{where}.question"),
             normalize_answer(record.get("answer"), f"{where}.answer"),
@@ -62,6 +72,8 @@ class Question:
             index_field(record, "question_index", where),
             index_field(record, "question_family_index", where),
             text_field(record, "template_filename", where),
+            premise,
+            text_field(record, "phrase", where),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -76,6 +88,8 @@ class Question:
             "question": self.question,
             "answer": self.answer,
             "program": [step.to_json() for step in self.program] if self.program else None,
+            "premise": self.premise,
+            "phrase": self.phrase,
         }
         return {name: value for name, value in record.items() if value is not None}
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from vqa.clevr.annotations import image_path, questions_path, read_questions, read_scenes, scenes_path
-from vqa.clevr.programs import IllPosedError, Program, execute, reasoning_steps, step_objects
-from vqa.clevr.question import Question
+from vqa.clevr.programs import Program, execute, reasoning_steps, step_objects
+from vqa.clevr.question import FALSE_PREMISES, Question
+from vqa.clevr.question_generation import Balance, QuestionGenerator, load_templates
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS
 from vqa.errors import InputError
@@ -23,10 +24,8 @@ from vqa.utils.tables import markdown_table
 MATCHED = 20.0
 """A predicted object is the true one nearest to it, at most this many of CLEVR's pixels away."""
 
-FALSE_PREMISES = 10
-"""Questions of each kind, an image."""
-
-_ATTEMPTS = 400
+NEW = 20
+"""Questions whose premise fails, an image, where the question file has none."""
 
 
 @dataclass
@@ -111,33 +110,34 @@ def measure(
 ) -> SecondReadingReport:
     """Ask every question of a split with true scenes, and ones whose premise fails.
 
-    Those are other images' questions of which a phrase with "the" names nothing here, or several objects. Premises are
+    Those are the file's, where it has some (`vqa data questions --false-premises`), or else made anew. Premises are
     counted apart for images of even number, on which the threshold was chosen, and of odd number. Raises InputError.
     """
     scenes = read_scenes(scenes_path(root, split))
     asked: dict[str, list[Question]] = {name: [] for name in scenes}
     for question in read_questions(questions or questions_path(root, split)):
-        if question.image_filename in asked and question.program and question.answer:
+        if question.image_filename in asked and question.program and (question.answer or question.premise):
             asked[question.image_filename].append(question)
-    pool = [question for several in asked.values() for question in several]
-    if not pool:
+    if not any(asked.values()):
         raise InputError(f"{questions or root}: no question with program and answer about an image with a known scene")
-    report, rng = SecondReadingReport(), random.Random(seed)
+    report, rng, balances = SecondReadingReport(), random.Random(seed), {kind: Balance() for kind in FALSE_PREMISES}
+    marked = any(question.premise for several in asked.values() for question in several)
+    generator = QuestionGenerator(load_templates())
     for name, scene in scenes.items():
         if not asked[name]:
             continue
         image = Path(image_path(root, split, name)).read_bytes()
         half = "odd" if scene.image_index % 2 else "even"
         answer = None
-        for question in asked[name]:
+        made = () if marked else generator.generate_false(scene, NEW, rng, balances)
+        for question in (*asked[name], *made):
             answer = answerer.ask(image, question.question)
-            _count_answer(report, question, answer, scene)
-            _count_premise(report, half, "holds", answer)
+            _count_premise(report, half, question.premise or "holds", answer)
+            if question.answer:
+                _count_answer(report, question, answer, scene)
         if answer is None or answer.scene is None:
             raise InputError("--checkpoint: this model has no object attention, and so reads no scene")
         report.scene.update(compare_scenes(scene, answer.scene))
-        for kind, question in false_premises(scene, pool, rng):
-            _count_premise(report, half, kind, answerer.ask(image, question.question))
         on_image()
     return report
 
@@ -167,28 +167,6 @@ def compare_scenes(true: Scene, seen: PredictedScene) -> Counter[str]:
     whole = len(pairs) == len(true.objects) == len(found.objects) and not wrong
     counts["wholly right"] = int(whole and all(counts[name] == len(pairs) for name in ATTRIBUTES))
     return counts
-
-
-def false_premise(program: Program, scene: Scene) -> str | None:
-    """Whether the first "the" that a scene does not fit names nothing ("absent") or several things ("ambiguous")."""
-    for i, step in enumerate(program):
-        if step.function == "unique":
-            try:
-                execute(program[: i + 1], scene)
-            except IllPosedError:
-                return "ambiguous" if execute(program[:i], scene)[step.inputs[0]] else "absent"
-    return None
-
-
-def false_premises(scene: Scene, pool: Sequence[Question], rng: random.Random) -> Iterator[tuple[str, Question]]:
-    """Questions of other images that have no answer here, up to `FALSE_PREMISES` of each kind, with their kind."""
-    left = dict.fromkeys(("absent", "ambiguous"), FALSE_PREMISES)
-    for _ in range(_ATTEMPTS):
-        question = rng.choice(pool)
-        kind = false_premise(question.program or (), scene)
-        if kind is not None and left[kind]:
-            left[kind] -= 1
-            yield kind, question
 
 
 def _count_answer(report: SecondReadingReport, question: Question, answer: Answer, scene: Scene) -> None:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from scene_strategies import sampled_scenes
 
-from vqa.clevr.annotations import questions_path, scenes_path, write_questions, write_scenes
+from vqa.clevr.annotations import questions_path, read_questions, scenes_path, write_questions, write_scenes
 from vqa.clevr.dataset import image_pool as image_pool
 from vqa.clevr.dataset.validate import CheckReport, check_dataset, false_relation
 from vqa.clevr.dataset.validation_report import notes_of, report_text
 from vqa.clevr.programs import Step, answer_string, execute
 from vqa.clevr.question import Question
+from vqa.clevr.question_generation.families import load_templates
+from vqa.clevr.question_generation.generate_questions import make_question_file
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.cli import main
@@ -145,6 +147,8 @@ def test_faults_in_a_scene(data: Path, edit: Callable[[dict], object], kind: str
 QUESTION_EDITS: list[tuple[Callable[[dict], object], str, str]] = [
     (lambda q: q.update(answer="maybe"), "wrong answer", "'maybe' is none of the 28 answers"),
     (lambda q: q.update(answer=[3]), "broken question", "answer"),
+    (lambda q: q.update(premise="maybe"), "broken question", "premise: 'maybe' is not holds, absent or ambiguous"),
+    (lambda q: q.update(premise="absent"), "wrong answer", "premise: is not absent on"),
     (lambda q: q.pop("question"), "broken question", "question"),
     (lambda q: q["program"][1].update(function="frobnicate"), "broken question", "frobnicate"),
     (lambda q: q["program"][1].update(inputs=[1]), "broken question", "earlier steps"),
@@ -176,6 +180,14 @@ def test_a_question_without_one_referent(data: Path) -> None:
     kind, _, index, message = only_fault(check_dataset(data, splits=["val"]))
     assert (kind, index) == ("broken question", 0)
     assert "exactly one" in message
+
+
+def test_questions_whose_premise_fails_are_clean(data: Path) -> None:
+    out = questions_path(data, "val")
+    make_question_file(scenes_path(data, "val"), out, load_templates(), 8, false_premises=0.5)
+    assert {question.premise for question in read_questions(out)} == {"holds", "absent", "ambiguous"}
+    report = check_dataset(data, splits=["val"], images=False)
+    assert report.clean, report_text(report)
 
 
 def test_an_image_that_is_missing_or_broken(data: Path) -> None:

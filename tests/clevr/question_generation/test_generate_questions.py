@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scene_strategies import SHARED, make_scene, needs_shared, random_scenes, scenes
 
 from vqa.clevr.annotations import read_questions, read_scenes, write_scenes
-from vqa.clevr.language.parser import WORDS, words_of
-from vqa.clevr.programs import Step, answer_string, execute
+from vqa.clevr.language.describe import describe
+from vqa.clevr.language.parser import WORDS, parse_question, words_of
+from vqa.clevr.programs import Step, answer_string, equivalent, execute
 from vqa.clevr.question_generation.families import load_templates
 from vqa.clevr.question_generation.generate_questions import (
     Balance,
@@ -505,9 +506,50 @@ def test_the_command_writes_clevrs_format(tmp_path, capsys):
         assert answer_string(execute(question.program, scene)[-1]) == question.answer
 
 
+def test_false_premises_are_marked_and_fail_as_they_say(tmp_path, capsys):
+    scenes_file, out = tmp_path / "scenes.json", tmp_path / "questions.json"
+    world = numbered(random_scenes(40))
+    write_scenes(scenes_file, world)
+    assert main(["data", "questions", "--scenes", str(scenes_file), "--out", str(out), "--false-premises", "0.5"]) == 0
+    questions = read_questions(out)
+    kinds = Counter(question.premise for question in questions)
+    assert kinds["holds"] == pytest.approx(200, abs=30)
+    assert abs(kinds["absent"] - kinds["ambiguous"]) <= 2
+    assert kinds.total() == len({(question.image_index, question.program) for question in questions}) == 400
+    near = 0
+    for question in questions:
+        if question.premise == "holds":
+            assert question.answer in ANSWERS
+            assert question.phrase is None
+            continue
+        assert question.answer is None
+        assert equivalent(parse_question(question.question), question.program)
+        counts = []
+        for i, step in enumerate(question.program):
+            if step.function == "unique":
+                outputs = execute(question.program[:i], world[question.image_index])
+                counts.append((len(outputs[step.inputs[0]]), describe(question.program, i)))
+                if counts[-1][0] != 1:
+                    break
+        number, phrase = counts[-1]
+        assert question.phrase == phrase
+        assert number == 0 if question.premise == "absent" else number > 1
+        near += len(counts) > 1
+    assert near > 10, "some fail after a phrase that holds"
+
+
+def test_a_lone_object_is_absent_but_never_ambiguous():
+    lone = make_scene([SceneObject("cube", "red", "large", "metal", (0.0, 0.0, 0.7))])
+    made = list(generate_questions([make_scene([]), lone], TEMPLATES, 6, 0, 1.0))
+    assert {question.premise for question in made} == {"absent"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--false-premises", "1.5"],
+        ["--false-premises", "nan"],
+        ["--false-premises", "0.5", "--families", "zero_hop:0"],
         ["--per-image", "0"],
         ["--per-image", "-3"],
         ["--families", "four_hop"],

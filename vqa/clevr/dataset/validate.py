@@ -14,7 +14,8 @@ from pathlib import Path
 from vqa.clevr.annotations import find_annotations, images_folder, iter_records, list_images, list_splits, read_info
 from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
-from vqa.clevr.question import Question, safe_filename
+from vqa.clevr.question import FALSE_PREMISES, Question, safe_filename
+from vqa.clevr.question_generation.false_premises import false_premise
 from vqa.clevr.scenes import DIRECTIONS, RELATION_MARGIN, Scene, compute_relationships
 from vqa.clevr.split_protocols import cogent_offenders
 from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS, MAX_OBJECTS, QUESTION_TYPES, RELATIONS
@@ -242,6 +243,10 @@ class _Checker:
         if question.image_index not in (None, scene.image_index):
             message = f"{where}: image_index {question.image_index}, but {name} has {scene.image_index}"
             self.issues.add("broken question", file, i, message)
+        if question.premise in FALSE_PREMISES:
+            if (false_premise(program, scene) or ("holds",))[0] != question.premise:
+                self.issues.add("wrong answer", file, i, f"{where}.premise: is not {question.premise} on {name}")
+            return
         try:
             result = answer_string(execute(program, scene)[-1])
         except (IllPosedError, InputError) as error:

@@ -18,6 +18,14 @@ def register(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions an image (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same file (default: 0)")
+    parser.add_argument(
+        "--false-premises",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help='share of questions in which a phrase with "the" names nothing, or several objects; they have no answer, '
+        'and every question says so in its field "premise": holds, absent or ambiguous (default: 0)',
+    )
     parser.set_defaults(run=_run)
 
 
@@ -30,5 +38,7 @@ def _run(args: argparse.Namespace) -> None:
     templates = load_templates(args.templates, args.families)
     bar = tqdm(desc="questions", unit=" images")
     with bar:
-        written = make_question_file(args.scenes, args.out, templates, args.per_image, args.seed, on_scene=bar.update)
+        written = make_question_file(
+            args.scenes, args.out, templates, args.per_image, args.seed, args.false_premises, bar.update
+        )
     print(f"{args.out}: {written} questions on {bar.n} images from {len(templates)} families")
