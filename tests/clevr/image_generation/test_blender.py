@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from scene_strategies import SHARED, needs_shared
 
-from vqa.clevr.annotations import read_info, read_scenes
+from vqa.clevr.annotations import read_info, read_scenes, write_scenes
 from vqa.clevr.image_generation import blender
 from vqa.clevr.image_generation.blender import (
     BlenderWorker,
@@ -26,6 +27,7 @@ from vqa.clevr.image_generation.blender import (
 from vqa.clevr.image_generation.camera import object_map
 from vqa.clevr.image_generation.render_images import SceneSource, render_dataset
 from vqa.clevr.image_generation.sample_scenes import Layout, sample_layout
+from vqa.clevr.masks import load_mask
 from vqa.clevr.scenes import Scene
 from vqa.cli import main
 from vqa.errors import InputError
@@ -318,9 +320,50 @@ def test_objects_and_half_hidden_are_options_that_a_scene_file_tells(tmp_path, s
         render(tmp_path / "a", stand_in, source=SceneSource(3, "val", objects=(8, 10)))
 
 
+def test_masks_stand_beside_the_images_and_may_come_later(tmp_path, stand_in):
+    plain, late, both = (tmp_path / name for name in ("plain", "late", "both"))
+    assert render(plain, stand_in, num=3) == 3
+    assert render(both, stand_in, num=3, masks=True) == 6
+    assert render(late, stand_in, num=3) == 3
+    assert render(late, stand_in, num=3, masks=True) == 3
+    assert contents(both) == contents(late)
+    assert contents(plain).items() < contents(both).items()
+    scenes = read_scenes(both / "scenes/CLEVR_val_scenes.json")
+    for index, (name, scene) in enumerate(scenes.items()):
+        with Image.open(both / "masks/val" / name) as mask:
+            assert (mask.mode, mask.size) == ("L", (60, 40))
+        seed = sample_layout(3, "val", index).render_seed
+        scene = replace(scene, objects=scene.objects * 100)  # the stand-in paints with the seed
+        assert (load_mask(both, "val", scene) == seed.to_bytes(4, "big")[1]).all()
+
+
+def test_masks_of_given_scenes_go_beside_the_images_of_others(tmp_path, stand_in, capsys):
+    scenes = [sample_layout(3, "val", index, image_filename=f"CLEVR_val_{index:06d}.jpg").scene for index in range(3)]
+    out, given = tmp_path / "set", tmp_path / "set/scenes/CLEVR_val_scenes.json"
+    write_scenes(given, scenes)
+    flags = ["data", "render", "--out", str(out), "--width", "60", "--blender", str(stand_in.path)]
+    assert main([*flags, "--scenes", str(given), "--masks", "--no-images", "--num", "2"]) == 0
+    assert main([*flags, "--scenes", str(given), "--masks", "--no-images"]) == 0
+    assert capsys.readouterr().out == f"{out}: val: 2 images rendered\n{out}: val: 1 images rendered\n"
+    assert sorted(contents(out)) == [f"masks/val/CLEVR_val_00000{k}.png" for k in range(3)] + [
+        "scenes/CLEVR_val_scenes.json"
+    ]
+    other = tmp_path / "other.json"
+    write_scenes(other, [replace(scenes[1], image_filename=scenes[0].image_filename), *scenes[1:]])
+    assert main([*flags, "--scenes", str(other), "--masks", "--no-images"]) == 2
+    assert "has another scene of CLEVR_val_000000.jpg" in capsys.readouterr().err
+    assert main([*flags, "--scenes", str(given)]) == 2
+    assert "left as it is" in capsys.readouterr().err
+    assert main(["data", "render", "--out", str(tmp_path / "new"), *flags[4:], "--scenes", str(given)]) == 0
+    assert (tmp_path / "new/images/val/CLEVR_val_000002.jpg").exists()
+    assert list(read_scenes(tmp_path / "new/scenes/CLEVR_val_scenes.json").values()) == scenes
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--no-images"], "nothing is left"),
+        (["--scenes", "no-such.json"], "no-such.json"),
         (["--width", "240", "--height", "240"], "3:2"),
         (["--width", "0"], "3:2"),
         (["--samples", "0"], "--samples 0"),
@@ -380,12 +423,13 @@ def images(real_blender):
     with BlenderWorker(real_blender, RenderSettings(), 0) as worker:
         empty, first = (np.asarray(worker.render(item), float) for item in (Layout(EMPTY), layout))
     with BlenderWorker(real_blender, RenderSettings(), 0) as worker:
+        mask = np.asarray(worker.render(replace(layout, mask=True)))
         again = np.asarray(worker.render(layout), float)
-    return layout, empty, first, again
+    return layout, empty, first, again, mask
 
 
 def test_the_empty_scene_has_the_colors_of_clevr(images):
-    _, empty, _, _ = images
+    _, empty, *_ = images
     for (x, y), color in {
         (12, 10): (105, 105, 105),
         (228, 10): (101, 101, 101),
@@ -403,12 +447,12 @@ def test_the_empty_scene_has_the_colors_of_clevr(images):
 
 
 def test_an_image_does_not_depend_on_its_process(images):
-    _, _, first, again = images
+    _, _, first, again, _ = images
     assert np.array_equal(first, again)
 
 
 def test_objects_are_where_the_annotation_says(images):
-    layout, empty, image, _ = images
+    layout, empty, image, *_ = images
     shown = object_map(layout.scene.objects, layout.camera, (240, 160))
     strong = {"red": [0], "green": [1], "blue": [2], "yellow": [0, 1], "cyan": [1, 2], "purple": [0, 2], "brown": [0]}
     checked = 0
@@ -420,6 +464,17 @@ def test_objects_are_where_the_annotation_says(images):
             checked += 1
     assert checked >= 2
     assert np.abs(image - empty)[shown >= 0].mean() > 4 * np.abs(image - empty)[shown < 0].mean()
+
+
+def test_a_mask_shows_each_object_with_hard_edges_and_leaves_the_next_image_alone(images):
+    layout, _, _, _, mask = images
+    count = len(layout.scene.objects)
+    assert mask.shape == (160, 240)
+    assert set(np.unique(mask)) == set(range(count + 1))
+    shown = object_map(layout.scene.objects, layout.camera, (240, 160)) + 1  # cubes and cylinders with sharp edges
+    for index, item in enumerate(layout.scene.objects, start=1):
+        overlap = np.sum((mask == index) & (shown == index)) / np.sum((mask == index) | (shown == index))
+        assert overlap > (0.95 if item.shape == "sphere" else 0.88)
 
 
 @pytest.mark.slow

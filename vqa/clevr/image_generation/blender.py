@@ -116,7 +116,10 @@ class BlenderWorker:
         self.close()
 
     def render(self, layout: Layout) -> Image.Image:
-        """The image of a layout, RGB. Raises InputError when Blender does not start, refuses, or dies three times."""
+        """The image of a layout, RGB, or its mask, gray.
+
+        Raises InputError when Blender does not start, refuses, or dies three times.
+        """
         path = Path(self._folder.name, "image.png")
         job = json.dumps({"path": str(path), **_job(layout)})
         for _ in range(_TRIES):
@@ -134,7 +137,7 @@ class BlenderWorker:
                     f"Blender could not render {layout.scene.image_filename or 'the scene'}: {reply['error']}"
                 )
             with Image.open(path) as image:
-                return image.convert("RGB")
+                return image.getchannel(0) if layout.mask else image.convert("RGB")
         raise InputError(
             f"Blender died {_TRIES} times on {layout.scene.image_filename or 'a scene'} (out of memory? try fewer "
             f"--workers; the same command resumes): {self._last_words()}"
@@ -213,7 +216,7 @@ class BlenderWorker:
 def render_layouts(
     layouts: Iterable[Layout], settings: RenderSettings, workers: int = 1, blender: str | Path | None = None
 ) -> Iterator[tuple[Layout, Image.Image]]:
-    """Render layouts with `workers` processes; yields (layout, RGB image) as they come, in about the given order.
+    """Render layouts with `workers` processes; yields (layout, image) as they come, in about the given order.
 
     Layouts are drawn from the iterable only as they are needed. Raises InputError as `BlenderWorker.render` does;
     whatever ends the iteration early also ends the processes.
@@ -265,6 +268,7 @@ def save_image(image: Image.Image, path: Path) -> None:
 
 def _job(layout: Layout) -> dict[str, Any]:
     return {
+        "mask": layout.mask,
         "seed": layout.render_seed,
         "camera": pose(layout.camera).tolist(),
         "lamps": {name: pose(location).tolist() for name, location in layout.lamps.items()},

@@ -1,20 +1,21 @@
 """Renders CLEVR images inside Blender's own Python, one job a line; started by blender.py, never imported.
 
 Standard library, numpy and bpy only. The first argument after `--` is a JSON object {"width", "height", "samples"}.
-Each line of standard input is a job {"path", "seed", "camera", "lamps", "objects"}: where to write the PNG, Cycles'
-noise seed, the camera's and lamps' object-to-world matrices, and objects {"shape", "material", "color", "location",
-"rotation", "scale"}. Each answer is a line that starts with "@": {} when the image is written, {"error"} when it is
-not. It ends with its input.
+Each line of standard input is a job {"path", "mask", "seed", "camera", "lamps", "objects"}: where to write the PNG,
+whether as an instance mask, Cycles' noise seed, the camera's and lamps' object-to-world matrices, and objects {"shape",
+"material", "color", "location", "rotation", "scale"}. Each answer is a line that starts with "@": {} when the image is
+written, {"error"} when it is not. It ends with its input.
 
 The scene is CLEVR's (Johnson et al. 2017), built in code. Lengths are Blender units, powers watts, colors linear.
 """
 
+import contextlib
 import functools
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import bpy  # makes the next two importable
@@ -45,7 +46,6 @@ AREA_LAMPS = {
 }
 """Name -> power, color, side of the square."""
 
-
 RENDER = {
     "resolution_percentage": 100,
     "pixel_aspect_x": 1,
@@ -53,13 +53,12 @@ RENDER = {
     "threads_mode": "FIXED",
     "threads": 1,
     "use_persistent_data": True,
-    "film_transparent": False,
     "dither_intensity": 0,
-    "use_compositing": False,
-    "use_sequencer": False,
-    "use_file_extension": False,
+    **dict.fromkeys(("film_transparent", "use_compositing", "use_sequencer", "use_file_extension"), False),
 }
 """Settings of a scene's `render`: one CPU thread, nothing after the render."""
+
+PNG = {"file_format": "PNG", "color_mode": "RGB", "color_depth": "8", "compression": 0}
 
 CYCLES = {
     "device": "CPU",
@@ -69,19 +68,14 @@ CYCLES = {
     "denoising_input_passes": "RGB_ALBEDO_NORMAL",
     "denoising_prefilter": "FAST",
     "denoising_quality": "BALANCED",
-    "max_bounces": 4,
-    "diffuse_bounces": 4,
-    "glossy_bounces": 4,
-    "transmission_bounces": 0,
-    "volume_bounces": 0,
+    **dict.fromkeys(("max_bounces", "diffuse_bounces", "glossy_bounces"), 4),
+    **dict.fromkeys(("transmission_bounces", "volume_bounces"), 0),
     "transparent_max_bounces": 1,
     "blur_glossy": 2.0,
     "caustics_reflective": True,
     "caustics_refractive": True,
-    "sample_clamp_direct": 0,
-    "sample_clamp_indirect": 0,
+    **dict.fromkeys(("sample_clamp_direct", "sample_clamp_indirect", "light_sampling_threshold"), 0),
     "use_light_tree": False,
-    "light_sampling_threshold": 0,
     "use_fast_gi": False,
     "sampling_pattern": "TABULATED_SOBOL",
     "pixel_filter_type": "BLACKMAN_HARRIS",
@@ -89,6 +83,9 @@ CYCLES = {
     "film_exposure": 1,
 }
 """Settings of a scene's `cycles`: the look of CLEVR, denoised, with bounces that no pixel shows left out."""
+
+MASK = {"samples": 1, "use_denoising": False, "filter_width": 0.01, "max_bounces": 0}
+"""What differs in them for a mask."""
 
 
 def main() -> None:
@@ -113,19 +110,36 @@ def main() -> None:
             answer(error=f"{type(error).__name__}: {error}")
 
 
-def render(path: str, seed: int, camera: list, lamps: dict[str, list], objects: list[dict[str, Any]]) -> None:
-    """Write one image, 8-bit RGB PNG, to `path`."""
+def render(path: str, mask: bool, seed: int, camera: list, lamps: dict[str, list], objects: list[dict]) -> None:
+    """Write one image, 8-bit RGB PNG, to `path`; as a mask each pixel is 1 + the index of the object it shows, or 0."""
     scene = bpy.context.scene
     for name, matrix in {"camera": camera, **lamps}.items():
         bpy.data.objects[name].matrix_world = Matrix(matrix)
     placed = [place(**item) for item in objects]
+    for number, item in enumerate(placed, start=1):
+        item.color = (*[number / 255] * 3, 1)
     scene.cycles.seed = seed
     scene.render.filepath = path
     try:
-        bpy.ops.render.render(write_still=True)
+        with flat_indices() if mask else contextlib.nullcontext():
+            bpy.ops.render.render(write_still=True)
     finally:
         for item in placed:
             bpy.data.objects.remove(item)
+
+
+@contextlib.contextmanager
+def flat_indices() -> Iterator[None]:
+    """For a while every surface shines with its object's color alone, and is seen through the pixels' centres."""
+    scene, layer = bpy.context.scene, bpy.context.view_layer
+    before = {name: getattr(scene.cycles, name) for name in MASK}
+    set_all(scene.cycles, MASK)
+    scene.view_settings.view_transform, layer.material_override = "Raw", index_material()
+    try:
+        yield
+    finally:
+        set_all(scene.cycles, before)
+        scene.view_settings.view_transform, layer.material_override = "Standard", None
 
 
 def place(shape: str, material: str, color: str, location: list, rotation: float, scale: float) -> bpy.types.Object:
@@ -170,16 +184,17 @@ def set_up_render(width: int, height: int, samples: int) -> None:
     nodes_of(scene.world).nodes["Background"].inputs["Strength"].default_value = 0
     for settings, values in (
         (scene.render, {**RENDER, "resolution_x": width, "resolution_y": height}),
-        (
-            scene.render.image_settings,
-            {"file_format": "PNG", "color_mode": "RGB", "color_depth": "8", "compression": 0},
-        ),
+        (scene.render.image_settings, PNG),
         (scene.display_settings, {"display_device": "sRGB"}),
         (scene.view_settings, {"view_transform": "Standard", "look": "None", "exposure": 0, "gamma": 1}),
         (scene.cycles, {**CYCLES, "samples": samples}),
     ):
-        for name, value in values.items():
-            setattr(settings, name, value)
+        set_all(settings, values)
+
+
+def set_all(owner: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(owner, name, value)
 
 
 def add_lamp(name: str, kind: str, power: float, color: Sequence[float]) -> Any:
@@ -202,6 +217,7 @@ def add_ground() -> None:
     mesh = new_mesh("ground", np.concatenate([near, near - [0, 56.484859, 0]]), [quads])
     mesh.materials.append(ground_material())
     ground = link(bpy.data.objects.new("ground", mesh))
+    ground.color = (0, 0, 0, 1)  # of masks
     ground.location = (-24.062761, -17.996670, 0)
     ground.rotation_euler = (0, 0, 2.6979816)
     smooth = ground.modifiers.new("smooth", "SUBSURF")
@@ -338,6 +354,13 @@ class Shading:
 def ground_material() -> bpy.types.Material:
     make = Shading("ground")
     return make.finish(make.node("BsdfDiffuse", Color=(0.8, 0.8, 0.8, 1), Roughness=0))
+
+
+@functools.cache
+def index_material() -> bpy.types.Material:
+    """Nothing but light of the object's own display color."""
+    make = Shading("index")
+    return make.finish(make.node("Emission", make.node("ObjectInfo").node.outputs["Color"]))
 
 
 @functools.cache

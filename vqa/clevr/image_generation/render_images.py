@@ -1,18 +1,28 @@
-"""CLEVR-like datasets from nothing: sampled scenes, rendered images, and questions about them, in CLEVR's layout."""
+"""CLEVR-like datasets: sampled or given scenes, rendered images and masks, and questions, in CLEVR's layout."""
 
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from vqa.clevr.annotations import check_split, image_path, questions_path, read_info, scenes_path, write_scenes
+from vqa.clevr.annotations import (
+    check_split,
+    image_path,
+    questions_path,
+    read_info,
+    read_scenes,
+    scenes_path,
+    write_scenes,
+)
 from vqa.clevr.image_generation.blender import FORMATS, RenderSettings, render_layouts, save_image
 from vqa.clevr.image_generation.sample_scenes import CONDITIONS, OBJECT_RANGE, Layout, sample_layout
+from vqa.clevr.masks import mask_path
 from vqa.clevr.question_generation.generate_questions import make_question_file
 from vqa.clevr.question_generation.templates import Template
 from vqa.clevr.scenes import Scene
@@ -83,6 +93,41 @@ class SceneSource:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SceneFile:
+    """Scenes of a file instead of sampled ones; camera as their `pixel_coords` tell, lamps without jitter."""
+
+    split: str
+    given: tuple[Scene, ...]
+    digest: str
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "SceneFile":
+        """A CLEVR scene file. Raises InputError as `read_scenes` does, or for an image neither PNG nor JPEG."""
+        scenes = tuple(read_scenes(path).values())
+        for scene in scenes:
+            if Path(scene.image_filename).suffix not in (".png", ".jpg", ".jpeg"):
+                raise InputError(f"{path}: image_filename {scene.image_filename!r:.80}: must end in .png or .jpg")
+        split = read_info(path).get("split") or scenes[0].split
+        return cls(check_split(str(split)), scenes, hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16])
+
+    def filename(self, index: int) -> str:
+        """The name of the image of scene `index`."""
+        return self.given[index].image_filename
+
+    def layout(self, index: int) -> Layout:
+        """The layout of scene `index`."""
+        return Layout.of_scene(self.given[index])
+
+    def scenes(self, num: int) -> Iterator[Scene]:
+        """The first `num` scenes."""
+        return iter(self.given[:num])
+
+    def info(self, settings: RenderSettings | None = None) -> dict[str, Any]:
+        """What a scene file says of itself."""
+        return {"split": self.split, "version": "1.0", "scenes": self.digest, **(asdict(settings) if settings else {})}
+
+
 def parse_object_range(text: str) -> tuple[int, int]:
     """ "8-10" as (8, 10). Raises InputError for anything else."""
     match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text)
@@ -100,41 +145,54 @@ def write_sampled_scenes(path: str | os.PathLike, source: SceneSource, num: int)
 def render_dataset(
     out: str | os.PathLike,
     num: int,
-    source: SceneSource,
+    source: SceneSource | SceneFile,
     settings: RenderSettings,
     *,
     workers: int = 2,
     blender: str | Path | None = None,
     shard: tuple[int, int] = (1, 1),
+    masks: bool = False,
+    images: bool = True,
 ) -> int:
     """Render images 0 to num - 1 into a CLEVR folder and write their scene file; returns how many were rendered now.
 
     What a run that was killed, or a smaller one, left is kept. An image is whole or absent; the scene file comes last.
-    `shard` (k, n) renders every n-th image from the k-th, counted from 1, and leaves the scene file to the run that
-    finds all images there. Raises InputError where `out` holds other images of that split, the disk is full, or
-    Blender is missing or fails.
+    Raises InputError where `out` holds other images of that split, the disk is full, or Blender is missing or fails.
+
+    Args:
+        shard: (k, n) renders every n-th image from the k-th, counted from 1, and leaves the scene file to the run that
+            finds all images there.
+        masks: whether to render instance masks (see `vqa.clevr.masks`).
+        images: False renders masks alone, also into a folder that something else made, if it holds the same scenes.
     """
     _check_num(num)
     part, parts = shard
     if not 1 <= part <= parts:
         raise InputError(f"--shard {part}/{parts}: expected K/N with K from 1 to N")
-    folder = image_path(out, source.split, source.filename(0)).parent
-    info = source.info(settings)
-    journal = _claim(out, source, num, info)
-    for leftover in folder.glob(f".CLEVR_{source.split}_*.tmp"):
-        leftover.unlink(missing_ok=True)
+    if not masks and not images:
+        raise InputError("--no-images: without --masks nothing is left to render")
+    scenes = scenes_path(out, source.split)
+    if not images and scenes.exists() and not _is_ours(read_info(scenes)):
+        journal = None
+        _check_same_scenes(scenes, source, num)
+    else:
+        journal = _claim(out, source, num, source.info(settings))
     size = (settings.width, settings.height)
-    missing = [index for index in range(num) if not _is_whole(folder / source.filename(index), size)]
-    todo = [index for index in missing if index % parts == part - 1]
-    with tqdm(total=num, initial=num - len(missing), desc=source.split, unit=" images", smoothing=0.1) as bar:
+    pictures = [(index, mask) for index in range(num) for mask in [False] * images + [True] * masks]
+    missing = [(i, mask) for i, mask in pictures if not _is_whole(_path(out, source, source.filename(i), mask), size)]
+    todo = [picture for picture in missing if picture[0] % parts == part - 1]
+    with tqdm(total=len(pictures), initial=len(pictures) - len(missing), desc=source.split, unit=" images") as bar:
         if todo:
-            layouts = (source.layout(index) for index in todo)
+            layouts = (replace(source.layout(index), mask=mask) for index, mask in todo)
             for layout, image in render_layouts(layouts, settings, min(workers, len(todo)), blender):
-                save_image(image, folder / layout.scene.image_filename)
+                save_image(image, _path(out, source, layout.scene.image_filename, layout.mask))
                 bar.update()
     if len(todo) == len(missing):
-        write_scenes(scenes_path(out, source.split), source.scenes(num), info)
-        journal.unlink(missing_ok=True)
+        for leftover in Path(out).glob(f"*/{source.split}/.*.tmp"):  # of runs that were killed
+            leftover.unlink(missing_ok=True)
+        if journal:
+            write_scenes(scenes, source.scenes(num), source.info(settings))
+            journal.unlink(missing_ok=True)
     return len(todo)
 
 
@@ -143,16 +201,17 @@ def make_dataset(
     num: int,
     source: SceneSource,
     settings: RenderSettings,
-    templates: Sequence[Template],
     *,
+    templates: Sequence[Template],
     per_image: int = 10,
     workers: int = 2,
     blender: str | Path | None = None,
+    masks: bool = False,
 ) -> int:
     """A complete CLEVR-like dataset: images, scenes (see `render_dataset`) and questions; returns the questions."""
     if per_image < 1:
         raise InputError(f"--per-image {per_image}: must be at least 1")
-    render_dataset(out, num, source, settings, workers=workers, blender=blender)
+    render_dataset(out, num, source, settings, workers=workers, blender=blender, masks=masks)
     scenes = scenes_path(out, source.split)
     with tqdm(total=num, desc="questions", unit=" images", disable=None) as bar:
         return make_question_file(
@@ -165,7 +224,24 @@ def _check_num(num: int) -> None:
         raise InputError(f"--num {num}: expected a number from 1 to 10 million")
 
 
-def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str, Any]) -> Path:
+def _path(out: str | os.PathLike, source: SceneSource | SceneFile, filename: str, mask: bool) -> Path:
+    return (mask_path if mask else image_path)(out, source.split, filename)
+
+
+def _is_ours(info: dict[str, Any]) -> bool:
+    return not info.keys().isdisjoint(("seed", "scenes"))
+
+
+def _check_same_scenes(path: Path, source: SceneSource | SceneFile, num: int) -> None:
+    there = read_scenes(path)
+    for scene in source.scenes(num):
+        if scene.image_filename not in there or there[scene.image_filename].objects != scene.objects:
+            raise InputError(
+                f"{path}: has another scene of {scene.image_filename}; give its own --scenes, or another --out"
+            )
+
+
+def _claim(out: str | os.PathLike, source: SceneSource | SceneFile, num: int, info: dict[str, Any]) -> Path:
     """Mark the split as being made so, and return the mark. Raises InputError where it holds something else."""
     scenes = scenes_path(out, source.split)
     journal = scenes.with_name(f".{scenes.stem}.making.json")
@@ -183,7 +259,7 @@ def _claim(out: str | os.PathLike, source: SceneSource, num: int, info: dict[str
         before = read_info(scenes)
     else:
         raise InputError(f"{folder}: holds images that `vqa data render` did not make; {elsewhere}")
-    if not isinstance(before, dict) or "seed" not in before:
+    if not isinstance(before, dict) or not _is_ours(before):
         raise InputError(f"{scenes}: was not made by `vqa data render`, and is left as it is; {elsewhere}")
     for name in sorted((info.keys() - {"pixel_coords"}) | {"objects", "half_hidden"}):  # the remark decides nothing
         was, value = (options.get(name, "as by default") for options in (before, info))

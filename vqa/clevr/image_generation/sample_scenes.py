@@ -54,12 +54,16 @@ _TRIES = 50
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One image to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed."""
+    """One image to render: a scene, places of camera and area lamps (all look at the origin), the noise's seed.
+
+    `mask`: its instance mask instead (see `vqa.clevr.masks`).
+    """
 
     scene: Scene
     camera: Vector = CAMERA_LOCATION
     lamps: dict[str, Vector] = field(default_factory=lambda: dict(LAMP_LOCATIONS))
     render_seed: int = 0
+    mask: bool = False
 
     @classmethod
     def of_scene(cls, scene: Scene) -> "Layout":

@@ -22,16 +22,6 @@ def _run(args: argparse.Namespace) -> None:
     from vqa.clevr.image_generation.render_images import make_dataset
     from vqa.clevr.question_generation.families import load_templates
 
-    source, settings = render_options(args)
-    templates = load_templates()
-    questions = make_dataset(
-        args.out,
-        args.num,
-        source,
-        settings,
-        templates,
-        per_image=args.per_image,
-        workers=args.workers,
-        blender=args.blender,
-    )
+    wanted, more = render_options(args)
+    questions = make_dataset(*wanted, templates=load_templates(), per_image=args.per_image, **more)
     print(f"{args.out}: {args.split}: {args.num} images, {questions} questions")

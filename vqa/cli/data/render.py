@@ -9,12 +9,14 @@ def register(actions: argparse._SubParsersAction) -> None:
     """Add `data render`."""
     parser = actions.add_parser(
         "render",
-        help="sample scenes and render them with Blender",
-        description="Sample scenes and render them with Blender, in CLEVR's layout. "
+        help="render sampled or given scenes with Blender",
+        description="Sample scenes, or take those of a file, and render them with Blender, in CLEVR's layout. "
         "After a stop the same command resumes.",
     )
-    add_scene_options(parser)
+    add_scene_options(parser, required=False)
+    parser.add_argument("--scenes", metavar="FILE", help="render the scenes of this file (default: sampled ones)")
     add_render_options(parser)
+    parser.add_argument("--no-images", action="store_true", help="with --masks: render masks alone")
     parser.add_argument(
         "--shard",
         default="1/1",
@@ -33,14 +35,6 @@ def _run(args: argparse.Namespace) -> None:
     shard = re.fullmatch(r"(\d{1,6})/(\d{1,6})", args.shard)
     if not shard:
         raise InputError(f"--shard {args.shard}: expected K/N, such as 1/4")
-    source, settings = render_options(args)
-    made = render_dataset(
-        args.out,
-        args.num,
-        source,
-        settings,
-        workers=args.workers,
-        blender=args.blender,
-        shard=(int(shard[1]), int(shard[2])),
-    )
-    print(f"{args.out}: {args.split}: {made} images rendered")
+    wanted, more = render_options(args)
+    made = render_dataset(*wanted, **more, shard=(int(shard[1]), int(shard[2])), images=not args.no_images)
+    print(f"{args.out}: {wanted[2].split}: {made} images rendered")

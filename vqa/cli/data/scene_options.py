@@ -1,15 +1,15 @@
 """Options that `vqa data make`, `render` and `scenes` share."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vqa.clevr.image_generation.render_images import SceneSource
 
 
-def add_scene_options(parser: argparse.ArgumentParser) -> None:
+def add_scene_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that say which scenes."""
-    parser.add_argument("--num", type=int, required=True, metavar="N", help="images 0 to N - 1")
+    parser.add_argument("--num", type=int, required=required, metavar="N", help="images 0 to N - 1")
     parser.add_argument("--split", default="train", help="default: train")
     parser.add_argument(
         "--condition",
@@ -39,15 +39,27 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, metavar="PIXELS", help="two thirds of the width")
     parser.add_argument("--samples", type=int, metavar="N", help="Cycles samples (default: 8, from 480 wide on 16)")
     parser.add_argument("--format", choices=["png", "jpg"], default="png", help="default: png")
+    parser.add_argument("--masks", action="store_true", help="render instance masks, too, into masks/")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
     parser.add_argument("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
 
 
-def render_options(args: argparse.Namespace) -> tuple:
-    """Scenes and settings that the options say."""
+def render_options(args: argparse.Namespace) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Out, num, scenes and settings that the options say, as `render_dataset` takes them, and its other arguments."""
     from vqa.clevr.image_generation.blender import RenderSettings
+    from vqa.clevr.image_generation.render_images import SceneFile
+    from vqa.errors import InputError
 
     width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
     height = args.height if args.height is not None else width * 2 // 3
     settings = RenderSettings(width, height, args.samples)
-    return scene_source(args, args.format), settings
+    more = {"workers": args.workers, "blender": args.blender, "masks": args.masks}
+    if not vars(args).get("scenes"):
+        if args.num is None:
+            raise InputError("give --num N, how many images, or --scenes FILE, whose scenes to render")
+        return (args.out, args.num, scene_source(args, args.format), settings), more
+    given = SceneFile.read(args.scenes)
+    num = len(given.given) if args.num is None else args.num
+    if num > len(given.given):
+        raise InputError(f"--num {num}: {args.scenes} has {len(given.given)} scenes")
+    return (args.out, num, given, settings), more
