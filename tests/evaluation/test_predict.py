@@ -21,7 +21,7 @@ def one_by_one(model, data):
     answers, confidence = [], []
     for row in range(len(data)):
         for question in data.questions(row):
-            inputs = processor(images=data.image_path(row), text=question.question, return_tensors="pt")
+            inputs = processor(images=data.image_file(row), text=question.question, return_tensors="pt")
             with torch.inference_mode():
                 best = network(**inputs).logits[0].softmax(-1).max(-1)
             answers.append(network.config.id2label[int(best.indices)])

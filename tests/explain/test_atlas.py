@@ -65,7 +65,7 @@ def test_examples_are_shipped_images_and_places_in_them(atlas):
 def test_means_are_those_of_the_questions_asked(atlas, answerer, mini):
     """The mean weight of a channel, asked question by question through the front door."""
     material = gather_probe_set(answerer.model, answerer.processor, mini, images=8, per_image=5, seed=0)
-    rows = {name: mini.image_path(row) for row, name in enumerate(mini.filenames)}
+    rows = {name: mini.image_file(row) for row, name in enumerate(mini.filenames)}
     gates = [
         answerer.ask(rows[material.filenames[image]], question.question).weights["block_2"]["channel_weights"]
         for image, question in zip(material.images, material.questions, strict=True)

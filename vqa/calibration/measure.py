@@ -130,7 +130,7 @@ def image_scores(
 
 def image_of(data: PackedDataset, row: int) -> ImageLike:
     """The image of a row, decoded or as a path."""
-    return data.image_path(int(row)) if data.images is None else data.images[int(row)]
+    return data.image_file(int(row)) if data.images is None else data.images[int(row)]
 
 
 def _measure_set(

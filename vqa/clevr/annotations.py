@@ -4,8 +4,8 @@
     ROOT/questions/CLEVR_SPLIT_questions.json    {"info": {...}, "questions": [...]}
     ROOT/scenes/CLEVR_SPLIT_scenes.json          {"info": {...}, "scenes": [...]}
 
-The official generator's output is read, too: ROOT/CLEVR_questions.json, ROOT/CLEVR_scenes.json and images in
-ROOT/images itself.
+Read, too: the official generator's output (ROOT/CLEVR_questions.json, ROOT/CLEVR_scenes.json, images in ROOT/images
+itself), and a folder for each split (ROOT/SPLIT/questions.json, scenes.json and images/), as NSCL has it.
 JSON is read as a stream: a question file of 800 MB costs a question's memory. Files are written beside their name and
 then renamed, so that none is ever half there.
 """
@@ -13,6 +13,7 @@ then renamed, so that none is ever half there.
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,8 +41,12 @@ def scenes_path(root: str | os.PathLike, split: str) -> Path:
 def find_annotations(root: str | os.PathLike, split: str, kind: str) -> Path:
     """Where to read the "questions" or "scenes" of a split, which need not exist."""
     path = (questions_path if kind == "questions" else scenes_path)(root, split)
+    if path.exists():
+        return path
+    if (inner := Path(root, split, f"{kind}.json")).is_file():
+        return inner
     whole = Path(root, f"CLEVR_{kind}.json")  # the official generator's, of one split
-    return whole if not path.exists() and whole.is_file() and read_info(whole).get("split") == split else path
+    return whole if whole.is_file() and read_info(whole).get("split") == split else path
 
 
 def image_path(root: str | os.PathLike, split: str, filename: str, where: str = "image_filename") -> Path:
@@ -50,8 +55,10 @@ def image_path(root: str | os.PathLike, split: str, filename: str, where: str = 
 
 
 def images_folder(root: str | os.PathLike, split: str) -> Path:
-    """`ROOT/images/SPLIT`, or `ROOT/images` if there are files in that and no folder of the split."""
+    """`ROOT/images/SPLIT`; without it `ROOT/SPLIT/images`, or `ROOT/images` if there are files in that."""
     folder = Path(root, "images", check_split(split))
+    if not folder.is_dir() and (inner := Path(root, split, "images")).is_dir():
+        return inner
     if not folder.is_dir() and folder.parent.is_dir():
         with os.scandir(folder.parent) as entries:
             if any(entry.is_file() and entry.name[0] != "." for entry in entries):
@@ -94,7 +101,38 @@ def list_splits(root: str | os.PathLike) -> list[str]:
     found = (re.fullmatch(r"CLEVR_(.+)_questions\.json", path.name) for path in Path(root, "questions").glob("*.json"))
     whole = Path(root, "CLEVR_questions.json")
     stated = read_info(whole).get("split") if whole.is_file() else None
-    return sorted({match[1] for match in found if match} | ({stated} if isinstance(stated, str) else set()))
+    inner = {path.parent.name for path in Path(root).glob("*/questions.json")}
+    return sorted({match[1] for match in found if match} | inner | ({stated} if isinstance(stated, str) else set()))
+
+
+def nearest_dataset(place: str | os.PathLike) -> Path | None:
+    """The folder in CLEVR's layout that somebody may have meant: above, below or beside `place`, or None."""
+    path = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as they were given
+    there = next((folder for folder in (path, *path.parents) if folder.is_dir()), path)
+    below, level = [], [there]
+    for _ in range(4):
+        level = [inner for folder in level for inner in _folders(folder)][:1000]
+        below += sorted(level, key=lambda inner: -SequenceMatcher(None, inner.name, path.name).ratio())
+    above = [folder for folder in path.parents if folder != there][:2] if there == path else []
+    return next((folder for folder in (*above, *below) if _is_dataset(folder)), None)
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    except OSError:
+        return []
+
+
+def _is_dataset(folder: Path) -> bool:
+    whole = (folder / "CLEVR_questions.json").is_file() or any(folder.glob("*/questions.json"))
+    return whole or any(folder.glob("questions/CLEVR_*_questions.json"))
+
+
+def no_dataset(place: str | os.PathLike, what: str, flag: str = "") -> InputError:
+    """The error for a place that is not a dataset, naming the right one where it can be seen."""
+    near = nearest_dataset(place)
+    return InputError(f"{place}: {what}; " + (f"give {flag}{near}" if near else "give a folder in CLEVR's layout"))
 
 
 def check_split(split: str) -> str:

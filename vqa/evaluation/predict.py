@@ -100,7 +100,7 @@ def _load(
     processor: FilmSEProcessor, data: PackedDataset, rows: np.ndarray, perturbation: Perturbation | None
 ) -> _Chunk:
     numbers = [np.array(data.question_numbers(row)) for row in rows.tolist()]
-    images: list[ImageLike] = [data.image_path(row) if data.images is None else data.images[row] for row in rows]
+    images: list[ImageLike] = [data.image_file(row) if data.images is None else data.images[row] for row in rows]
     texts = [[orjson.loads(data.question_json(number))["question"] for number in some] for some in numbers]
     if perturbation is not None:
         names = [data.filenames[row] for row in rows]

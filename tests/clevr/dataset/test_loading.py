@@ -143,7 +143,7 @@ def test_export_is_read_by_datasets_and_by_us(tmp_path):
     ours = open_data(out, "val")
     first = time.perf_counter() - start
     for row, (filename, scene) in enumerate(zip(ours.filenames, SCENES, strict=True)):
-        assert ours.image_path(row).read_bytes() == image_path(MINI, "val", filename).read_bytes()
+        assert ours.image_file(row).read_bytes() == image_path(MINI, "val", filename).read_bytes()
         assert ours.scene(row) == scene
         assert ours.questions(row) == [question for question in QUESTIONS if question.image_filename == filename]
     start = time.perf_counter()
@@ -177,7 +177,7 @@ def test_foreign_parquet_is_refused(tmp_path):
     folder = tmp_path / "foreign"
     folder.mkdir()
     datasets.Dataset.from_dict({"question": ["Is it?"], "answer": ["yes"]}).to_parquet(str(folder / "train.parquet"))
-    with pytest.raises(InputError, match="has no column image, image_filename"):
+    with pytest.raises(InputError, match="no column for image; it has question, answer: say which with --columns"):
         open_data(folder, "train")
 
 

@@ -104,7 +104,7 @@ def test_unsorted_questions_find_their_image(tmp_path_factory, shuffled, scenes,
     for row, name in enumerate(pack.filenames):
         assert pack.questions(row) == [question for question in shuffled if question.image_filename == name]
         assert pack.scene(row) == (SCENES[row] if row < scenes else None)
-        assert pack.image_path(row) == image_path(MINI, "val", name)
+        assert pack.image_file(row) == image_path(MINI, "val", name)
 
 
 def test_what_a_question_lacks_stays_lacking(tmp_path):
@@ -116,7 +116,7 @@ def test_what_a_question_lacks_stays_lacking(tmp_path):
     assert (pack.families.tolist(), pack.types.tolist(), pack.lengths.tolist()) == ([-1, -1], [-1, -1], [0, 0])
     assert pack.scene(0) is None
     with pytest.raises(InputError, match="holds its images itself"):
-        pack.image_path(0)
+        pack.image_file(0)
 
 
 @settings(max_examples=100)

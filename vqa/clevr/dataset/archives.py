@@ -11,11 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from vqa.errors import InputError
 
 _CHUNK = 1 << 20
+_BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 Entry = tuple[zipfile.ZipInfo, PurePosixPath]
@@ -27,6 +26,7 @@ def unpack(
     target: Path,
     *,
     required: Mapping[str, int] | None = None,
+    wanted: Callable[[PurePosixPath], bool] = lambda place: True,
     max_bytes: int = 1 << 40,
     max_files: int = 1 << 20,
 ) -> int:
@@ -35,17 +35,20 @@ def unpack(
     A single top folder in the archive is left out, so that `target` holds its content; `__MACOSX` and `.DS_Store` are
     skipped. Everything is checked before the first byte is written: names (absolute, `..`, backslashes, duplicates also
     by letter case), kinds (only files and folders), encryption, the sum of sizes (`max_bytes`), the number of files and
-    `required`, glob pattern -> least number of files. Each file's CRC-32 is checked as it is written. The folder
-    appears under its name when all of it is there. Raises InputError naming the archive, the member and the remedy;
-    OSError where the disk is full or the folder cannot be written.
+    `required`, glob pattern -> least number of files. Only what is `wanted` is written, and each file's CRC-32 checked.
+    The folder appears under its name when all of it is there. Raises InputError naming the archive, the member and the
+    remedy; OSError where the disk is full or the folder cannot be written.
     """
+    from tqdm import tqdm
+
     if target.exists():
         raise InputError(f"{target} exists already: move it away first")
     partial = target.with_name(f".{target.name}.partial")
+    archive, entries = open_archive(path, max_bytes, max_files)
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = check_entries(archive, path, max_bytes=max_bytes, max_files=max_files)
+        with archive:
             check_structure([str(place) for info, place in entries if not info.is_dir()], required or {}, path)
+            entries = [(info, place) for info, place in entries if wanted(place)]
             size = sum(info.file_size for info, _ in entries)
             require_space(target.parent, size, f"unpacking {path.name}")
             shutil.rmtree(partial, ignore_errors=True)
@@ -55,16 +58,26 @@ def unpack(
                     _write(archive, info, partial / place, path, bar.update)
         partial.replace(target)
         return size
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+    except _BROKEN as error:
         raise InputError(f"{path}: not a usable zip archive ({error}): fetch it again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_entries(archive: zipfile.ZipFile, path: Path, *, max_bytes: int, max_files: int) -> list[Entry]:
-    """The members to unpack and their places; raises InputError for an archive that is not to be trusted."""
+def open_archive(path: Path, max_bytes: int = 1 << 40, max_files: int = 1 << 20) -> tuple[zipfile.ZipFile, list[Entry]]:
+    """A zip with its members and their places. Raises InputError for what is no zip, or is not to be trusted."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except _BROKEN as error:
+        raise InputError(f"{path}: not a usable zip archive ({error}): fetch it again") from error
+    try:
+        return archive, _entries(archive, path, max_bytes, max_files)
+    except InputError:
+        archive.close()
+        raise
+
+
+def _entries(archive: zipfile.ZipFile, path: Path, max_bytes: int, max_files: int) -> list[Entry]:
     infos = [info for info in archive.infolist() if not _is_litter(info.filename)]
     if len(infos) > max_files:
         raise InputError(f"{path}: {len(infos):,} members, more than the {max_files:,} that this archive may hold")

@@ -1,7 +1,7 @@
-"""Opening data wherever it lies: a CLEVR folder, a packed file, exported parquet, or a name on the Hugging Face hub.
+"""Opening data wherever it lies: a CLEVR folder or a zip of it, a packed file, rows (parquet, tars, the hub).
 
-`open_data` gives the rows, one image each. It reads a folder's JSON once, as a stream, and keeps the result in the
-cache as a pack without images, memory-mapped. Only exported data needs `datasets`.
+`open_data` gives the rows, one image each. It reads the JSON once, as a stream, and keeps the result in the cache as a
+pack without images, memory-mapped. Only rows need `datasets`.
 """
 
 import hashlib
@@ -10,25 +10,19 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vqa.clevr.annotations import (
-    check_split,
-    find_annotations,
-    images_folder,
-    list_images,
-    list_splits,
-    questions_path,
-    read_info,
-)
+from vqa.clevr.annotations import check_split, find_annotations, list_splits, nearest_dataset, no_dataset, questions_path, read_info
+from vqa.clevr.dataset.archives import open_archive, unpack
+from vqa.clevr.dataset.image_store import find_images
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
 from vqa.clevr.dataset.reading import SplitReading
 from vqa.errors import InputError
 from vqa.utils.notes import note
 
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
+_ROW_FILES = (".parquet", ".tar", ".arrow")
 
 
 def cache_dir() -> Path:
@@ -38,63 +32,41 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vqa")
 
 
-def open_data(
-    data: str | os.PathLike,
-    split: str = "train",
-    *,
-    questions: str | os.PathLike | None = None,
-    cache: str | os.PathLike | None = None,
-) -> PackedDataset:
-    """The rows of one split of `data`: a packed file, a CLEVR folder, an exported folder or a hub name.
+def open_data(data: str | os.PathLike, split: str = "train", **source: Any) -> PackedDataset:
+    """The rows of one split of `data`: a CLEVR folder or a zip of it, a packed file, rows on disk or on the hub.
 
-    `questions` names another question file over the same images. What is about images that are not there is left
-    out, and counted in `PackedDataset.left_out`. Needs `datasets` for exported data only.
+    Args:
+        questions: another question file over the same images.
+        columns: which columns of rows are what, as "image=x,question=y,answer=z".
+        cache: folder for what is converted (default: `cache_dir()`).
+
+    What is about images that are not there is left out, and counted in `PackedDataset.left_out`.
     Raises InputError: nothing there, no such split, no questions, no image at all, broken JSON.
     """
-    if Path(data).is_file():
-        pack = PackedDataset(data)
-        if questions is not None:
-            raise InputError(f"{data}: a packed file has its own questions; pack the folder again with --questions")
-        if split != pack.split:
-            raise InputError(f"{data}: packed from split {pack.split!r}, not {split!r}; give --split {pack.split}")
+    if (pack := _pack_file(data, split, **source)) is not None:
         return _announced(pack)
-    folder = _Folder.find(data, split, questions, cache)
-    return folder.opened(".pack")
+    return _Split(data, split, **source).opened(".pack")
 
 
 def pack_data(
-    data: str | os.PathLike,
-    out: str | os.PathLike,
-    size: tuple[int, int],
-    split: str = "train",
-    *,
-    questions: str | os.PathLike | None = None,
-    cache: str | os.PathLike | None = None,
+    data: str | os.PathLike, out: str | os.PathLike, size: tuple[int, int], split: str = "train", **source: Any
 ) -> PackedDataset:
-    """Write one split with its images at `size` (H, W) to the file `out`; raises InputError as `open_data` does."""
-    _Folder.find(data, split, questions, cache).write_pack(Path(out), size)
+    """Write one split with its images at `size` (H, W) to the file `out`; arguments and errors as `open_data`'s."""
+    _Split(data, split, **source).write_pack(Path(out), size)
     return _announced(PackedDataset(out))
 
 
-def open_images(
-    data: str | os.PathLike,
-    size: tuple[int, int],
-    split: str = "train",
-    *,
-    questions: str | os.PathLike | None = None,
-    cache: str | os.PathLike | None = None,
-) -> PackedDataset:
+def open_images(data: str | os.PathLike, size: tuple[int, int], split: str = "train", **source: Any) -> PackedDataset:
     """`open_data` with the images decoded to `size` (H, W) in one memory-mapped array, made once and cached.
 
     Raises InputError as `open_data` does, and for a packed file of another size.
     """
-    if Path(data).is_file():
-        pack = open_data(data, split, questions=questions, cache=cache)
+    if (pack := _pack_file(data, split, **source)) is not None:
         if pack.images is None or pack.images.shape[1:3] != tuple(size):
             height, width = size
             raise InputError(f"{data}: not packed at {height}x{width}, which this model reads; `vqa data pack --size`")
-        return pack
-    return _Folder.find(data, split, questions, cache).opened(f".{size[0]}x{size[1]}.pack", size)
+        return _announced(pack)
+    return _Split(data, split, **source).opened(f".{size[0]}x{size[1]}.pack", size)
 
 
 def export_data(
@@ -103,20 +75,32 @@ def export_data(
     splits: Sequence[str] | None = None,
     *,
     title: str | None = None,
-    cache: str | os.PathLike | None = None,
+    **source: Any,
 ) -> dict[str, int]:
     """Write `splits` (all that have questions) as parquet with a dataset card; returns the images of each.
 
     Raises InputError as `open_data` does, and where `out` exists.
     """
-    from vqa.clevr.dataset.arrow import export
+    from vqa.clevr.dataset.export import export
 
-    splits = list(dict.fromkeys(splits or list_splits(data)))
+    splits = list(dict.fromkeys(splits or splits_of(data)))
     if not splits:
-        raise InputError(f"{data}: holds no questions/CLEVR_SPLIT_questions.json")
-    packs = [open_data(data, split, cache=cache) for split in splits]
+        raise no_dataset(data, "holds no questions/CLEVR_SPLIT_questions.json")
+    packs = [open_data(data, split, **source) for split in splits]
     export(packs, out, title or Path(data).resolve().name)
     return {pack.split: len(pack) for pack in packs}
+
+
+def splits_of(data: str | os.PathLike) -> list[str]:
+    """The splits with questions of a CLEVR folder, a zip of it, or a packed file; empty for other data."""
+    path = Path(data)
+    if not path.is_file():
+        return list_splits(path)
+    if path.suffix == ".zip":
+        names = [str(place) for _, place in open_archive(path)[1]]
+        found = (re.fullmatch(r"questions/CLEVR_(.+)_questions\.json|([^/]+)/questions\.json", name) for name in names)
+        return sorted(match[1] or match[2] for match in found if match)
+    return [] if path.suffix in _ROW_FILES else [PackedDataset(path).split]
 
 
 def require_complete(pack: PackedDataset) -> None:
@@ -128,55 +112,63 @@ def require_complete(pack: PackedDataset) -> None:
         )
 
 
+def _pack_file(data: str | os.PathLike, split: str, questions: Any = None, **source: Any) -> PackedDataset | None:
+    """The pack that `data` is, or None. Raises InputError for other files, and for what does not go with a pack."""
+    path = Path(data)
+    if not path.is_file() or path.suffix in (".zip", *_ROW_FILES):
+        return None
+    if path.suffix in (".json", ".jsonl"):
+        raise no_dataset(path, "is a file of JSON; give its folder to --data, and this with --questions")
+    pack = PackedDataset(path)
+    if questions is not None:
+        raise InputError(f"{data}: a packed file has its own questions; pack the folder again with --questions")
+    if split != pack.split:
+        raise InputError(f"{data}: packed from split {pack.split!r}, not {split!r}; give --split {pack.split}")
+    return pack
+
+
 def _announced(pack: PackedDataset) -> PackedDataset:
     for line in pack.notes:
         note(line)
     return pack
 
 
-class _Folder:
+class _Split:
     """One split of a CLEVR folder with one question file, and its places in the cache."""
 
-    def __init__(self, root: Path, split: str, questions: Path, cache: Path) -> None:
-        self.root, self.split, self.questions, self.cache = root, split, questions, cache
-        self.scenes = find_annotations(root, split, "scenes")
-        self._images = images_folder(root, split)
-
-    @classmethod
-    def find(
-        cls,
+    def __init__(
+        self,
         data: str | os.PathLike,
         split: str,
-        questions: str | os.PathLike | None,
-        cache: str | os.PathLike | None,
-    ) -> "_Folder":
-        cache = Path(cache) if cache is not None else cache_dir()
-        check_split(split)
-        root = _root(data, split, cache)
+        questions: str | os.PathLike | None = None,
+        columns: str | None = None,
+        cache: str | os.PathLike | None = None,
+    ) -> None:
+        self.split, self.cache = check_split(split), Path(cache) if cache is not None else cache_dir()
+        root, self.folder = _find_root(data, split, columns, self.cache)
         path = find_annotations(root, split, "questions") if questions is None else Path(questions)
         if not path.is_file():
-            if inner := [place for place in sorted(root.iterdir()) if (place / "questions").is_dir()]:
-                raise InputError(f"{root}: holds no questions itself; give --data {inner[0]}")
-            others = [name for name in list_splits(root) if name != split]
+            others = [name for name in splits_of(self.folder) if name != split]
+            if not others and questions is None and nearest_dataset(data):
+                raise no_dataset(data, "holds no questions itself", "--data ")
             hint = f"--split {' or '.join(others)}, " if others else ""
             raise InputError(
                 f"{path}: no such question file; try {hint}--questions FILE, or make one with `vqa data questions`"
             )
-        return cls(root.resolve(), split, path.resolve(), cache)
-
-    @cached_property
-    def files(self) -> dict[str, tuple[int, int]]:
-        """The image files there are, with their sizes and modification times."""
-        return list_images(self._images)
+        self.questions, self.scenes = path.resolve(), find_annotations(root.resolve(), split, "scenes")
+        self.images = find_images(self.folder, split)
 
     def opened(self, suffix: str, size: tuple[int, int] | None = None) -> PackedDataset:
         """The pack in the cache for this state of JSON and images, made if need be; those of earlier states go."""
-        place = _digest(str(self.root), self.split, str(self.questions))
-        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes)), sorted(self.files.items()))
+        place = _digest(str(self.folder), self.split, str(self.questions))
+        files = sorted(self.images.files.items())
+        state = _digest(_CACHE_VERSION, *map(_identity, (self.questions, self.scenes)), files)
         path = self.cache / f"{self.split}-{place}-{state}{suffix}"
         if not path.exists():
             for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
-                note(f"{self.root}: images or JSON of split {self.split} changed; {old.name} in the cache is made anew")
+                note(
+                    f"{self.folder}: images or JSON of split {self.split} changed; {old.name} in the cache is made anew"
+                )
                 old.unlink(missing_ok=True)
             try:
                 self.write_pack(path, size)
@@ -190,47 +182,67 @@ class _Folder:
         """Convert this split's JSON, and with `size` its images."""
         from vqa.utils.images import load_image
 
-        reading = SplitReading(self.split, self.questions, self.scenes, self._images, self.files)
+        reading = SplitReading(self.split, self.questions, self.scenes, self.images.place, self.images.files)
         write_pack(
             path,
             reading.read_scenes(),
             reading.read_questions(),
             self.split,
-            load=(lambda name: load_image(self._images / name)) if size else None,
+            load=(lambda name: load_image(self.images.open(name))) if size else None,
             size=size,
-            folder=None if size else self.root,
+            folder=None if size else self.folder,
             left_out=lambda: reading.left_out,
             notes=lambda: list(reading.notes()),
             workers=os.cpu_count() or 1,
         )
 
 
-def _root(data: str | os.PathLike, split: str, cache: Path) -> Path:
-    """The CLEVR folder itself, or the one in the cache that exported data was unpacked to."""
-    root = Path(data)
-    if root.is_dir():
-        if not (root / "questions").is_dir() and (parquet := sorted(root.glob("**/*.parquet"))):
-            return _unpacked(str(root.resolve()), split, cache, parquet)
-        return root
-    if not root.parent.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data)):
-        return _unpacked(str(data), split, cache, [])
-    raise InputError(
-        f"{data}: no such data; expected a CLEVR folder (images/, questions/, scenes/), a packed file, "
-        "an exported folder or a hub name such as user/dataset"
-    )
+def _find_root(data: str | os.PathLike, split: str, columns: str | None, cache: Path) -> tuple[Path, Path]:
+    """The CLEVR folder with the JSON, in the cache where it had to be unpacked, and the folder or zip of the images."""
+    path = Path(data)
+    if path.suffix == ".zip" and path.is_file():
+        wanted = {f"CLEVR_{split}_questions.json", f"CLEVR_{split}_scenes.json", "CLEVR_questions.json"}
+        wanted |= {"CLEVR_scenes.json", f"{split}/questions.json", f"{split}/scenes.json"}
+        root = cache / f"zip-{split}-{_digest(_CACHE_VERSION, *_identity(path.resolve()))}"
+
+        def is_wanted(place: PurePosixPath) -> bool:
+            return place.name in wanted or str(place) in wanted
+
+        if not root.exists():
+            unpack(path, root, wanted=is_wanted)
+        return root, path.resolve()
+    files = _row_files(path)
+    if files or (not path.exists() and not path.parent.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data))):
+        name = str(path.resolve()) if files else str(data)
+        root = _unpacked(name, split, columns, cache, files)
+        return root, root.resolve()
+    if not path.is_dir():
+        raise no_dataset(data, "no such data: neither a CLEVR folder, a packed file, rows, nor a hub name", "--data ")
+    return path, path.resolve()
 
 
-def _unpacked(name: str, split: str, cache: Path, files: Sequence[Path]) -> Path:
-    """A CLEVR folder made from one split of exported data: `files` of a local folder, or a hub dataset without them."""
-    from vqa.clevr.dataset.arrow import load_exported, unpack
+def _row_files(path: Path) -> list[Path]:
+    """The files of rows that `path` is or has; none where it has question files."""
+    if path.is_file():
+        return [path] if path.suffix in _ROW_FILES else []
+    if not path.is_dir() or (path / "questions").is_dir() or list_splits(path):
+        return []
+    return next(filter(None, (sorted(path.glob(f"**/*{suffix}")) for suffix in _ROW_FILES)), [])
 
-    dataset = None if files else load_exported(name, split, cache)
-    state = dataset._fingerprint if dataset else list(map(_identity, files))
-    root = cache / f"unpacked-{split}-{_digest(_CACHE_VERSION, name, state)}"
+
+def _unpacked(name: str, split: str, columns: str | None, cache: Path, files: Sequence[Path]) -> Path:
+    """A CLEVR folder made from one split of rows: `files` on disk, or a hub dataset without them."""
+    from vqa.clevr.dataset.rows import choose_columns, open_rows, unpack_rows
+
+    rows = None if files else open_rows(name, files, split, cache)
+    state = rows._fingerprint if rows is not None else list(map(_identity, files))
+    root = cache / f"unpacked-{split}-{_digest(_CACHE_VERSION, name, state, columns)}"
     if not root.exists():
+        rows = rows if rows is not None else open_rows(name, files, split, cache)
+        chosen = choose_columns(rows.column_names, columns, name)
         temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
         try:
-            unpack(dataset or load_exported(name, split, cache), temporary, split)
+            unpack_rows(rows, chosen, temporary, split)
             if not root.exists():
                 temporary.rename(root)
         except OSError as error:

@@ -26,13 +26,14 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
-from vqa.clevr.annotations import image_path
+from vqa.clevr.dataset.image_store import ArchivedImages, ImageFolder, find_images
 from vqa.clevr.language.parser import words_of
 from vqa.clevr.question import Question, normalize_answer
 from vqa.clevr.scenes import Scene
@@ -126,14 +127,18 @@ class PackedDataset:
         from vqa.utils.images import load_image, resize_image
 
         stored = self.images
-        image = load_image(self.image_path(row)) if stored is None else Image.fromarray(stored[row])
+        image = load_image(self.image_file(row)) if stored is None else Image.fromarray(stored[row])
         return resize_image(image, size or (image.height, image.width))
 
-    def image_path(self, row: int) -> Path:
-        """Where the image's file lies; raises InputError where the pack holds the images itself."""
-        if self.folder is None:
+    def image_file(self, row: int) -> Path | IO[bytes]:
+        """The image's file, open where it lies in an archive. Raises InputError if the pack holds the images itself."""
+        if self._store is None:
             raise InputError(f"{self.path}: holds its images itself; there is no file for {self.filenames[row]}")
-        return image_path(self.folder, self.split, self.filenames[row])
+        return self._store.open(self.filenames[row])
+
+    @cached_property
+    def _store(self) -> ImageFolder | ArchivedImages | None:
+        return None if self.folder is None else find_images(self.folder, self.split)
 
     def scene(self, row: int) -> Scene | None:
         """The image's scene, or None. Raises InputError for a damaged pack."""

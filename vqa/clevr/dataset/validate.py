@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vqa.clevr.annotations import find_annotations, images_folder, iter_records, list_images, list_splits, read_info
 from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
+from vqa.clevr.dataset.image_store import IMAGE_SUFFIXES
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
 from vqa.clevr.question import FALSE_PREMISES, Question, safe_filename
 from vqa.clevr.question_generation.false_premises import false_premise
@@ -20,8 +21,6 @@ from vqa.clevr.scenes import DIRECTIONS, RELATION_MARGIN, Scene, compute_relatio
 from vqa.clevr.split_protocols import cogent_offenders
 from vqa.clevr.vocabulary import ANSWERS, COGENT_COLORS, MAX_OBJECTS, QUESTION_TYPES, RELATIONS
 from vqa.errors import InputError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 
 @dataclass(frozen=True, slots=True)
