@@ -21,6 +21,13 @@ def test_what_our_training_has_not_is_refused(name: str, value: str, monkeypatch
         check_launcher()
 
 
+def test_gradient_accumulation_of_launch_must_be_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    check_launcher(4)
+    with pytest.raises(InputError, match=r"ACCELERATE_GRADIENT_ACCUMULATION_STEPS=4.* not --gradient-accumulation 2"):
+        check_launcher(2)
+
+
 def test_the_precision_of_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [launched_precision(each) for each in ("auto", "bf16")] == ["auto", "bf16"]
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")

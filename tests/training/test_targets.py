@@ -10,7 +10,7 @@ from vqa.clevr.scenes import Scene, SceneObject, compute_relationships
 from vqa.clevr.vocabulary import COLORS, SHAPES
 from vqa.model.modeling import FilmSEOutput
 from vqa.model.scene import STEP_SIZES, SceneMaps
-from vqa.training.losses import object_cells, program_losses, scene_losses, step_losses
+from vqa.training.losses import numbers, object_cells, program_losses, scene_losses, step_losses
 from vqa.training.targets import SceneTargets, StepTargets, scene_target, step_target
 
 
@@ -104,11 +104,13 @@ def test_right_readings_cost_nothing_and_wrong_ones_do(scene: Scene) -> None:
         pointer_logits=torch.tensor([[[30.0, 0, 0]] * 3]),
     )
     found = scene_losses(output, scenes) | program_losses(output, steps, scenes, torch.tensor([0]))
-    assert found["evidence"].number == 6, "two steps with three objects each"
+    counted = numbers(torch.tensor([3]), scenes, steps, torch.tensor([0]))
+    assert counted["evidence"] == 6, "two steps with three objects each"
+    assert (counted["answer"], counted["attributes"], counted["steps"]) == (1, 3, 1)
     for name in ("objectness", "attributes", "position", "evidence", "pointers"):
-        assert found[name].total.item() == pytest.approx(0, abs=1e-4), name
+        assert found[name].item() == pytest.approx(0, abs=1e-4), name
     output.evidence_logits = output.evidence_logits[::-1]
-    assert program_losses(output, steps, scenes, torch.tensor([0]))["evidence"].total > 10
+    assert program_losses(output, steps, scenes, torch.tensor([0]))["evidence"] > 10
 
 
 def test_unknown_images_and_programs_count_for_nothing(scene: Scene) -> None:
@@ -123,6 +125,7 @@ def test_unknown_images_and_programs_count_for_nothing(scene: Scene) -> None:
     )
     found = scene_losses(output, scenes) | step_losses(output, steps)
     found |= program_losses(output, steps, scenes, torch.tensor([0]))
+    counted = numbers(torch.tensor([-100]), scenes, steps, torch.tensor([0]))
     for name, loss in found.items():
-        assert loss.total == 0, name
-        assert loss.number == 0, name
+        assert loss == 0, name
+        assert counted[name] == 0, name

@@ -190,6 +190,26 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
     assert found[0][-1]["steps"] < found[0][0]["steps"]
 
 
+def test_accumulated_gradients_are_those_of_the_larger_batch(tmp_path: Path) -> None:
+    fixed = {"freeze_norm": True, "augment": 0, "questions_per_image": 3, "holdout": 0, "epochs": 100}
+    overrides = [*TINY, "image_size=64x96", "dropout=0", "random_gray=false"]
+    runs = []
+    for size, parts in ((63, 1), (21, 3)):
+        trainer = build_trainer(
+            options(tmp_path / str(parts), overrides=overrides, batch_size=size, gradient_accumulation=parts, **fixed)
+        )
+        losses = [trainer.step(*(trainer.load(part) for part in range(parts))) for _ in range(6)]
+        runs.append((trainer, losses))
+    (one, whole), (three, split) = runs
+    assert one.schedule.steps_per_epoch == three.schedule.steps_per_epoch == 3
+    assert one.progress.questions_seen == three.progress.questions_seen
+    for step, (expected, found) in enumerate(zip(whole, split, strict=True)):
+        for name, value in expected.items():
+            assert found[name].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-5), (step, name)
+    for (name, value), other in zip(one.model.state_dict().items(), three.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(other, value, rtol=1e-5, atol=1e-5, msg=name)
+
+
 def test_the_command_runs_on_two_processes(tmp_path: Path) -> None:
     launch(2, "-m", "vqa", *command(tmp_path / "run", "--epochs", "1"))
     record = json.loads((tmp_path / "run" / "training.json").read_text())

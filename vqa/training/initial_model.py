@@ -32,7 +32,8 @@ def initial_model(
     if options.vocabulary == "data":
         if init:
             raise InputError("--vocabulary data: the model of --init has its vocabulary already; leave it out")
-        words = add_vocabulary(config, open_data(options.data, options.split, questions=options.questions))
+        source = {"questions": options.questions, "columns": options.columns}
+        words = add_vocabulary(config, open_data(options.data, options.split, **source))
     if not init:
         model = build_model(config)
         if options.encoders and not options.resume:

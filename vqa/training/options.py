@@ -46,6 +46,13 @@ class TrainingOptions:
     )
     split: str = option("train", "CLEVR_SPLIT_questions.json", metavar="NAME", group="data")
     questions: str | None = option(None, "another question file over the same images", metavar="FILE", group="data")
+    columns: str | None = option(
+        None,
+        "which columns of rows are what (default: by their usual names)",
+        metavar="image=X,question=Y,answer=Z",
+        group="data",
+        free=True,
+    )
     vocabulary: str = option(
         "clevr",
         "data adds the words and answers of the data to CLEVR's, for other languages and things (default: clevr)",
@@ -214,7 +221,14 @@ class TrainingOptions:
     )
     freeze_norm: bool = option(False, "keep normalization layers in evaluation mode", group="learning")
     batch_size: int = option(
-        None, "questions a step, over all processes", recipe=(128, 64), range=(1, 1_000_000), group="learning"
+        None, "questions at a time, over all processes", recipe=(128, 64), range=(1, 1_000_000), group="learning"
+    )
+    gradient_accumulation: int = option(
+        1,
+        "batches whose gradients make one step, as if they were one that does not fit the memory (default: 1)",
+        range=(1, 10_000),
+        group="learning",
+        later=True,
     )
     questions_per_image: int = option(
         None, "questions about each image of a batch", recipe=(8, 1), range=(1, 1_000), group="learning"
@@ -258,6 +272,11 @@ class TrainingOptions:
     def images_per_batch(self) -> int:
         """Images of a global batch."""
         return max(1, self.batch_size // self.questions_per_image)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of all batches whose gradients make one step."""
+        return self.images_per_batch * self.gradient_accumulation
 
     @property
     def weights(self) -> dict[str, float]:

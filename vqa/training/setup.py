@@ -4,7 +4,7 @@ import os
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, broadcast_object_list
 from torch import manual_seed
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
@@ -30,7 +30,7 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
 
     Raises InputError if options, data and saved state do not fit each other.
     """
-    check_launcher()
+    check_launcher(options.gradient_accumulation)
     run = begin_run(options)
     manual_seed(options.seed)
     model, processor, earlier = initial_model(options, run.identity["init"])
@@ -42,9 +42,7 @@ def build_trainer(options: TrainingOptions, command: str = "vqa train") -> Train
         )
     data = _open_data(options, model, processor)
     supervision = _available_supervision(options, model, data)
-    schedule = Schedule(
-        options, run.progress, data.batches_per_epoch(options.images_per_batch), model.config.num_blocks
-    )
+    schedule = Schedule(options, run.progress, data.batches_per_epoch(options.images_per_step), model.config.num_blocks)
     if options.resume:
         launched_precision(run.progress.precision)
     else:
@@ -82,7 +80,8 @@ def _open_data(
 ) -> TrainingData:
     # The first process of a machine may have to pack the images; the others then find the pack.
     with processes().local_main_process_first():
-        pack = open_images(options.data, tuple(model.config.image_size), options.split, questions=options.questions)
+        source = {"questions": options.questions, "columns": options.columns}
+        pack = open_images(options.data, tuple(model.config.image_size), options.split, **source)
     if options.strict:
         require_complete(pack)
     check_aspect_ratio(options.data, pack, processor.image_processor)
@@ -161,7 +160,6 @@ def _select_precision(
 
 
 _UNSUPPORTED = {
-    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
     "ACCELERATE_DYNAMO_BACKEND": "no",
     "ACCELERATE_USE_DEEPSPEED": "false",
     "ACCELERATE_USE_FSDP": "false",
@@ -170,8 +168,15 @@ _UNSUPPORTED = {
 """Settings of accelerate that would change a run, and the value that leaves it as our options say."""
 
 
-def check_launcher() -> None:
-    """Raises InputError for a setting of accelerate that our training has not."""
+def check_launcher(gradient_accumulation: int = 1) -> None:
+    """Raises InputError for a setting of accelerate that our training has not, or that says other than our options."""
+    steps = os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    if steps not in ("1", str(gradient_accumulation)):
+        raise InputError(
+            f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS={steps}: accelerate's setting (launch "
+            f"--gradient_accumulation_steps) is not --gradient-accumulation {gradient_accumulation}; unset it, and "
+            "give ours instead"
+        )
     for name, neutral in _UNSUPPORTED.items():
         if (value := os.environ.get(name, neutral)).lower() != neutral:
             raise InputError(
@@ -200,6 +205,9 @@ def _build_accelerator(options: TrainingOptions, precision: str) -> Accelerator:
         mixed_precision=precision,
         log_with=options.trackers or None,
         project_dir=options.out,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(
+            num_steps=options.gradient_accumulation, sync_with_dataloader=False
+        ),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     if options.trackers:

@@ -23,7 +23,15 @@ from vqa.model.processing import FilmSEProcessor
 from vqa.training.augmentation import augment
 from vqa.training.checkpointing import FILE, Progress, save_state
 from vqa.training.data import Batch, Epoch, TrainingData
-from vqa.training.losses import Loss, answer_loss, entropy_loss, gate_values, program_losses, scene_losses, step_losses
+from vqa.training.losses import (
+    answer_loss,
+    entropy_loss,
+    gate_values,
+    numbers,
+    program_losses,
+    scene_losses,
+    step_losses,
+)
 from vqa.training.model_card import training_record, write_checkpoint
 from vqa.training.optim import Schedule, update_average
 from vqa.training.options import TrainingOptions
@@ -56,7 +64,7 @@ class Trainer:
     after_evaluation: Callable[[], None] | None = None
     interruption: Interruption = field(default_factory=Interruption)
     _epoch: Epoch | None = field(default=None, init=False)
-    _gates: tuple[Tensor, ...] = field(default=(), init=False)
+    _gates: tuple[tuple[Tensor, ...], Tensor | None] = field(default=((), None), init=False)
 
     def __post_init__(self) -> None:
         self._seconds = self.progress.seconds  # this process's own clock; the one in `progress` is agreed on
@@ -102,7 +110,7 @@ class Trainer:
         last_saved = last_evaluated = time.monotonic()
         while self.schedule.share() < 1:
             started, seen = time.monotonic(), progress.questions_seen
-            measured = self.step(self.load())
+            measured = self.step(*(self.load(part) for part in range(options.gradient_accumulation)))
             now = time.monotonic()
             self._seconds += now - started
             logging = (progress.step - 1) % options.log_every == 0
@@ -123,78 +131,84 @@ class Trainer:
                 self.save()
                 last_saved = time.monotonic()
 
-    def load(self) -> Batch:
-        """This process's share of the next batch."""
+    def load(self, part: int = 0) -> Batch:
+        """This process's share of the next step's batch, or of one part of it with gradient accumulation."""
         options, progress, place = self.options, self.progress, self.accelerator
         if self._epoch is None or self._epoch.number != progress.epoch:
             self._epoch = self.data.epoch(progress.epoch)
         return self._epoch.batch(
             progress.batch,
-            options.images_per_batch,
+            options.images_per_step,
             options.questions_per_image,
-            place.process_index,
-            place.num_processes,
+            place.process_index + part * place.num_processes,
+            place.num_processes * options.gradient_accumulation,
             self.schedule.longest(),
         )
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Train on a batch and move on to the next; returns the mean of each loss, and the accuracy, on the device.
+    def step(self, *parts: Batch) -> dict[str, Tensor]:
+        """Train on a batch, in one part or several, and move on to the next.
 
-        Nothing here waits for the device.
+        Returns the mean of each loss, and the accuracy, on the device; nothing here waits for it.
         """
         options, progress, accelerator = self.options, self.progress, self.accelerator
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.learning_rate()
 
-        # What is drawn in a step hangs on seed, step and process alone, so that a resumed run draws the same.
-        seed = hash((options.seed, progress.step, accelerator.process_index)) & 0x7FFFFFFF
+        # A loss is the mean over the terms of the global batch, however unevenly questions and objects are spread
+        # over processes and parts. DDP averages the gradients of processes and accelerate those of parts; so each
+        # backpropagates (shares of the batch) * (its own sum) / (number of terms of all).
+        counted = [numbers(batch.labels, batch.scenes, batch.steps, batch.image_index) for batch in parts]
+        local = {name: torch.stack([each[name] for each in counted]).sum() for name in counted[0]}
+        terms = dict(zip(local, accelerator.reduce(torch.stack([*local.values()]), "sum").clamp(min=1), strict=True))
+        shares = accelerator.num_processes * len(parts)
+
+        sums: dict[str, Tensor] = {}
+        for part, batch in enumerate(parts):
+            with accelerator.accumulate(self.prepared):
+                losses, correct = self._forward_part(part, batch)
+                scaled = [options.weights[name] * loss * shares / terms[name] for name, loss in losses.items()]
+                accelerator.backward(torch.stack(scaled).sum())
+                if options.clip_norm and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(self.prepared.parameters(), options.clip_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            for name, value in (losses | correct).items():
+                sums[name] = sums.get(name, 0) + value.detach().float()
+        update_average(self.average, self.model, options.ema)
+
+        # The schedule needs the exact number of questions, which the loader knows without asking the device.
+        if "answer" in sums:
+            progress.questions_seen += parts[0].answered
+        progress.advance(self.schedule.steps_per_epoch)
+        means = accelerator.reduce(torch.stack([*sums.values()]), "sum")
+        return {name: value / terms.get(name, terms["answer"]) for name, value in zip(sums, means, strict=True)}
+
+    def _forward_part(self, part: int, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The losses of a part of the batch, each a sum, and how many of its answers are correct ("accuracy")."""
+        options, place = self.options, self.accelerator
+
+        # What is drawn hangs on seed, step, process and part alone, so that a resumed run draws the same.
+        share = place.process_index + part * place.num_processes
+        seed = hash((options.seed, self.progress.step, share)) & 0x7FFFFFFF
         torch.manual_seed(seed)
         images = batch.images.float() / 255
         if options.augment:
             images, motion = augment(images, torch.Generator().manual_seed(seed), options.augment)
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
 
-        # Forward: the sum of each loss over this process's share, and how many terms it has.
         self.prepared.train()
         keep_norm_statistics(self.model, len(batch.labels), options.freeze_norm)
         losses, output = self.losses(batch, images)
-        self._gates = tuple(weights.detach() for weights in output.channel_weights or ())
-        measured = dict(losses)
-        if output.logits is not None:
-            correct = (output.logits.argmax(1) == batch.labels).sum()
-            measured["accuracy"] = Loss(correct, losses["answer"].number)
+        gates = tuple(weights.detach() for weights in output.channel_weights or ())
+        self._gates = gates, None if output.gate_logits is None else output.gate_logits.detach()
+        if output.logits is None:
+            return losses, {}
+        return losses, {"accuracy": (output.logits.argmax(1) == batch.labels).sum()}
 
-        # A loss is the mean over the terms of the global batch, however unevenly questions and objects are spread
-        # over the processes. DDP averages the gradients of `world` processes; so each backpropagates
-        # world * (its own sum) / (number of terms of all), the average of which is the sum of all / the number of all.
-        local = torch.stack(
-            [torch.stack([item.total.detach().float(), item.number.float()]) for item in measured.values()]
-        )
-        sums = accelerator.reduce(local, "sum")
-        world, numbers = accelerator.num_processes, sums[:, 1].clamp(min=1)
-        total = sum(
-            options.weights[name] * item.total * world / number
-            for (name, item), number in zip(losses.items(), numbers, strict=False)
-        )
-
-        # Backward and update.
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate()
-        self.optimizer.zero_grad()
-        accelerator.backward(total)
-        if options.clip_norm and accelerator.sync_gradients:
-            accelerator.clip_grad_norm_(self.prepared.parameters(), options.clip_norm)
-        self.optimizer.step()
-        update_average(self.average, self.model, options.ema)
-
-        # The schedule needs the exact number of questions, which the loader knows without asking the device.
-        if "answer" in losses:
-            progress.questions_seen += batch.answered
-        progress.advance(self.schedule.steps_per_epoch)
-        return dict(zip(measured, sums[:, 0] / numbers, strict=True))
-
-    def losses(self, batch: Batch, images: Tensor) -> tuple[dict[str, Loss], FilmSEOutput]:
-        """All losses of a batch whose images (N, 3, H, W) lie in 0..1, and the model's output."""
+    def losses(self, batch: Batch, images: Tensor) -> tuple[dict[str, Tensor], FilmSEOutput]:
+        """All losses of a batch whose images (N, 3, H, W) lie in 0..1, each a sum, and the model's output."""
         output = self._forward(self.prepared, batch, images, self.schedule.pretraining)
-        losses: dict[str, Loss] = {}
+        losses: dict[str, Tensor] = {}
         if self.supervision != "answers":
             losses |= scene_losses(output, batch.scenes)
         if self.supervision == "programs":
@@ -324,10 +338,11 @@ class Trainer:
 
         The mean losses are the same in all processes, so that all raise alike.
         """
-        values = dict(zip(measured, torch.stack([*measured.values()]).tolist(), strict=True))
-        if not all(map(math.isfinite, values.values())):
+        found = measured | gate_values(*self._gates)
+        values = dict(zip(found, torch.stack([*found.values()]).tolist(), strict=True))  # the only wait for the device
+        if not all(math.isfinite(values[name]) for name in measured):
             raise self._diverged("the loss is")
-        logged = {f"train/{name}": value for name, value in (values | gate_values(self._gates)).items()}
+        logged = {f"train/{name}": value for name, value in values.items()}
         self._log(logged | {"learning_rate": self.schedule.learning_rate()})
         if "answer" not in values:
             return f"encoders only, loss of attributes {values['attributes']:.3f}"
