@@ -62,6 +62,15 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Add --columns."""
+    parser.add_argument(
+        "--columns",
+        metavar="image=X,question=Y,answer=Z",
+        help="which columns of parquet, a hub dataset or a tar are what (default: by their usual names)",
+    )
+
+
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """Add --strict."""
     parser.add_argument(
@@ -71,10 +80,10 @@ def add_strict(parser: argparse.ArgumentParser) -> None:
 
 def check_strict(args: argparse.Namespace, sets: "Sequence[EvaluationSet]") -> None:
     """Raises InputError if --strict is given and images of a set are missing."""
-    from vqa.clevr.dataset.loading import open_data, require_complete
+    from vqa.clevr.dataset.loading import require_complete
 
     for item in sets if args.strict else ():
-        require_complete(open_data(item.data, item.split, questions=item.questions))
+        require_complete(item.open())
 
 
 def running_options(args: argparse.Namespace) -> "Running":

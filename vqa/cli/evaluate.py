@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from vqa.cli.arguments import add_running, add_strict, check_strict, running_options
+from vqa.cli.arguments import add_columns, add_running, add_strict, check_strict, running_options
 
 if TYPE_CHECKING:
     from vqa.evaluation.evaluate import Running
@@ -62,6 +62,7 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--html", metavar="FILE", help="write the whole report as one page with plots")
     parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
+    add_columns(parser)
     add_strict(parser)
     parser.add_argument(
         "--second-reading",
@@ -105,7 +106,7 @@ def _run(args: argparse.Namespace) -> None:
         print(format_suite(report))
     else:
         refuse_suite_flags(args)
-        sets = make_sets(args.data, args.split, args.questions)
+        sets = make_sets(args.data, args.split, args.questions, args.columns)
         check_strict(args, sets)
         report = evaluate(
             perturbed_sets(sets, args.perturb or [], args.perturb_seed),
@@ -164,6 +165,7 @@ def _command(args: argparse.Namespace) -> str:
         "data",
         "split",
         "questions",
+        "columns",
         "closure",
         "humans",
         "axes",
@@ -182,7 +184,7 @@ def _command(args: argparse.Namespace) -> str:
 
 
 _FLAGS = ("closure", "humans", "axes")
-_NOT_WITH_SUITE = ("predictions", "questions", "by", "perturb", "strict")
+_NOT_WITH_SUITE = ("predictions", "questions", "columns", "by", "perturb", "strict")
 
 
 def add_suite(parser: argparse.ArgumentParser) -> None:

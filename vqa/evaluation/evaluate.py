@@ -9,8 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vqa.clevr.annotations import list_splits
-from vqa.clevr.dataset.loading import open_data
+from vqa.clevr.dataset.loading import open_data, splits_of
 from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.question import normalize_answer
 from vqa.errors import InputError
@@ -31,12 +30,20 @@ Loaded = tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor]
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Questions to score: a split of `data`, with those of another file where `questions` names one, or perturbed."""
+    """Questions to score: a split of `data`, with those of another file where `questions` names one, or perturbed.
+
+    `columns` says what the columns of rows are, as `open_data` has it.
+    """
 
     data: str
     split: str
     questions: str | None = None
     perturbation: Perturbation | None = None
+    columns: str | None = None
+
+    def open(self) -> PackedDataset:
+        """The data, as `open_data`."""
+        return open_data(self.data, self.split, questions=self.questions, columns=self.columns)
 
     @property
     def name(self) -> str:
@@ -56,14 +63,17 @@ class Running:
 
 
 def make_sets(
-    data: Sequence[str], splits: Sequence[str] | None, questions: Sequence[str] | None = None
+    data: Sequence[str],
+    splits: Sequence[str] | None,
+    questions: Sequence[str] | None = None,
+    columns: str | None = None,
 ) -> list[EvaluationSet]:
     """The sets that lists of folders, splits and question files name, matched in order; a list of one serves all.
 
     Raises InputError for lists of other lengths, and without a split, naming those there are.
     """
     if not splits:
-        there = sorted({split for place in data for split in _splits(place)})
+        there = sorted({split for place in data for split in splits_of(place)})
         raise InputError(
             f"--split: say which{': ' if there else ', such as val'}{', '.join(there)} ({', '.join(data)})"
         )
@@ -72,8 +82,8 @@ def make_sets(
     for flag, values in lists.items():
         if len(values) not in (1, size):
             raise InputError(f"{flag}: {len(values)} values beside lists of {size}; give one for all, or {size}")
-    columns = [list(values) * (size // len(values)) for values in lists.values()]
-    return [EvaluationSet(*item) for item in zip(*columns, strict=True)]
+    matched = [list(values) * (size // len(values)) for values in lists.values()]
+    return [EvaluationSet(*item, columns=columns) for item in zip(*matched, strict=True)]
 
 
 def perturbed_sets(sets: Sequence[EvaluationSet], names: Sequence[str], seed: int) -> list[EvaluationSet]:
@@ -132,7 +142,7 @@ def evaluate(
 
 def open_table(item: EvaluationSet) -> QuestionTable:
     """The questions of a set. Raises InputError as `open_data` and `read_table` do."""
-    return read_table(open_data(item.data, item.split, questions=item.questions))
+    return read_table(item.open())
 
 
 def answer_tables(
@@ -180,7 +190,7 @@ def predict_file(
     does, and where `out` cannot be written, before the model runs.
     """
     check_writable(out)
-    data = open_data(item.data, item.split, questions=item.questions)
+    data = item.open()
     model = load_checkpoint(checkpoint, running.device)
     predictions = run_model(model, data, running, item.name)
     with atomic_write(out) as file:
@@ -253,10 +263,6 @@ def _perturbation_effect(
         about=item.perturbation.kind.about,
         changes=changes,
     )
-
-
-def _splits(data: str) -> list[str]:
-    return [PackedDataset(data).split] if Path(data).is_file() else list_splits(data)
 
 
 def _read(path: str, table: QuestionTable) -> Predictions:

@@ -389,7 +389,7 @@ def test_the_command(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(data), "--split", "absent"]) == 2
     assert "it has trainA, val" in capsys.readouterr().err
     assert main(["data", "check", str(data / "images" / "val")]) == 2
-    assert "CLEVR's layout" in capsys.readouterr().err
+    assert f"give {data}\n" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared data beside the repository")

@@ -1,27 +1,27 @@
 """Applying a split protocol to a CLEVR folder: counting its parts, writing them as splits of their own."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vqa.clevr.annotations import (
     check_split,
-    find_annotations,
     images_folder,
-    iter_questions,
     list_splits,
+    no_dataset,
     questions_path,
     read_info,
-    read_scenes,
     scenes_path,
     write_questions,
     write_scenes,
 )
+from vqa.clevr.dataset.reading import SplitReading
 from vqa.clevr.question import Question
 from vqa.clevr.scenes import Scene
 from vqa.clevr.split_protocols import SplitProtocol
 from vqa.errors import InputError
+from vqa.utils.notes import note
 
 
 @dataclass
@@ -54,22 +54,36 @@ def select_rows(
 
     parts: default is `train` for a split whose name begins with train, the test parts for any other.
     questions: another question file about the split's images (default: the split's own).
-    Raises InputError for unknown splits and parts, and for rows that lack the scene or program a part is decided from.
+    Rows that lack the scene or program a part is decided from are in none, and counted in a note.
+    Raises InputError for unknown splits and parts, and where all rows lack them.
     """
     if parts is None:
         parts = ["train"] if split.startswith("train") else list(protocol.tests)
     belongs = protocol.parts
     if unknown := [part for part in parts if part not in belongs]:
         raise InputError(f"{protocol.name} has no part {unknown[0]!r:.80}; it has {', '.join(belongs)}")
-    scenes = _scenes(root, split)
+    reading = SplitReading.of_folder(root, split, questions)
+    scenes = reading.scenes_by_name()
     selections = [Selection(split, part) for part in parts]
-    for row, question in enumerate(_named(root, split, questions, scenes)):
+    total, undecided, reason = 0, 0, ""
+    for row, question in enumerate(reading.read_questions()):
+        total += 1
         scene = scenes.get(question.image_filename or "")
-        for selection in selections:
-            selection.total += 1
-            if belongs[selection.part](scene, question):
-                selection.rows.append(row)
-                selection.images.add(question.image_filename or "")
+        try:
+            chosen = [selection for selection in selections if belongs[selection.part](scene, question)]
+        except InputError as error:
+            undecided, reason = undecided + 1, reason or str(error)
+            continue
+        for selection in chosen:
+            selection.rows.append(row)
+            selection.images.add(question.image_filename or "")
+    for selection in selections:
+        selection.total = total
+    reading.say()
+    if undecided == total:
+        raise InputError(f"{reading.questions}: none of its {total:,} questions can be placed: {reason}")
+    if undecided:
+        note(f"{reading.questions.name}: {undecided:,} of {total:,} questions are in no part: {reason}")
     return selections
 
 
@@ -85,21 +99,21 @@ def write_selection(
     Questions and scenes are those of `root`, their `split` replaced; `images/NAME` becomes a link to the images of
     `root`, none of which is copied. Raises InputError where something else stands under these names.
     """
-    scenes = _scenes(root, selection.split)
+    reading = SplitReading.of_folder(root, selection.split, questions)
+    scenes = reading.scenes_by_name()
     images = images_folder(root, selection.split)
     if images.is_dir():
         link_images(Path(out, "images", selection.name), images)
     rows = set(selection.rows)
     path = questions_path(out, selection.name)
-    source = questions or find_annotations(root, selection.split, "questions")
     info = {
-        **read_info(source),
+        **read_info(reading.questions),
         "split": selection.name,
         "protocol": f"{protocol.name}: {protocol.description}",
         "part": f"{selection.part} of {selection.split}",
         "protocol_source": protocol.source,
     }
-    chosen = (question for row, question in enumerate(_named(root, selection.split, questions, scenes)) if row in rows)
+    chosen = (question for row, question in enumerate(reading.read_questions()) if row in rows)
     write_questions(path, (replace(question, split=selection.name) for question in chosen), info)
     if scenes:
         kept = (replace(scenes[name], split=selection.name) for name in scenes if name in selection.images)
@@ -111,33 +125,10 @@ def splits_of(root: str | os.PathLike, wanted: Collection[str] | None = None) ->
     """The splits of a CLEVR folder that have questions, or those wanted; raises InputError for one that is missing."""
     found = list_splits(root)
     if not found:
-        raise InputError(f"{root}: no questions/CLEVR_SPLIT_questions.json: give a folder in CLEVR's layout")
+        raise no_dataset(root, "no questions/CLEVR_SPLIT_questions.json")
     if missing := sorted(set(wanted or ()) - set(found)):
         raise InputError(f"{root}: no questions for the split {missing[0]!r:.80}; it has {', '.join(found)}")
     return [split for split in found if not wanted or split in wanted]
-
-
-def _scenes(root: str | os.PathLike, split: str) -> dict[str, Scene]:
-    path = find_annotations(root, split, "scenes")
-    return read_scenes(path) if path.exists() else {}
-
-
-def _named(
-    root: str | os.PathLike, split: str, questions: str | os.PathLike | None, scenes: Mapping[str, Scene]
-) -> Iterator[Question]:
-    """The questions, each with its image's name, which some files give as `image_index` alone."""
-    yield from name_images(
-        iter_questions(questions or find_annotations(root, split, "questions"), progress=True), scenes
-    )
-
-
-def name_images(questions: Iterable[Question], scenes: Mapping[str, Scene]) -> Iterator[Question]:
-    """Questions with their images' names, which some files give as `image_index` alone, of scenes by name."""
-    names = {scene.image_index: name for name, scene in scenes.items()}
-    for question in questions:
-        if question.image_filename is None and question.image_index in names:
-            question = replace(question, image_filename=names[question.image_index])
-        yield question
 
 
 def link_images(link: Path, images: Path) -> None:
@@ -158,47 +149,49 @@ Source = tuple[str, str]
 """A CLEVR folder and one of its splits."""
 
 
-def merge_splits(sources: Sequence[Source], out: str | os.PathLike, split: str) -> tuple[int, int]:
+def merge_splits(
+    sources: Sequence[Source], out: str | os.PathLike, split: str, questions: Sequence[str | os.PathLike] = ()
+) -> tuple[int, int]:
     """Write splits as the split `split` of the CLEVR folder `out`; returns how many scenes and questions it has.
 
     `images/SPLIT/` receives a link for each source, none of whose images is copied, and images get the source's
     name before theirs. Images and questions get new numbers; a source may lack questions or scenes, though
-    not both. Raises InputError where a source is not there or given twice, and where anything but an earlier merged
-    split stands under these names.
+    not both. `questions` are other question files, one for each source. Raises InputError where a source is not there
+    or given twice, and where anything but an earlier merged split stands under these names.
     """
+    if questions and len(questions) != len(sources):
+        raise InputError(f"--questions: {len(questions)} files for {len(sources)} splits; give one for each")
     _check_places(sources, Path(out), split)
     names = [f"{i}-{check_split(name)}" for i, (_, name) in enumerate(sources)]
+    files = questions or [None] * len(sources)
+    readings = [SplitReading.of_folder(*source, file) for source, file in zip(sources, files, strict=True)]
     scenes: list[Scene] = []
     numbers: dict[str, int] = {}
-    known: list[dict[str, Scene]] = []
-    for (root, source), name in zip(sources, names, strict=True):
-        if not any(find_annotations(root, source, kind).exists() for kind in ("scenes", "questions")):
-            raise InputError(f"{root}: has neither scenes nor questions of a split {source!r:.80}")
-        known.append(_scenes(root, source))
-        for filename, scene in known[-1].items():
+    for (root, source), name, reading in zip(sources, names, readings, strict=True):
+        if not reading.scenes.exists() and not reading.questions.exists():
+            raise no_dataset(root, f"has neither scenes nor questions of a split {source!r:.80}")
+        for filename, scene in reading.scenes_by_name().items():
             numbers[f"{name}/{filename}"] = len(numbers)
             scenes.append(
                 replace(scene, image_filename=f"{name}/{filename}", image_index=len(numbers) - 1, split=split)
             )
 
-    def questions() -> Iterator[Question]:
+    def asked() -> Iterator[Question]:
         count = 0
-        for (root, source), name, found in zip(sources, names, known, strict=True):
-            path = find_annotations(root, source, "questions")
-            for question in name_images(iter_questions(path, progress=True), found) if path.exists() else ():
-                if question.image_filename is None:
-                    raise InputError(f"{path}: question {question.question_index} names no image")
+        for name, reading in zip(names, readings, strict=True):
+            for question in reading.read_questions() if reading.questions.exists() else ():
                 filename = f"{name}/{question.image_filename}"
                 number = numbers.setdefault(filename, len(numbers))
                 yield replace(question, image_filename=filename, image_index=number, question_index=count, split=split)
                 count += 1
+            reading.say()
 
     for (root, source), name in zip(sources, names, strict=True):
         link_images(Path(out, "images", split, name), images_folder(root, source))
     info = {"split": split, "merged": [f"{Path(root).resolve().name} {source}" for root, source in sources]}
     if scenes:
         write_scenes(scenes_path(out, split), scenes, info)
-    return len(scenes), write_questions(questions_path(out, split), questions(), info)
+    return len(scenes), write_questions(questions_path(out, split), asked(), info)
 
 
 def _check_places(sources: Sequence[Source], out: Path, split: str) -> None:

@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vqa.clevr.annotations import check_split, find_annotations, list_splits, nearest_dataset, no_dataset, questions_path, read_info
+from vqa.clevr.annotations import (
+    check_split,
+    find_annotations,
+    list_splits,
+    nearest_dataset,
+    no_dataset,
+    questions_path,
+    read_info,
+)
 from vqa.clevr.dataset.archives import open_archive, unpack
 from vqa.clevr.dataset.image_store import find_images
 from vqa.clevr.dataset.packed import PackedDataset, write_pack

@@ -49,20 +49,9 @@ FORMAT = "vqa-clevr-pack-1"
 _HEADER_SIZE = 4096
 _DTYPES: dict[str, np.dtype] = {"U8": np.dtype(np.uint8), "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 _TENSORS = {
-    "scenes": "U8",
-    "scene_start": "I64",
-    "questions": "U8",
-    "question_start": "I64",
-    "token_start": "I64",
-    "order": "I64",
-    "picture_start": "I64",
-    "answer": "I32",
-    "family": "I32",
-    "type": "I32",
-    "length": "I32",
-    "index": "I64",
-    "tokens": "I32",
-    "tables": "U8",
+    **dict.fromkeys(("scenes", "questions", "tables"), "U8"),
+    **dict.fromkeys(("scene_start", "question_start", "token_start", "picture_start", "order", "index"), "I64"),
+    **dict.fromkeys(("answer", "family", "type", "length", "tokens"), "I32"),
 }
 
 
@@ -194,7 +183,6 @@ def write_pack(
     load: Callable[[str], "Image.Image"] | None = None,
     size: tuple[int, int] | None = None,
     folder: Path | None = None,
-    check: Callable[[Sequence[str]], None] | None = None,
     left_out: Callable[[], int] = lambda: 0,
     notes: Callable[[], Sequence[str]] = list,
     workers: int = 1,
@@ -203,8 +191,8 @@ def write_pack(
 
     Rows are the images of `scenes`, then those that only `questions` name; every question must carry its
     image_filename. `load` opens an image by file name, to be stored at `size` (H, W); without it the pack only knows
-    the images' `folder`. `check` sees all file names before any image is opened. `left_out` is asked at the end how
-    many questions did not come, and `notes` what is to be said about the others.
+    the images' `folder`. `left_out` is asked at the end how many questions did not come, and `notes` what is to be said
+    about the others.
     """
     columns = _Columns()
     with atomic_write(path) as file:
@@ -214,8 +202,6 @@ def write_pack(
         names = list(columns.rows)
         if not names:
             raise InputError(f"{path}: nothing to pack: neither scenes nor questions")
-        if check:
-            check(names)
         columns.write(writer)
         if load and size:
             writer.add_images(names, load, size, workers)
@@ -372,28 +358,25 @@ def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None
         if tensors[name].ndim != 1 or tensors[name].dtype != _DTYPES[kind]:
             raise ValueError(f"{name} has a wrong type")
     rows, questions = len(tables["filenames"]), len(tensors["order"])
-    sizes = {"answer": questions, "family": questions, "type": questions, "length": questions, "index": rows}
-    if any(len(tensors[name]) != size for name, size in sizes.items()):
+    sizes = dict.fromkeys(("answer", "family", "type", "length"), questions) | {
+        "index": rows,
+        "picture_start": rows + 1,
+    }
+    sizes |= {"question_start": questions + 1, "token_start": questions + 1}
+    scenes = len(tensors["scene_start"])
+    if any(len(tensors[name]) != size for name, size in sizes.items()) or not 1 <= scenes <= rows + 1:
         raise ValueError("lengths differ")
-    for name, count, last in (
-        ("scene_start", None, len(tensors["scenes"])),
-        ("question_start", questions + 1, len(tensors["questions"])),
-        ("token_start", questions + 1, len(tensors["tokens"])),
-        ("picture_start", rows + 1, questions),
+    for kind, end in (("scene", "scenes"), ("question", "questions"), ("token", "tokens"), ("picture", "order")):
+        starts = tensors[f"{kind}_start"]
+        if starts[0] != 0 or starts[-1] > len(tensors[end]) or (np.diff(starts) < 0).any():
+            raise ValueError(f"{kind}_start is out of order")
+    for name, lowest, limit in (
+        ("order", 0, questions),
+        ("tokens", 0, len(tables["words"])),
+        ("answer", -1, len(tables["answers"])),
+        ("family", -1, len(tables["families"])),
+        ("type", -1, len(QUESTION_TYPES)),
     ):
-        starts = tensors[name]
-        if len(starts) != count if count else not 1 <= len(starts) <= rows + 1:
-            raise ValueError(f"{name} has a wrong length")
-        if starts[0] != 0 or starts[-1] > last or (np.diff(starts) < 0).any():
-            raise ValueError(f"{name} is out of order")
-    for name, limit in (
-        ("order", questions),
-        ("tokens", len(tables["words"])),
-        ("answer", len(tables["answers"])),
-        ("family", len(tables["families"])),
-        ("type", len(QUESTION_TYPES)),
-    ):
-        lowest = 0 if name in ("order", "tokens") else -1
         if len(tensors[name]) and not lowest <= tensors[name].min() <= tensors[name].max() < limit:
             raise ValueError(f"{name} is out of range")
     if not all(isinstance(name, str) for names in tables.values() for name in names):

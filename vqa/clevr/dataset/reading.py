@@ -1,16 +1,18 @@
 """One split's JSON read as people have it: under other names, in part, with what is outside CLEVR's world."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vqa.clevr.annotations import iter_records
+from vqa.clevr.annotations import find_annotations, images_folder, iter_records
 from vqa.clevr.question import Question, index_field, safe_filename, text_field, unknown_functions
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
+from vqa.utils.notes import note
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -20,8 +22,8 @@ class SplitReading:
     """Reads a split's scenes, then its questions, and counts what it leaves out or reads as something else.
 
     Attributes:
-        images: the folder of the image files.
-        files: their names in it.
+        images: where the image files are.
+        files: their names in it; None to take every image for there, under the name that the JSON says.
         absent: image in the JSON that is not there -> questions about it.
     """
 
@@ -29,12 +31,20 @@ class SplitReading:
     questions: Path
     scenes: Path
     images: Path
-    files: Collection[str]
+    files: Collection[str] | None = None
     absent: dict[str, int] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _examples: dict[str, str] = field(default_factory=dict)
     _taken: dict[str, str | None] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_folder(
+        cls, root: str | os.PathLike, split: str, questions: str | os.PathLike | None = None
+    ) -> "SplitReading":
+        """The reading of a CLEVR folder's split or another question file about it, whatever images there are."""
+        own = find_annotations(root, split, "questions")
+        return cls(split, Path(questions or own), find_annotations(root, split, "scenes"), images_folder(root, split))
 
     @property
     def left_out(self) -> int:
@@ -56,6 +66,14 @@ class SplitReading:
                 yield replace(scene, image_filename=file)
             else:
                 self.absent.setdefault(name, 0)
+
+    def scenes_by_name(self) -> dict[str, Scene]:
+        """The scenes by their images' names. Raises InputError, also where two are of one image."""
+        found: dict[str, Scene] = {}
+        for scene in self.read_scenes():
+            if found.setdefault(scene.image_filename, scene) is not scene:
+                raise InputError(f"{self.scenes.name}: {scene.image_filename} has a second scene")
+        return found
 
     def read_questions(self) -> Iterator[Question]:
         """The questions about images that are there; those without a name get it from the scenes. Raises InputError."""
@@ -80,6 +98,11 @@ class SplitReading:
                 f"about {next(iter(self.absent))}"
             )
 
+    def say(self) -> None:
+        """Print `notes`, once the reading is over."""
+        for line in self.notes():
+            note(line)
+
     def notes(self) -> Iterator[str]:
         """What was left out and what was taken for what, a line each."""
         if self.absent:
@@ -103,6 +126,8 @@ class SplitReading:
 
     def _find(self, name: str) -> str | None:
         """The file that a name in the JSON means, or None: a folder may be before the name, the suffix be another."""
+        if self.files is None:
+            return name
         for prefix in ("", f"{self.split}/", f"images/{self.split}/", "images/"):
             short = name.removeprefix(prefix)
             if short in self.files:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from vqa.clevr.annotations import find_annotations, images_folder, iter_records, list_images, list_splits, read_info
+from vqa.clevr.annotations import (
+    find_annotations,
+    images_folder,
+    iter_records,
+    list_images,
+    list_splits,
+    no_dataset,
+    read_info,
+)
 from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
 from vqa.clevr.dataset.image_store import IMAGE_SUFFIXES
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
@@ -340,9 +348,7 @@ def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
         found.update(match[1] for match in matches if match)
     found.update(list_splits(root))
     if not found:
-        if inner := [place for place in sorted(root.glob("*")) if (place / "questions").is_dir()]:
-            raise InputError(f"{root}: holds no dataset itself; give {inner[0]}")
-        raise InputError(f"{root}: no images/SPLIT, scenes/ or questions/ here: give a folder in CLEVR's layout")
+        raise no_dataset(root, "no images/SPLIT, scenes/ or questions/ here")
     if missing := sorted({*(wanted or ())} - found):
         raise InputError(f"{root}: no split {missing[0]!r:.80}; it has {', '.join(sorted(found))}")
     return sorted(wanted or found)

@@ -2,6 +2,8 @@
 
 import argparse
 
+from vqa.cli.arguments import add_columns
+
 
 def register(actions: argparse._SubParsersAction) -> None:
     """Add `data export`."""
@@ -14,11 +16,13 @@ def register(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
     parser.add_argument("--split", nargs="+", action="extend", help="splits to export (default: all with questions)")
     parser.add_argument("--title", help="title of the dataset card (default: the folder's name)")
+    add_columns(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset.loading import export_data
 
-    for split, images in export_data(args.data, args.out, args.split, title=args.title).items():
+    found = export_data(args.data, args.out, args.split, title=args.title, columns=args.columns)
+    for split, images in found.items():
         print(f"{args.out}: {split}: {images} images")

@@ -18,6 +18,9 @@ def register(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="CLEVR folder that receives the split")
     parser.add_argument("--split", default="train", metavar="NAME", help="the new split's name (default: train)")
+    parser.add_argument(
+        "--questions", nargs="+", action="extend", default=[], metavar="FILE", help="other question files, one a split"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -28,5 +31,5 @@ def _run(args: argparse.Namespace) -> None:
     sources = [(root, split) for root, _, split in (source.rpartition(":") for source in args.sources)]
     if lacking := [source for source, (root, _) in zip(args.sources, sources, strict=True) if not root]:
         raise InputError(f"{lacking[0]!r:.80}: expected DIR:SPLIT, such as data/clevr-mini:val")
-    scenes, questions = merge_splits(sources, args.out, args.split)
+    scenes, questions = merge_splits(sources, args.out, args.split, args.questions)
     print(f"{args.out}: split {args.split} of {scenes:,} scenes and {questions:,} questions")

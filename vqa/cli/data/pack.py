@@ -2,6 +2,8 @@
 
 import argparse
 
+from vqa.cli.arguments import add_columns
+
 
 def register(actions: argparse._SubParsersAction) -> None:
     """Add `data pack`."""
@@ -15,6 +17,7 @@ def register(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
     parser.add_argument("--split", default="train", help="default: train")
     parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
+    add_columns(parser)
     parser.set_defaults(run=_run)
 
 
@@ -22,5 +25,7 @@ def _run(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset.loading import pack_data
     from vqa.utils.images import parse_size
 
-    pack = pack_data(args.data, args.out, parse_size(args.size), args.split, questions=args.questions)
+    pack = pack_data(
+        args.data, args.out, parse_size(args.size), args.split, questions=args.questions, columns=args.columns
+    )
     print(f"{args.out}: {pack}")
