@@ -69,6 +69,12 @@ _TYPES: dict[str, str] = {
 OPERATIONS = ("none", "scene", *RELATIONS, *(f"same_{name}" for name in ATTRIBUTES), "union", "intersect")
 """What a step does; "none" is for a block that a short program does not use."""
 
+ANSWER_FUNCTIONS = (
+    *("count", "exist", "equal_integer", "less_than", "greater_than"),
+    *(f"{kind}_{name}" for kind in ("query", "equal") for name in ATTRIBUTES),
+)
+"""The functions whose result is an answer."""
+
 MAX_STEPS = 5
 """Most steps of any CLEVR or CLOSURE question."""
 
@@ -154,9 +160,10 @@ def _step_issue(item: Any, kinds: Sequence[str], here: str) -> str:
     return f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}"
 
 
-def execute(program: Program, scene: Scene) -> list[Output]:
+def execute(program: Program, scene: Scene, given: Mapping[int, Output] | None = None) -> list[Output]:
     """What every step yields on a scene; the last entry is the answer (see `answer_string`).
 
+    `given` are outputs of some steps, by their indices, to go on with instead of the true ones.
     Raises IllPosedError where `unique` does not find exactly one object, InputError where a step reads the wrong kind.
     """
     outputs: list[Output] = []
@@ -166,7 +173,8 @@ def execute(program: Program, scene: Scene) -> list[Output]:
         try:
             if not all(kinds[j] == reads for j in step.inputs):
                 raise TypeError
-            outputs.append(_run(step, [outputs[j] for j in step.inputs], scene))
+            inputs = [outputs[j] for j in step.inputs]
+            outputs.append(given[i] if given and i in given else _run(step, inputs, scene))
         except (TypeError, IndexError) as error:
             raise InputError(f"program[{i}]: {step.function} cannot read the steps {list(step.inputs)}") from error
         kinds.append(yields)

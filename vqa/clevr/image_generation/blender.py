@@ -5,6 +5,7 @@ own, or an installed Blender. Each is bound to one core and replaced every 1000 
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -257,13 +258,20 @@ def render_layouts(
         threads.shutdown()
 
 
+def encode_image(image: Image.Image, suffix: str) -> bytes:
+    """The file of an image: PNG for ".png", else a JPEG fine enough for small colored objects (quality 92, 4:4:4)."""
+    file = io.BytesIO()
+    if suffix == ".png":
+        image.save(file, "PNG")
+    else:
+        image.save(file, "JPEG", quality=92, subsampling=0)
+    return file.getvalue()
+
+
 def save_image(image: Image.Image, path: Path) -> None:
-    """Write a PNG, or a JPEG fine enough for small colored objects (quality 92, 4:4:4), whole or not at all."""
+    """Write `encode_image`, whole or not at all."""
     with atomic_write(path) as file:
-        if path.suffix == ".png":
-            image.save(file, "PNG")
-        else:
-            image.save(file, "JPEG", quality=92, subsampling=0)
+        file.write(encode_image(image, path.suffix))
 
 
 def _job(layout: Layout) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vqa.clevr.annotations import (
     write_scenes,
 )
 from vqa.clevr.image_generation.blender import FORMATS, RenderSettings, render_layouts, save_image
+from vqa.clevr.image_generation.cluster import render_on_cluster
 from vqa.clevr.image_generation.sample_scenes import CONDITIONS, OBJECT_RANGE, Layout, sample_layout
 from vqa.clevr.masks import mask_path
 from vqa.clevr.question_generation.generate_questions import make_question_file
@@ -61,17 +63,15 @@ class SceneSource:
         """The name of image `index`, as CLEVR names it."""
         return f"CLEVR_{self.split}_{index:06d}.{self.image_format}"
 
-    def layout(self, index: int) -> Layout:
-        """Image `index`, always the same (see `sample_layout`)."""
-        return sample_layout(
-            self.seed,
-            self.split,
-            index,
-            self.condition,
-            self.filename(index),
-            objects=self.objects,
-            half_hidden=self.half_hidden,
-        )
+    def layout(self, index: int, mask: bool = False) -> Layout:
+        """Image `index` or its mask, always the same (see `sample_layout`)."""
+        more: dict[str, Any] = {"objects": self.objects, "half_hidden": self.half_hidden}
+        layout = sample_layout(self.seed, self.split, index, self.condition, self.filename(index), **more)
+        return replace(layout, mask=mask)
+
+    def task(self, index: int, mask: bool) -> Callable[[], Layout]:
+        """What makes a layout, wherever it is called."""
+        return partial(self.layout, index, mask)
 
     def scenes(self, num: int) -> Iterator[Scene]:
         """The scenes of images 0 to num - 1, with a progress bar."""
@@ -115,9 +115,9 @@ class SceneFile:
         """The name of the image of scene `index`."""
         return self.given[index].image_filename
 
-    def layout(self, index: int) -> Layout:
-        """The layout of scene `index`."""
-        return Layout.of_scene(self.given[index])
+    def task(self, index: int, mask: bool) -> Callable[[], Layout]:
+        """What makes the layout of scene `index`."""
+        return partial(Layout.of_scene, self.given[index], mask)
 
     def scenes(self, num: int) -> Iterator[Scene]:
         """The first `num` scenes."""
@@ -138,7 +138,7 @@ def parse_object_range(text: str) -> tuple[int, int]:
 
 def write_sampled_scenes(path: str | os.PathLike, source: SceneSource, num: int) -> int:
     """Write the first `num` scenes of a source as a CLEVR scene file, without images; returns how many."""
-    _check_num(num)
+    check_num(num)
     return write_scenes(path, source.scenes(num), source.info())
 
 
@@ -153,6 +153,8 @@ def render_dataset(
     shard: tuple[int, int] = (1, 1),
     masks: bool = False,
     images: bool = True,
+    cluster: str | None = None,
+    shared: bool = False,
 ) -> int:
     """Render images 0 to num - 1 into a CLEVR folder and write their scene file; returns how many were rendered now.
 
@@ -164,8 +166,9 @@ def render_dataset(
             finds all images there.
         masks: whether to render instance masks (see `vqa.clevr.masks`).
         images: False renders masks alone, also into a folder that something else made, if it holds the same scenes.
+        cluster, shared: see `render_on_cluster`; `out` may be a folder that its workers see.
     """
-    _check_num(num)
+    check_num(num)
     part, parts = shard
     if not 1 <= part <= parts:
         raise InputError(f"--shard {part}/{parts}: expected K/N with K from 1 to N")
@@ -179,11 +182,15 @@ def render_dataset(
         journal = _claim(out, source, num, source.info(settings))
     size = (settings.width, settings.height)
     pictures = [(index, mask) for index in range(num) for mask in [False] * images + [True] * masks]
-    missing = [(i, mask) for i, mask in pictures if not _is_whole(_path(out, source, source.filename(i), mask), size)]
-    todo = [picture for picture in missing if picture[0] % parts == part - 1]
+    paths = {picture: _path(out, source, source.filename(picture[0]), picture[1]) for picture in pictures}
+    missing = [picture for picture in pictures if not _is_whole(paths[picture], size)]
+    todo = [(paths[index, mask], source.task(index, mask)) for index, mask in missing if index % parts == part - 1]
     with tqdm(total=len(pictures), initial=len(pictures) - len(missing), desc=source.split, unit=" images") as bar:
-        if todo:
-            layouts = (replace(source.layout(index), mask=mask) for index, mask in todo)
+        if todo and cluster:
+            for done in render_on_cluster(cluster, todo, settings, blender, shared):
+                bar.update(done)
+        elif todo:
+            layouts = (layout() for _, layout in todo)
             for layout, image in render_layouts(layouts, settings, min(workers, len(todo)), blender):
                 save_image(image, _path(out, source, layout.scene.image_filename, layout.mask))
                 bar.update()
@@ -204,14 +211,12 @@ def make_dataset(
     *,
     templates: Sequence[Template],
     per_image: int = 10,
-    workers: int = 2,
-    blender: str | Path | None = None,
-    masks: bool = False,
+    **more: Any,
 ) -> int:
-    """A complete CLEVR-like dataset: images, scenes (see `render_dataset`) and questions; returns the questions."""
+    """A complete CLEVR-like dataset; returns how many questions. `more`: as for `render_dataset`."""
     if per_image < 1:
         raise InputError(f"--per-image {per_image}: must be at least 1")
-    render_dataset(out, num, source, settings, workers=workers, blender=blender, masks=masks)
+    render_dataset(out, num, source, settings, **more)
     scenes = scenes_path(out, source.split)
     with tqdm(total=num, desc="questions", unit=" images", disable=None) as bar:
         return make_question_file(
@@ -219,7 +224,8 @@ def make_dataset(
         )
 
 
-def _check_num(num: int) -> None:
+def check_num(num: int) -> None:
+    """Raises InputError for a number of images that nobody means."""
     if not 1 <= num <= 10**7:
         raise InputError(f"--num {num}: expected a number from 1 to 10 million")
 

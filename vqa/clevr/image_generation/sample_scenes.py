@@ -66,9 +66,9 @@ class Layout:
     mask: bool = False
 
     @classmethod
-    def of_scene(cls, scene: Scene) -> "Layout":
+    def of_scene(cls, scene: Scene, mask: bool = False) -> "Layout":
         """The layout of a given scene: camera as its `pixel_coords` tell, else unjittered; lamps unjittered."""
-        return cls(scene, camera=recover_location(scene.objects))
+        return cls(scene, camera=recover_location(scene.objects), mask=mask)
 
 
 def annotate(
@@ -132,18 +132,24 @@ def _place_objects(draw: random.Random, count: int, condition: str) -> list[Scen
     objects: list[SceneObject] = []
     for _ in range(count):
         size = draw.choice(SIZES)
-        for _ in range(_TRIES):
-            x, y = (_single(draw.uniform(-REACH, REACH)) for _ in range(2))
-            if _is_free(x, y, RADIUS[size], objects):
-                break
-        else:
+        place = free_place(draw, RADIUS[size], objects)
+        if place is None:
             return None
         shape = draw.choice(SHAPES)
         color = draw.choice(COLORS if condition == "none" else COGENT_COLORS[condition][shape])
         rotation = draw.uniform(0, 360)
         material = draw.choice(MATERIALS)
-        objects.append(SceneObject(shape, color, size, material, (x, y, _single(RADIUS[size])), rotation))
+        objects.append(SceneObject(shape, color, size, material, place, rotation))
     return objects
+
+
+def free_place(draw: random.Random, radius: float, objects: Sequence[SceneObject]) -> Vector | None:
+    """Where one more object may stand as CLEVR would place it, or None where 50 tries found nothing."""
+    for _ in range(_TRIES):
+        x, y = (_single(draw.uniform(-REACH, REACH)) for _ in range(2))
+        if _is_free(x, y, radius, objects):
+            return (x, y, _single(radius))
+    return None
 
 
 def _is_in_sight(objects: Sequence[SceneObject], camera: Vector, half_hidden: bool) -> bool:

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vqa.clevr.image_generation.blender import RenderSettings
     from vqa.clevr.image_generation.render_images import SceneSource
 
 
@@ -41,19 +42,31 @@ def add_render_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["png", "jpg"], default="png", help="default: png")
     parser.add_argument("--masks", action="store_true", help="render instance masks, too, into masks/")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="render on a Dask cluster: local:N (worker processes) or tcp://HOST:PORT"
+    )
+    parser.add_argument(
+        "--shared", action="store_true", help="with --cluster: its workers write into --out, which all of them see"
+    )
     parser.add_argument("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
+
+
+def render_arguments(args: argparse.Namespace) -> tuple["RenderSettings", dict[str, Any]]:
+    """The settings that the options say, and further arguments of `render_dataset`."""
+    from vqa.clevr.image_generation.blender import RenderSettings
+
+    width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
+    height = args.height if args.height is not None else width * 2 // 3
+    more = {name: vars(args)[name] for name in ("workers", "blender", "masks", "cluster", "shared")}
+    return RenderSettings(width, height, args.samples), more
 
 
 def render_options(args: argparse.Namespace) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Out, num, scenes and settings that the options say, as `render_dataset` takes them, and its other arguments."""
-    from vqa.clevr.image_generation.blender import RenderSettings
     from vqa.clevr.image_generation.render_images import SceneFile
     from vqa.errors import InputError
 
-    width = args.width if args.width is not None else 240 if args.height is None else args.height * 3 // 2
-    height = args.height if args.height is not None else width * 2 // 3
-    settings = RenderSettings(width, height, args.samples)
-    more = {"workers": args.workers, "blender": args.blender, "masks": args.masks}
+    settings, more = render_arguments(args)
     if not vars(args).get("scenes"):
         if args.num is None:
             raise InputError("give --num N, how many images, or --scenes FILE, whose scenes to render")
