@@ -9,13 +9,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from app.context import AppContext, html
-from app.examples import FOLDER, load_examples
+from app.examples import IMAGES, load_examples
 from app.http.endpoints import add_endpoints, use_tool_server
 from app.http.uploads import MAX_UPLOAD, BodyLimit, Page
 from app.models import Models
 from app.tabs import channels, compare, compose, intervene, results, where
 from app.tabs.ask import AskTab
-from vqa.utils.resources import shipped
 
 _HERE = Path(__file__).parent
 _HEADER = """\
@@ -58,7 +57,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": (_HERE / "static" / "page.css").read_text(encoding="utf-8"),
-        "allowed_paths": [str(shipped(FOLDER) / "images")],
+        "allowed_paths": [str(IMAGES)],
         "max_file_size": MAX_UPLOAD,
         "footer_links": ["api"],
         "run_history": False,

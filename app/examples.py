@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from app.suggestions import one_of_each, questions_about
+from app.views.seen import name_of
 from vqa.clevr.annotations import (
-    image_path,
     iter_questions,
     list_splits,
     questions_path,
@@ -16,7 +16,7 @@ from vqa.clevr.annotations import (
     read_scenes,
     scenes_path,
 )
-from vqa.clevr.language.parser import parse_question
+from vqa.clevr.language import parse_question, restate
 from vqa.clevr.programs import IllPosedError, answer_string, execute
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
@@ -25,6 +25,8 @@ from vqa.utils.resources import shipped
 
 FOLDER = "data/clevr-mini"
 SPLIT = "val"
+IMAGES = Path(__file__).parent / "images"
+"""The scenes of `FOLDER` rendered sharper, by tests/app/render_examples.py."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Example:
     @property
     def description(self) -> str:
         """The scene in words, for those who cannot see the image."""
-        objects = ", ".join(f"{item.size} {item.color} {item.material} {item.shape}" for item in self.scene.objects)
+        objects = ", ".join(map(name_of, self.scene.objects))
         return f"{len(self.scene.objects)} objects: {objects}"
 
 
@@ -54,7 +56,7 @@ def load_examples() -> tuple[Example, ...]:
         fitting = [question for question in questions if question.image_filename == name]
         texts = tuple(question.question for question in fitting)
         chosen = one_of_each([*fitting, *questions_about(scene)])
-        examples.append(Example(index, image_path(root, SPLIT, name), scene, chosen, texts))
+        examples.append(Example(index, IMAGES / name, scene, chosen, texts))
     return tuple(examples)
 
 
@@ -73,9 +75,16 @@ def all_questions() -> list[str]:
 
 
 def true_answer(question: str, scene: Scene) -> tuple[str | None, str]:
-    """What the question's program yields on the scene, or None and why it yields nothing."""
+    """What the question's program yields on the scene, or None and why it yields nothing.
+
+    It reads what the model reads: CLEVR's language, and what can be said in it.
+    """
     try:
-        return answer_string(execute(parse_question(question), scene)[-1]), ""
+        try:
+            program = parse_question(question)
+        except InputError:
+            program = parse_question(restate(question))
+        return answer_string(execute(program, scene)[-1]), ""
     except IllPosedError as error:
         return None, f"No answer: the question means {error}."
     except InputError as error:

@@ -12,6 +12,14 @@ from vqa import VisualQuestionAnswerer
 from vqa.errors import InputError
 
 
+class PremiseJSON(TypedDict):
+    """Whether what the question takes for granted is there: holds, absent, ambiguous, or cannot tell."""
+
+    status: str
+    phrase: str | None
+    text: str | None
+
+
 class AnswerJSON(TypedDict):
     """What `vqa.Answer` says in short; see there."""
 
@@ -22,6 +30,8 @@ class AnswerJSON(TypedDict):
     in_domain: bool | None
     unfamiliar: list[str]
     read_as: str | None
+    premise: PremiseJSON
+    because: str | None
 
 
 class BlockWeights(TypedDict):
@@ -43,6 +53,17 @@ class Step(TypedDict):
     reads: dict[str, float]
 
 
+class CheckJSON(TypedDict):
+    """The question's program executed on the scene that the model sees."""
+
+    program: list[dict[str, Any]]
+    answer: str | None
+    confidence: float
+    agrees: bool
+    holds: float
+    decides: bool
+
+
 class ExplanationJSON(AnswerJSON):
     """The whole of `vqa.Answer`, as `vqa ask --json` prints it; see there."""
 
@@ -51,6 +72,8 @@ class ExplanationJSON(AnswerJSON):
     steps: list[Step] | None
     picture_box: tuple[float, float, float, float]
     pathway_weights: list[float] | None
+    scene: dict[str, Any] | None
+    check: CheckJSON | None
 
 
 def add_endpoints(answerer: VisualQuestionAnswerer) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
+from gradio.processing_utils import save_pil_to_cache
 from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import traverse
 from PIL import Image
@@ -95,6 +96,11 @@ def is_upload(path: object) -> bool:
         and is_in_or_equal(path, get_upload_folder())
         and Path(path).is_file()
     )
+
+
+def save_image(image: Image.Image, name: str) -> str:
+    """Keep an image among the uploaded files; its path."""
+    return save_pil_to_cache(image, get_upload_folder(), name, "png")
 
 
 def upload_name(file: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ window.vqaVisit = {
     return late;
   },
   openTab: () => openTab(),
+  ask: () => { tabs()[0].click(); document.getElementById("ask").click(); },
 };
 
 const keep = () => {

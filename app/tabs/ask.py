@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from app.context import MODEL, Turns, html
 from app.examples import Example, all_questions, known_example, true_answer
-from app.http.uploads import is_upload, read_upload, upload_name
+from app.http.uploads import is_upload, read_upload, save_image, upload_name
 from app.static.script import script
 from app.suggestions import ANY_IMAGE, ON_CHOICE, completion, suggestions, suggestions_for
 from app.views.answer import (
@@ -22,18 +23,19 @@ from app.views.answer import (
     history_card,
     message_card,
 )
-from app.views.render import render
+from app.views.gallery import gallery, thumbnail
+from app.views.seen import seen_card
 from vqa import Answer, VisualQuestionAnswerer
+from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
-from vqa.explain.drawing import data_uri
-from vqa.inference.predicted_scene import read_scene
 from vqa.utils.images import load_image
 
 MAX_HISTORY = 20
 MAX_QUESTION = 1000
 
+_CROP = "If it has such a scene in it, press “Crop” and drag over that part."
 _PLACEHOLDER = "Drop a picture here, paste one, or click to upload"
-_BUTTON, _SMALL = (132, 88), (72, 48)
+_SMALL = (72, 48)
 _Shown = dict[Any, Any]
 
 
@@ -56,7 +58,7 @@ class AskTab:
                 self.answer = html(self._answer_card(question, answer, image), elem_id="answer")
                 self.history = html(history_card([]), js_on_load=ON_CHOICE + script("visit.js"), elem_id="history")
             with gr.Column(scale=5, min_width=320, elem_classes="looking"):
-                self._build_image(first)
+                self._build_image(first, seen_card(answer, image, first.scene))
         self.blocks = html(blocks_section(answer, image), js_on_load=script("page.js"), elem_id="blocks")
         self.asked = gr.State([])
         self.saved, self.late = gr.Textbox(visible=False), gr.Checkbox(visible=False)
@@ -80,24 +82,27 @@ class AskTab:
             suggestions(example.questions, example.fitting), js_on_load=ON_CHOICE, elem_id="suggestions"
         )
 
-    def _build_image(self, example: Example) -> None:
-        self.image = gr.Image(
-            str(example.path),
-            label="Picture",
-            type="filepath",
-            sources=["upload", "clipboard", "webcam"],
-            webcam_options=gr.WebcamOptions(mirror=False),  # left is to stay left
-            buttons=[],
-            height=300,
-            elem_id="picture",
-            alt_text="The picture to ask about",
-            placeholder=_PLACEHOLDER,
-        )
-        self.gallery = html(gallery(self.examples), js_on_load=ON_CHOICE, elem_id="gallery")
+    def _build_image(self, example: Example, seen: str) -> None:
+        with gr.Column(elem_classes="framed"):
+            self.image = gr.Image(
+                str(example.path),
+                label="Picture",
+                show_label=False,
+                type="filepath",
+                sources=["upload", "clipboard", "webcam"],
+                webcam_options=gr.WebcamOptions(mirror=False),  # left is to stay left
+                buttons=[],
+                height=342,
+                elem_id="picture",
+                alt_text="The picture to ask about",
+                placeholder=_PLACEHOLDER,
+            )
+            self.seen = html(seen, js_on_load=script("seen.js"), elem_id="seen")
+        self.gallery = html(gallery(self.examples, "Examples"), js_on_load=ON_CHOICE, elem_id="gallery")
 
     def _listen(self, demo: gr.Blocks) -> None:
         latest: dict[str, Any] = MODEL | {"trigger_mode": "always_last"}
-        answered = [self.answer, self.blocks, self.asked, self.history]
+        answered = [self.answer, self.seen, self.blocks, self.asked, self.history]
         everything = [self.image, self.question, self.suggestions, *answered]
         gr.on(
             [self.button.click, self.question.submit],
@@ -109,6 +114,7 @@ class AskTab:
         self.suggestions.select(self.on_suggestion, [self.image, self.asked], [self.question, *answered], **latest)
         self.gallery.select(self.on_example, self.asked, everything, **latest)
         self.history.select(self.on_history, self.asked, everything, **latest)
+        self.seen.select(self.on_crop, self.image, everything, **latest)
         self.image.input(
             self.on_upload,
             [self.image, self.late, self.asked],
@@ -156,6 +162,13 @@ class AskTab:
             return {self.image: asked[-1].path}
         return self._unless_late(request, lambda: self._look_at(file))
 
+    def on_crop(self, file: Any, event: gr.EventData, request: gr.Request) -> _Shown:
+        """Look at a part of the image, `box` being its left, top, right and bottom as fractions."""
+        box = event._data.get("box")
+        if not isinstance(box, list) or len(box) != 4 or not all(type(x) in (int, float) and 0 <= x <= 1 for x in box):
+            raise gr.Error("crop: expected four fractions", print_exception=False)
+        return self._unless_late(request, lambda: self._look_at_part(file, box))
+
     def on_load(self, saved: Any, request: gr.Request) -> _Shown:
         """What the browser kept of the visit before a reload, or what the page's address tells; see static/visit.js."""
         try:
@@ -188,6 +201,7 @@ class AskTab:
         asked = [*(old for old in asked if (old.path, old.question) != (entry.path, question)), entry][-MAX_HISTORY:]
         return {
             self.answer: self._answer_card(question, answer, image),
+            self.seen: seen_card(answer, image, _truth(image)),
             self.blocks: blocks_section(answer, image),
             self.asked: asked,
             self.history: history_card(asked),
@@ -212,24 +226,37 @@ class AskTab:
             | self._ask(file, entry.question, asked)
         )
 
+    def _look_at_part(self, file: Any, box: Sequence[float]) -> _Shown:
+        try:
+            image = read_upload(file)
+        except InputError as error:
+            return {self.answer: message_card(str(error))}
+        left, top, right, bottom = (round(part * side) for part, side in zip(box, image.size * 2, strict=True))
+        part = image.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+        path = save_image(part, "crop")
+        return {self.image: path} | self._look_at({"path": path, "orig_name": f"part of {upload_name(file)}"})
+
     def _look_at(self, file: Any) -> _Shown:
         if file is None:
-            return {self.answer: hint_card("Choose a picture."), self.blocks: ""}
+            return {self.answer: hint_card("Choose a picture."), self.blocks: "", self.seen: ""}
         try:
             image = read_upload(file)
         except InputError as error:
             refused = gr.update(value=None, placeholder=f"That did not work: {error}"[:300])
-            return {self.image: refused, self.answer: message_card(str(error)), self.blocks: "", self.suggestions: ""}
-        strange = "picture" in self.answerer.ask(image, ANY_IMAGE[0]).unfamiliar
+            cleared = dict.fromkeys([self.blocks, self.suggestions, self.seen], "")
+            return {self.image: refused, self.answer: message_card(str(error))} | cleared
+        found = self.answerer.ask(image, ANY_IMAGE[0])
+        strange = "picture" in found.unfamiliar
         return {
-            self.answer: hint_card("Ask a question about your picture.", [PICTURE_WARNING] if strange else ()),
-            self.suggestions: "" if strange else suggestions_for(read_scene(self.answerer, image)),
+            self.answer: hint_card("Ask a question about your picture.", [f"{PICTURE_WARNING} {_CROP}"] * strange),
+            self.suggestions: "" if strange else suggestions_for(found.scene.scene if found.scene else None),
+            self.seen: seen_card(None if strange else replace(found, question=""), image),
             self.blocks: "",
         }
 
     def _answer_card(self, question: str, answer: Answer, image: Image.Image) -> str:
-        example = known_example(image)
-        return answer_card(question, answer, true_answer(question, example.scene)[0] if example else None)
+        scene = _truth(image)
+        return answer_card(question, answer, true_answer(question, scene)[0] if scene else None)
 
     def _restored(self, item: Any) -> Asked | None:
         """An entry that the browser kept; None for what is none, or whose file is gone."""
@@ -254,14 +281,10 @@ def _entry(file: dict[str, Any], image: Image.Image, question: str, answer: str)
     example = known_example(image)
     path = file["path"] if example is None else str(example.path)
     return Asked(
-        path, upload_name(file), None if example is None else example.index, question, answer, _thumbnail(image, _SMALL)
+        path, upload_name(file), None if example is None else example.index, question, answer, thumbnail(image, _SMALL)
     )
 
 
-def gallery(examples: Sequence[Example]) -> str:
-    """The shipped images as buttons."""
-    return render("gallery", examples=[(_thumbnail(load_image(e.path), _BUTTON), e.description) for e in examples])
-
-
-def _thumbnail(image: Image.Image, size: tuple[int, int]) -> str:
-    return data_uri(image.resize(size, Image.Resampling.LANCZOS))
+def _truth(image: Image.Image) -> Scene | None:
+    example = known_example(image)
+    return None if example is None else example.scene

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.context import MODEL, QUICK, AppContext, html
+from app.context import MODEL, AppContext, html
 from app.http.uploads import read_upload
 from app.static.script import script
+from app.tabs.intervene import Edits, asked_with, pressed, told
 from app.views.answer import hint_card, message_card
 from app.views.channels import IN_PLACE, atlas_table, channel_card, depth_card, strips
+from app.views.comparison import Side, side_by_side
 from app.views.faithfulness import faithfulness_card
 from vqa import Answer, VisualQuestionAnswerer
 from vqa.errors import InputError
@@ -20,8 +22,9 @@ from vqa.explain.atlas import Atlas, weight_kinds
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.explanation import model_inputs
 from vqa.explain.faithfulness_report import read_faithfulness
-from vqa.explain.interventions import Watch
+from vqa.explain.interventions import Scale, Watch, ask_with, intervene
 
+_CANDIDATES = 12
 DEVIATION, RAW = "against its usual weight", "as it is"
 
 _ABOUT = (
@@ -43,7 +46,9 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     if atlas is None:
         html(hint_card(_NO_ATLAS))
     values, order = _build_settings(events)
-    drawn = html(js_on_load=script("page.js") + script("channels.js"), elem_id="channels-strips")
+    scripts = "".join(script(name) for name in ("page.js", "channels.js", "intervene.js"))
+    drawn = html(js_on_load=scripts, elem_id="channels-strips")
+    forced = html(elem_id="channels-forced")
     block, channel = _build_choice(events)
     card = html(elem_id="channels-card")
     pickers = [drawn]
@@ -57,11 +62,13 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     asked = [context.image, context.question]
     show: dict[str, Any] = {"fn": events.on_show, "inputs": [*asked, values, order], "outputs": drawn, **latest}
     look: dict[str, Any] = {"fn": events.on_channel, "inputs": [*asked, block, channel], "outputs": card, **latest}
-    tab.select(**show).then(**look)
+    about = gr.State(None)
+    opened = tab.select(events.on_select, [*asked, about, block, channel], [about, block, channel, forced], **latest)
+    opened.then(**show).then(**look)
     gr.on([values.change, order.change], **show)
     gr.on([block.change, channel.change], **look)
     for picker in pickers:
-        picker.select(events.on_pick, outputs=[block, channel], **QUICK)
+        picker.select(events.on_pick, asked, [block, channel, forced], **MODEL)
 
 
 def _build_settings(events: "ChannelEvents") -> tuple[gr.Radio, gr.Radio]:
@@ -86,12 +93,11 @@ def _build_settings(events: "ChannelEvents") -> tuple[gr.Radio, gr.Radio]:
 
 def _build_choice(events: "ChannelEvents") -> list[gr.Number]:
     config = events.context.answerer.model.config
-    first = (1, 0) if events.atlas is None else clearest(events.atlas)
     limits = (("Block", 1, config.num_blocks), ("Channel", 0, config.width - 1))
     with gr.Row(elem_classes="choice"):
         return [
             gr.Number(
-                value,
+                low,
                 label=name,
                 precision=0,
                 minimum=low,
@@ -99,7 +105,7 @@ def _build_choice(events: "ChannelEvents") -> list[gr.Number]:
                 min_width=90,
                 elem_id=f"channels-{name.lower()}",
             )
-            for value, (name, low, high) in zip(first, limits, strict=True)
+            for name, low, high in limits
         ]
 
 
@@ -116,32 +122,54 @@ class ChannelEvents:
         kinds = weight_kinds(self.context.answerer.model.config)
         return {f"by {kind.symbol}": name for name, kind in CHANNEL_WEIGHTS.items() if name in kinds}
 
+    def on_select(self, file: Any, question: Any, about: Any, block: Any, channel: Any) -> list[Any]:
+        """The channel that mattered most for the answer, where image or question are new."""
+        now = (file.get("path") if isinstance(file, dict) else None, question)
+        try:
+            if now == about:
+                return [gr.skip()] * 4
+            return [now, *most_important(self.context.answerer, read_upload(file), question), ""]
+        except InputError:  # the strips say it
+            return [None, block, channel, ""]
+
     def on_show(self, file: Any, question: Any, values: Any, order: Any) -> str:
         """The strips of all blocks."""
         try:
-            answer = self.context.answerer.ask(read_upload(file), question)
+            image = read_upload(file)
+            answer, maps = watched(self.context.answerer, image, question)
         except InputError as error:
             return message_card(str(error))
-        return strips(question, answer, self.atlas if values == DEVIATION else None, self.orders.get(str(order)))
+        atlas = self.atlas if values == DEVIATION else None
+        return strips(question, answer, atlas, self.orders.get(str(order)), [found.max((1, 2)) > 0 for found in maps])
 
     def on_channel(self, file: Any, question: Any, block: Any, channel: Any) -> str:
         """The card of the chosen channel."""
         try:
             self._check(block, channel)
             image = read_upload(file)
-            answer, spatial = activation(self.context.answerer, image, question, block, channel)
+            answer, maps = watched(self.context.answerer, image, question)
+            without = ask_with(self.context.answerer, image, question, [Scale(block, [channel], 0.0)])
         except InputError as error:
             return message_card(str(error))
-        return channel_card(answer, image, spatial, block, channel, self.atlas)
+        return channel_card(answer, image, maps[block - 1][channel], block, channel, self.atlas, without)
 
-    def on_pick(self, event: gr.EventData) -> list[int]:
-        """The block and channel that were pressed."""
+    def on_pick(self, file: Any, question: Any, event: gr.EventData) -> list[Any]:
+        """The block and channel that were pressed; or the answer with the gate that was pressed forced."""
         picked = [event._data.get(name) for name in ("block", "channel")]
         try:
+            if event._data.get("do") == "gate":
+                return [gr.skip(), gr.skip(), self._forced(file, question, event._data)]
             self._check(*picked)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        return picked
+        return [*picked, gr.skip()]
+
+    def _forced(self, file: Any, question: Any, pressed_gate: Any) -> str:
+        image = read_upload(file)
+        before = self.context.answerer.ask(image, question)
+        edits = pressed(Edits("", question), before, pressed_gate)
+        after = asked_with(self.context.answerer, image, edits, before)
+        return side_by_side(Side("As it is", question, before), Side("; ".join(told(edits, before)), question, after))
 
     def _check(self, block: Any, channel: Any) -> None:
         config = self.context.answerer.model.config
@@ -153,25 +181,42 @@ class ChannelEvents:
                 raise InputError(f"{name}: {value!r:.20} is not one of {low} to {high}")
 
 
-def clearest(atlas: Atlas) -> tuple[int, int]:
-    """The block (from 1) and channel (from 0) whose concept stands out most from chance."""
-    lead = [block.areas.max(1) - block.baseline for block in atlas.blocks]
-    block, channel = divmod(int(np.concatenate(lead).argmax()), len(lead[0]))
-    return block + 1, channel
-
-
-def activation(
-    answerer: VisualQuestionAnswerer, image: Image.Image, question: str, block: int, channel: int
-) -> tuple[Answer, np.ndarray]:
-    """The answer, and the map (h, w) of a channel (from 0) of a block (from 1) after its gate.
-
-    Raises InputError as `answerer.ask` does.
-    """
+def watched(answerer: VisualQuestionAnswerer, image: Image.Image, question: str) -> tuple[Answer, list[np.ndarray]]:
+    """The answer, and every block's maps (C, h, w) after its gate. Raises InputError as `answerer.ask` does."""
     answer = answerer.ask(image, question)
     watch = Watch(answerer.model)
     with torch.inference_mode():
         watch(**model_inputs(answerer, image, question))
-    return answer, watch.maps[block - 1][0, channel].float().cpu().numpy()
+    return answer, [found[0].float().cpu().numpy() for found in watch.maps]
+
+
+def most_important(answerer: VisualQuestionAnswerer, image: Image.Image, question: str) -> tuple[int, int]:
+    """The block (from 1) and the channel (from 0) without which the answer's probability falls most.
+
+    Of the `_CANDIDATES` channels with the largest |sum of map x gradient|, each is switched off. Raises InputError as
+    `answerer.ask` does.
+    """
+    model, width = answerer.model, answerer.model.config.width
+    best = model.config.answers.index(answerer.ask(image, question).top_answers[0][0])
+    inputs = model_inputs(answerer, image, question)
+    watch = Watch(model)
+    with torch.enable_grad():
+        logits = watch(**inputs).logits
+        assert logits is not None
+        slopes = torch.autograd.grad(logits[0, best], watch.maps, allow_unused=True)
+    effects = [
+        torch.zeros(width) if slope is None else (slope * found).sum((2, 3))[0].detach().abs().cpu()
+        for slope, found in zip(slopes, watch.maps, strict=True)
+    ]
+    places = torch.cat(effects).topk(min(_CANDIDATES, width)).indices
+    off = torch.nn.functional.one_hot(places, width * len(effects)).bool().view(len(places), -1, width)
+    edits = [Scale(k, off[:, k - 1], 0.0) for k in range(1, len(effects) + 1)]
+    tokens = {name: inputs[name].expand(len(places), -1) for name in ("input_ids", "attention_mask")}
+    index = torch.zeros(len(places), dtype=torch.long, device=answerer.device)
+    with torch.inference_mode():
+        output = intervene(model, edits)(image_features=inputs["image_features"], image_index=index, **tokens)
+    worst = int(places[int(output.logits.softmax(-1)[:, best].argmin())])
+    return worst // width + 1, worst % width
 
 
 def _faithfulness(context: AppContext) -> str:

@@ -1,5 +1,7 @@
 """The tab "Compose": a scene by hand, its image by Blender, and the true answer beside the model's."""
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +11,15 @@ import gradio as gr
 from app.context import MODEL, PRIVATE, QUICK, AppContext, html
 from app.examples import true_answer
 from app.http.uploads import read_upload
-from app.render_job import render_watched
+from app.render_job import fetch_watched, render_watched
 from app.static.script import script
-from app.suggestions import ON_CHOICE, suggestions_for
+from app.suggestions import ON_CHOICE, suggestions, suggestions_for
 from app.views.answer import hint_card, message_card, warnings
+from app.views.gallery import gallery
 from app.views.render import render
-from app.views.scene_plan import draw_plan, name_of, placed, to_plan
+from app.views.scene_plan import draw_plan, placed, to_plan
+from app.views.seen import name_of
+from app.views.sketch import sketch
 from vqa.clevr.image_generation.blender import find_blender
 from vqa.clevr.image_generation.camera import CAMERA_LOCATION
 from vqa.clevr.image_generation.sample_scenes import REACH, Layout, annotate, placement_issues, sample_layout
@@ -26,6 +31,7 @@ _ABOUT = (
     "Make a scene of your own. Drag an object on the plan, or click it to choose it and the ground to move it there; "
     "or use Tab and the arrow keys. The answer that is true of the scene stands beside the model's."
 )
+_ASK = "() => window.vqaVisit.ask()"
 _FURTHEST = 1.5 * REACH
 _SHOWN_ISSUES = 6
 
@@ -48,7 +54,9 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
                 remove = gr.Button("Remove", min_width=70, elem_id="compose-remove")
                 another = gr.Button("Another scene", min_width=110, elem_id="compose-sample")
             render_it = gr.Button("Render", variant="primary", elem_id="compose-render")
+            install = gr.Button("Install Blender's module (360 MB)", visible=False, elem_id="compose-install")
             progress = html(elem_id="compose-progress")
+            prepared = html(js_on_load=ON_CHOICE, elem_id="compose-prepared")
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             image = _build_image()
@@ -56,7 +64,9 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
             question = gr.Textbox(
                 "How many things are there?", label="Question", max_length=1000, elem_id="compose-question"
             )
-            ask = gr.Button("Ask", variant="primary", elem_id="compose-ask")
+            with gr.Row():
+                ask = gr.Button("Ask", variant="primary", elem_id="compose-ask")
+                take = gr.Button("Open in Ask", elem_id="compose-take")
             fitting = html(js_on_load=ON_CHOICE, elem_id="compose-fitting")
             answer = html(elem_id="compose-answer")
     objects, rendered, number = gr.State(first), gr.State(None), gr.State(4)
@@ -73,7 +83,10 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     asked = {"fn": events.on_ask, "inputs": [image, question, rendered, objects], "outputs": answer, **MODEL}
     gr.on([ask.click, question.submit], **asked)
     fitting.select(on_fitting, outputs=question, **QUICK).then(**asked)
-    tab.select(events.on_select, outputs=progress, **QUICK)
+    take.click(on_take, [image, question], [context.image, context.question], **QUICK).then(None, js=_ASK)
+    install.click(events.on_install, outputs=[install, progress], **PRIVATE | blender)
+    prepared.select(events.on_prepared, outputs=[*scene, image, rendered, fitting], **QUICK).then(**asked)
+    tab.select(events.on_select, outputs=[install, progress, prepared], **QUICK)
 
 
 def _build_object(objects: _Objects) -> list[gr.Dropdown]:
@@ -159,6 +172,15 @@ def on_sample(count: int) -> _Shown:
     return count, *_shown(sample_layout(0, "compose", count).scene.objects, 0)
 
 
+def on_take(file: Any, question: Any) -> tuple[str, Any]:
+    """The rendered image and its question, for the tab "Ask"."""
+    try:
+        read_upload(file)
+    except InputError:
+        raise gr.Error("Render the scene first, or open a prepared one", print_exception=False) from None
+    return file["path"], question
+
+
 def on_fitting(event: gr.EventData) -> str:
     """The question of the button that was pressed."""
     return str(event._data.get("value", ""))[:1000]
@@ -170,13 +192,40 @@ class ComposeEvents:
 
     context: AppContext
 
-    def on_select(self) -> str:
-        """Whether images can be rendered here."""
+    def on_select(self) -> _Shown:
+        """Whether images can be rendered here, and the prepared scenes."""
+        scenes = gallery(self.context.examples, "Prepared scenes")
         try:
             find_blender(self.context.blender, fetch=False)
         except InputError as error:
-            return hint_card(f"No picture can be rendered here. {error}")
-        return ""
+            space = "SPACE_ID" in os.environ
+            here = self.context.blender is None and shutil.which("uv") is not None and not space
+            why = "A Space has no Blender and cannot install it" if space else str(error).rstrip(".")
+            text = "Blender is not here yet; install its module" if here else f"No picture can be rendered here. {why}"
+            return gr.update(visible=here), hint_card(f"{text}; or open a prepared scene."), scenes
+        return gr.update(visible=False), "", scenes
+
+    def on_install(self) -> Iterator[_Shown]:
+        """Yield how long Blender's module is being fetched; in the end whether it is here."""
+        try:
+            if "SPACE_ID" in os.environ:
+                raise InputError("a Space cannot install Blender")
+            for step in fetch_watched():
+                if isinstance(step, float):
+                    yield gr.skip(), hint_card(f"Fetching Blender's module, about 360 MB: {step:.0f} s")
+        except InputError as error:
+            yield gr.skip(), message_card(str(error))
+        else:
+            yield gr.update(visible=False), hint_card("Blender's module is here. Press “Render”.")
+
+    def on_prepared(self, event: gr.EventData) -> _Shown:
+        """A scene of the examples with its image."""
+        index = event._data.get("index")
+        if type(index) is not int or not 0 <= index < len(self.context.examples):
+            raise gr.Error("scenes: no such scene", print_exception=False)
+        example = self.context.examples[index]
+        fitting = suggestions(example.questions, example.fitting)
+        return *_shown(example.scene.objects, 0), str(example.path), example.scene, fitting
 
     def on_render(self, now: _Objects) -> Iterator[_Shown]:
         """Yield how long Blender is at work; in the end the image, its scene and questions about it."""
@@ -200,7 +249,7 @@ class ComposeEvents:
             answer = self.context.answerer.ask(read_upload(file), question) if asked else None
         except InputError as error:
             return message_card(str(error))
-        changed = rendered is not None and tuple(rendered.objects) != annotate(now).objects
+        changed = rendered is not None and [*map(_bare, rendered.objects)] != [*map(_bare, now)]
         warned = [*["The plan was changed since; this is about the picture."] * changed]
         warned += warnings(answer) if answer else []
         return render("composed", truth=truth, why=why, answer=answer, warned=warned)
@@ -213,6 +262,7 @@ def plan_card(objects: Sequence[SceneObject], chosen: int) -> str:
     return render(
         "plan_card",
         plan=draw_plan(objects, chosen, faulty),
+        sketch=sketch(objects),
         issues=[_issue_text(objects, *issue) for issue in issues[:_SHOWN_ISSUES]],
         more=max(0, len(issues) - _SHOWN_ISSUES),
     )
@@ -235,6 +285,11 @@ def _shown(now: _Objects, index: int) -> _Shown:
     item, names = (now[index] if now else None), _names(now)
     settings = [gr.update(value=getattr(item, name) if item else None) for name in ATTRIBUTES]
     return now, plan_card(now, index), gr.update(choices=names, value=names[index] if names else None), *settings
+
+
+def _bare(item: SceneObject) -> SceneObject:
+    """The object without where a camera saw it."""
+    return replace(item, pixel_coords=None)
 
 
 def _attributes(values: Sequence[Any]) -> dict[str, Any]:

@@ -1,146 +1,228 @@
-"""The tab "Intervene": does a channel matter? Switch it off, and see what becomes of the answer."""
+"""The tab "Intervene": change what the network sees, reads and attends to, and see what becomes of the answer."""
 
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
-from app.context import MODEL, QUICK, AppContext, html
+from app.context import MODEL, AppContext, html
 from app.http.uploads import read_upload
-from app.views.answer import hint_card, message_card
-from app.views.comparison import Side, side_by_side
+from app.static.script import script
+from app.views.answer import message_card
+from app.views.intervene import GATE_GROUPS, in_words, intervene_section
+from app.views.seen import name_of
+from vqa import Answer, VisualQuestionAnswerer
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
-from vqa.explain.interventions import Intervention, Scale, SetGate, ask_with, film_of
+from vqa.explain.interventions import Intervention, Scale, SetGate, film_of, gates_of
+from vqa.explain.object_edits import ChangeObject, ObjectEdit, SetAttention, ask_edited
 
-CHANNELS, CONCEPT, GATES, SWAP = (
-    "Some channels",
-    "All channels of a concept",
-    "All gates of a block",
-    "FiLM of another question",
-)
-
-ALL = "all blocks"
-
-_SETTINGS = {
-    "block": (CHANNELS, GATES, CONCEPT, SWAP),
-    "channels": (CHANNELS,),
-    "concept": (CONCEPT,),
-    "factor": (CHANNELS, CONCEPT),
-    "gate": (GATES,),
-    "other": (SWAP,),
-}
-"""Setting -> the ways that have it, in the order of `interventions`' arguments."""
 _ABOUT = (
-    "A weight that looks important may not be. Here you change what the network does while it answers the question of "
-    "the tab “Ask”, and see whether the answer changes too."
+    "Does what the network sees and reads decide its answer? Click an object to hide it or to give it another color, "
+    "or, further down, to have a block attend to it; open or shut what a block may read. The answer follows at once."
 )
+_MOST = 60
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What a visitor has changed about the answer to a question.
+
+    Args:
+        path, question: what is asked, so that another image or question begins anew.
+        changes: ("hide", object), ("set", object, attribute), ("attend", block, object), ("gate", block, group),
+            ("borrow", "gates" or "FiLM"), ("off", block) -> the value, text as all that comes from a browser; objects
+            count from 0, blocks from 1.
+        chosen: the object whose settings are shown.
+    """
+
+    path: str = ""
+    question: str = ""
+    changes: Mapping[Key, str] = field(default_factory=dict)
+    chosen: int | None = None
+
+    def toggled(self, key: Key, value: str) -> "Edits":
+        """With this change; without it, where it was made already."""
+        rest = {name: old for name, old in self.changes.items() if name != key}
+        again = self.changes.get(key) == value or (key in self.changes and key[0] in ("attend", "gate"))
+        if not again and len(rest) >= _MOST:
+            raise InputError(f"changes: at most {_MOST} at a time")
+        return replace(self, changes=rest if again else {**rest, key: value})
 
 
 def build_tab(context: AppContext, tab: gr.Tab) -> None:
     """Lay the tab out and listen."""
+    events = InterveneEvents(context)
     html(f'<p class="about">{_ABOUT}</p>')
-    with gr.Row():
-        with gr.Column(scale=4, min_width=300):
-            settings = _build_settings(context)
-            button = gr.Button("Try it", variant="primary", elem_id="intervene-go")
-        with gr.Column(scale=7, min_width=320):
-            result = html(hint_card("Press “Try it”."), elem_id="intervene-result")
+    result = html(js_on_load=script("intervene.js"), elem_id="intervene-result")
+    with gr.Row(elem_classes="borrowing"):
+        other = gr.Textbox("How many things are there?", label="Another question", max_length=1000, elem_id="other")
+        borrow = [gr.Button(f"Take its {kind}", min_width=110, elem_id=f"borrow-{kind}") for kind in events.kinds]
+    with gr.Row(elem_classes="borrowing"):
+        blocks = [f"block {k}" for k in range(1, context.answerer.model.config.num_blocks + 1)]
+        block = gr.Dropdown(blocks, value=blocks[-1], label="Channels of", min_width=110, elem_id="off-block")
+        numbers = gr.Textbox("0-15", label="Numbers, such as 3, 17, 40-45", max_length=500, elem_id="off-channels")
+        off = gr.Button("Switch them off", min_width=110, elem_id="off")
+    edits = gr.State(Edits())
 
-    def on_try(file: Any, question: Any, *chosen: Any) -> str:
+    asked = [context.image, context.question, edits]
+    latest: dict[str, Any] = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
+    tab.select(events.on_select, asked, [edits, result], **latest)
+    result.select(events.on_do, asked, [edits, result], **MODEL | {"show_progress": "hidden"})
+    for kind, button in zip(events.kinds, borrow, strict=True):
+        button.click(events.borrower(kind), [*asked, other], [edits, result], **latest)
+    off.click(events.on_off, [*asked, block, numbers], [edits, result], **latest)
+
+
+@dataclass(frozen=True)
+class InterveneEvents:
+    """What the tab does; every event returns the edits and what is shown of them."""
+
+    context: AppContext
+
+    @property
+    def kinds(self) -> list[str]:
+        """What another question can lend this model."""
+        config = self.context.answerer.model.config
+        return ["gates"] * (config.channel_attention != "none") + ["FiLM"] * bool(config.film)
+
+    def on_select(self, file: Any, question: Any, edits: Edits) -> tuple[Edits, str]:
+        """The edits as they were; of another image or question, one that changes the answer."""
+        return self._shown(file, question, edits, lambda now, before: now)
+
+    def on_do(self, file: Any, question: Any, edits: Edits, event: gr.EventData) -> tuple[Edits, str]:
+        """What was pressed; see `pressed`."""
+        return self._shown(file, question, edits, lambda now, before: pressed(now, before, event._data))
+
+    def on_off(self, file: Any, question: Any, edits: Edits, block: Any, numbers: Any) -> tuple[Edits, str]:
+        """Channels of a block switched off."""
+        match = re.fullmatch(r"block (\d{1,3})", str(block))
+
+        def change(now: Edits, before: Answer) -> Edits:
+            k = _index(match and match[1], "block", len(before.blocks), first=1)
+            parse_channels(numbers, self.context.answerer.model.config.width)
+            return replace(now, changes={**now.changes, ("off", str(k)): numbers})
+
+        return self._shown(file, question, edits, change)
+
+    def borrower(self, kind: str) -> Any:
+        """The event of the button that takes another question's gates or FiLM."""
+
+        def on_borrow(file: Any, question: Any, edits: Edits, other: Any) -> tuple[Edits, str]:
+            def change(now: Edits, before: Answer) -> Edits:
+                return replace(now, changes={**now.changes, ("borrow", kind): str(other)})
+
+            return self._shown(file, question, edits, change)
+
+        return on_borrow
+
+    def _shown(self, file: Any, question: Any, edits: Edits, change: Any) -> tuple[Edits, str]:
+        answerer, path = self.context.answerer, file.get("path", "") if isinstance(file, dict) else ""
         try:
-            return before_and_after(context, file, question, *chosen)
+            image = read_upload(file)
+            before = answerer.ask(image, question)
+            if (edits.path, edits.question) != (path, question):
+                edits = opening(answerer, image, Edits(path, question), before)
+            changed = change(edits, before)
+            after = asked_with(answerer, image, changed, before)
         except InputError as error:
-            return message_card(str(error))
-
-    settings[0].change(shown_settings, settings[0], settings[1:], **QUICK)
-    button.click(on_try, [context.image, context.question, *settings], result, **MODEL)
-
-
-def shown_settings(way: Any) -> list[Any]:
-    """Show the settings that a way of changing the network has, and hide the others."""
-    return [gr.update(visible=way in ways) for ways in _SETTINGS.values()]
+            return edits, message_card(str(error))
+        shown = intervene_section(
+            image, question, before, after, changed.changes, changed.chosen, told(changed, before)
+        )
+        return changed, shown
 
 
-def _build_settings(context: AppContext) -> list[Any]:
-    """The way, then the components of `_SETTINGS` in their order."""
-    config, concepts = context.answerer.model.config, _concepts(context)
-    ways = [CHANNELS, *[CONCEPT] * bool(concepts), *[GATES] * (config.channel_attention != "none")]
-    ways += [SWAP] * bool(config.film)
-    blocks = [ALL, *(f"block {k}" for k in range(1, config.num_blocks + 1))]
-    way = gr.Radio(ways, value=ways[0], label="What to change", elem_id="intervene-way")
+def pressed(edits: Edits, before: Answer, data: Any) -> Edits:
+    """The edits after a press on what `data["do"]` names. Raises InputError for what is not on the page."""
+    told = {name: str(value)[:80] for name, value in data.items()} if isinstance(data, dict) else {}
+    objects = before.scene.objects if before.scene else ()
 
-    def shared(name: str, label: str, info: str | None = None) -> dict[str, Any]:
-        visible = ways[0] in _SETTINGS[name]
-        return {"label": label, "info": info, "visible": visible, "elem_id": f"intervene-{name}"}
+    def index(name: str, count: int, first: int = 0) -> int:
+        return _index(told.get(name), name, count, first)
 
-    numbers = f"by number, 0 to {config.width - 1}, such as 3, 17, 40-45"
-    return [
-        way,
-        gr.Dropdown(blocks, value=blocks[-1], **shared("block", "Where")),
-        gr.Textbox("0-15", max_length=500, **shared("channels", "Channels", numbers)),
-        gr.Dropdown(
-            concepts,
-            value=concepts[0] if concepts else None,
-            **shared("concept", "Concept", "which channels track it, the channel atlas tells"),
-        ),
-        gr.Slider(-2, 4, 0, step=0.25, **shared("factor", "Multiply by", "0 is off, 1 as it was, 2 twice as loud")),
-        gr.Slider(0, 1, 1, step=0.05, **shared("gate", "Channel gate", "1 lets all through")),
-        gr.Textbox(
-            "How many things are there?",
-            max_length=1000,
-            **shared("other", "Another question", "its FiLM takes the place of your question's"),
-        ),
-    ]
-
-
-def before_and_after(context: AppContext, file: Any, question: Any, *settings: Any) -> str:
-    """The answer as it is, and with what `settings` change. Raises InputError."""
-    image = read_upload(file)
-    before = context.answerer.ask(image, question)
-    edits, said = interventions(context, image, *settings)
-    after = ask_with(context.answerer, image, question, edits)
-    return side_by_side(Side("As it is", question, before, image), Side(said, question, after, image))
+    match told.get("do"):
+        case "reset":
+            return replace(edits, changes={})
+        case "undo":
+            keys = list(edits.changes)
+            gone = keys[index("number", len(keys))]
+            return replace(edits, changes={key: value for key, value in edits.changes.items() if key != gone})
+        case "choose":
+            return replace(edits, chosen=index("object", len(objects)))
+        case "hide":
+            return edits.toggled(("hide", str(index("object", len(objects)))), "")
+        case "set":
+            number, attribute, value = index("object", len(objects)), told.get("attribute", ""), told.get("value")
+            if value not in ATTRIBUTES.get(attribute, ()):
+                raise InputError(f"{attribute[:20]}: {str(value)[:20]!r} is not one of its values")
+            return edits.toggled(("set", str(number), attribute), str(value))
+        case "attend":
+            block, number = index("block", len(before.blocks), first=1), index("object", len(objects))
+            return edits.toggled(("attend", str(block), str(number)), told.get("value", ""))
+        case "gate":
+            block, group = index("block", len(before.blocks) + 1, first=1), told.get("group", "")
+            if group not in GATE_GROUPS:
+                raise InputError(f"gate: {group[:20]!r} is not one")
+            return edits.toggled(("gate", str(block), group), told.get("value", ""))
+    raise InputError("change: this is not on the page; reload it")
 
 
-def interventions(
-    context: AppContext,
-    image: Any,
-    way: Any,
-    block: Any,
-    channels: Any,
-    concept: Any,
-    factor: Any,
-    gate: Any,
-    other: Any,
-) -> tuple[list[Intervention], str]:
-    """What a visitor has set, as interventions and in words. Raises InputError for settings that make no sense."""
-    answerer, atlas = context.answerer, context.atlas
-    chosen = _blocks(block, answerer.model.config.num_blocks)
-    where = block if isinstance(block, str) else ALL
-    if way == CHANNELS:
-        numbers = parse_channels(channels, answerer.model.config.width)
-        times = _number(factor, "times", -2, 4)
-        return [Scale(k, numbers, times) for k in chosen], f"{len(numbers)} channels of {where} times {times:g}"
-    if way == CONCEPT and atlas is not None:
-        if concept not in _concepts(context):
-            raise InputError(f"concept: {concept!r:.60} is none that a channel tracks")
-        times = _number(factor, "times", -2, 4)
-        found = {k: atlas.blocks[k - 1].channels_of(concept) for k in chosen}
-        count = sum(map(len, found.values()))
-        if not count:
-            raise InputError(f"concept: no channel of {where} tracks {concept}; choose {ALL}")
-        word = f"without “{concept}”" if times == 0 else f"“{concept}” times {times:g}"
-        edits: list[Intervention] = [Scale(k, numbers, times) for k, numbers in found.items() if numbers]
-        return edits, f"{word}: {count} channel{'s' * (count > 1)} of {where}"
-    if way == GATES:
-        weight = _number(gate, "gate", 0, 1)
-        if block == ALL and answerer.model.input_gate is not None:
-            chosen = [*chosen, len(chosen) + 1]  # the head reads through a gate of its own
-        return [SetGate(k, None, weight) for k in chosen], f"gates of {where} fixed at {weight:g}"
-    if way == SWAP:
-        film = film_of(answerer.ask(image, other))
-        return [item for item in film if item.block in chosen], f"FiLM of {where} from “{other}”"
-    raise InputError(f"what to change: {way!r:.60} is not on offer")
+def asked_with(answerer: VisualQuestionAnswerer, image: Image.Image, edits: Edits, before: Answer) -> Answer:
+    """The answer under the edits. Raises InputError."""
+    objects = before.scene.objects if before.scene else ()
+    seen: list[ObjectEdit] = []
+    network: list[Intervention] = []
+    for (kind, *rest), value in edits.changes.items():
+        if kind == "hide":
+            seen.append(ChangeObject(objects[int(rest[0])]))
+        elif kind == "set":
+            seen.append(ChangeObject(objects[int(rest[0])], rest[1], value))
+        elif kind == "attend":
+            seen.append(SetAttention(int(rest[0]), objects[int(rest[1])], value == "1"))
+        elif kind == "off":
+            numbers = parse_channels(value, answerer.model.config.width)
+            network.append(Scale(int(rest[0]), numbers, 0.0))
+        elif kind == "borrow":
+            other = answerer.ask(image, value)
+            network = [*(gates_of(other) if rest[0] == "gates" else film_of(other)), *network]
+        else:
+            network.append(SetGate(int(rest[0]), GATE_GROUPS[rest[1]], float(value == "1")))
+    return ask_edited(answerer, image, edits.question, seen, network)
+
+
+def told(edits: Edits, before: Answer) -> list[str]:
+    """The changes in words."""
+    names = [name_of(item.as_object()) for item in before.scene.objects] if before.scene else []
+    return [in_words(key, value, names) for key, value in edits.changes.items()]
+
+
+def opening(answerer: VisualQuestionAnswerer, image: Image.Image, edits: Edits, before: Answer) -> Edits:
+    """One edit that changes the answer, of those that bear on it most; none where none does."""
+    for found in _candidates(edits, before):
+        if asked_with(answerer, image, found, before).answer != before.answer:
+            return found
+    return edits
+
+
+def _candidates(edits: Edits, before: Answer) -> Iterator[Edits]:
+    """The object that the answer was read from, with another value of what was asked, or hidden; other objects hidden;
+    what the last block reads, shut."""
+    read = before.attended[-1] if before.attended else ()
+    asked = before.check.program[-1].function.removeprefix("query_") if before.check else ""
+    for i in read:
+        for value in ATTRIBUTES.get(asked, ()):
+            if value != before.answer:
+                yield replace(edits, changes={("set", str(i), asked): value}, chosen=i)
+    others = range(len(before.scene.objects) if before.scene else 0)
+    for i in (*read, *others):
+        yield replace(edits, changes={("hide", str(i)): ""}, chosen=i)
+    for group in GATE_GROUPS if before.head_gate is not None else ():
+        yield replace(edits, changes={("gate", str(len(before.blocks)), group): "0"})
 
 
 def parse_channels(text: Any, width: int) -> list[int]:
@@ -160,25 +242,9 @@ def parse_channels(text: Any, width: int) -> list[int]:
     return sorted(numbers)
 
 
-def _concepts(context: AppContext) -> list[str]:
-    """The concepts that some channel tracks, by name."""
-    atlas = context.atlas
-    if atlas is None:
-        return []
-    tracked = {block.concept(channel) for block in atlas.blocks for channel in range(len(block.baseline))}
-    return sorted(name for name in tracked if name)
-
-
-def _blocks(block: Any, count: int) -> list[int]:
-    if block == ALL:
-        return list(range(1, count + 1))
-    match = re.fullmatch(r"block (\d{1,3})", block) if isinstance(block, str) else None
-    if match is None or not 1 <= int(match[1]) <= count:
-        raise InputError(f"where: {block!r:.60} is not {ALL} or one of block 1 to block {count}")
-    return [int(match[1])]
-
-
-def _number(value: Any, name: str, low: float, high: float) -> float:
-    if type(value) not in (int, float) or not low <= value <= high:
-        raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {value!r:.30}")
-    return float(value)
+def _index(text: Any, name: str, count: int, first: int = 0) -> int:
+    if not isinstance(text, str) or not re.fullmatch(r"\d{1,4}", text, re.ASCII):
+        raise InputError(f"{name}: expected a number")
+    if not first <= int(text) < first + count:
+        raise InputError(f"{name}: there is no {name} {int(text)}")
+    return int(text)

@@ -55,6 +55,10 @@ def answer_card(question: str, answer: Answer, truth: str | None = None) -> str:
 def warnings(answer: Answer) -> list[str]:
     """Reasons not to trust an answer, for readers."""
     texts = []
+    if answer.premise.status in ("absent", "ambiguous"):
+        texts.append(f"{answer.premise.text} So the question has no answer here; the network gives one all the same.")
+    elif answer.check and answer.check.answer and not answer.check.agrees:
+        texts.append(f"Worked out step by step on the objects it sees, the answer would be “{answer.check.answer}”.")
     if answer.unknown_words:
         words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
         texts.append(f"The model does not know {words}, and read a blank instead.")
@@ -122,7 +126,7 @@ def _stage(answer: Answer, index: int, image: Image.Image, scales: dict[str, Sca
         "step": step and step_in_words(step, index + 1),
         "reads": reads_in_words(block),
         "sure": step and step.probability,
-        "lit": None if spatial is None else lit_places(image, spatial, answer.picture_box),
+        "lit": lit_places(image, spatial, answer.scene) if spatial is not None and answer.scene else None,
         "count": f"{count} object{'' if count == '1.0' else 's'} attended to",
         "words": "" if words is None else shaded_words(answer.words, words, answer.unknown_words),
         "strips": strips,

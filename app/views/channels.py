@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from app.views.answer import unused_blocks, unused_title, warnings
+from app.views.intervene import gate_chips
 from app.views.render import percent, render
 from app.views.weights import HINTS, hints, legend_item, strip_row
 from vqa import Answer
@@ -15,7 +16,7 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage
-from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present, reads_in_words
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.drawing import Scale, lit_smoothly, ring_objects
 from vqa.explain.explanation import step_in_words
@@ -43,11 +44,17 @@ _CLEAR, _PARTLY = 0.75, 0.6
 _RING = 0.06
 
 
-def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | None) -> str:
+def strips(
+    question: str,
+    answer: Answer,
+    atlas: Atlas | None,
+    sort_by: str | None,
+    speaking: Sequence[np.ndarray] | None = None,
+) -> str:
     """For each block a strip for each kind of weight: less its mean in the atlas, or as it is without one.
 
-    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None. Blocks without a
-    step of the question to do are folded into one line.
+    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None. Of `speaking`,
+    boolean masks (C,), only these channels are drawn. Blocks without a step of the question are folded into one line.
     """
     shown = present(answer)
     if atlas is not None:
@@ -60,14 +67,16 @@ def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | No
         mine = {kind: values[k] for kind, values in shown.items()}
         count = len(next(iter(mine.values())))
         order = np.argsort(-mine[sort_by], kind="stable") if sort_by in mine else np.arange(count)
+        if speaking is not None and speaking[k].any():
+            order = order[speaking[k][order]]
         rows = [strip_row(kind, values, scales[kind], order, atlas is not None) for kind, values in mine.items()]
         step = step_in_words(step, k + 1) if (step := answer.blocks[k].step) else ""
         blocks.append(
             {
                 "number": k + 1,
                 "step": step,
-                "reads": reads_in_words(answer.blocks[k]),
                 "rows": rows,
+                "gates": gate_chips(answer, k + 1),
                 "channels": count,
                 "order": order.tolist(),
             }
@@ -81,13 +90,23 @@ def strips(question: str, answer: Answer, atlas: Atlas | None, sort_by: str | No
         used=[block for block in blocks if block["number"] not in folded],
         unused=[block for block in blocks if block["number"] in folded],
         unused_title=unused_title(folded),
+        head=gate_chips(answer, len(answer.blocks) + 1),
     )
 
 
 def channel_card(
-    answer: Answer, image: Image.Image, spatial: np.ndarray, block: int, channel: int, atlas: Atlas | None
+    answer: Answer,
+    image: Image.Image,
+    spatial: np.ndarray,
+    block: int,
+    channel: int,
+    atlas: Atlas | None,
+    without: Answer | None = None,
 ) -> str:
-    """A channel (from 0) of a block (from 1): its map (h, w) over the image, and what the atlas knows of it."""
+    """A channel (from 0) of a block (from 1): its map (h, w) over the image, and what the atlas knows of it.
+
+    `without` is the answer with the channel switched off.
+    """
     highest = float(spatial.max())
     heat = spatial / highest if highest > 0 else np.zeros_like(spatial)
     known = atlas.blocks[block - 1] if atlas is not None else None
@@ -95,6 +114,8 @@ def channel_card(
         "channel",
         block=block,
         channel=channel,
+        answer=answer,
+        without=without,
         lit=lit_smoothly(image, heat, answer.picture_box),
         says=f"loudest where the picture is lit, at {highest:.2f}" if highest > 0 else "silent under this question",
         tracks=known and _tracks(known, channel),

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from app.views.answer import warnings
 from app.views.render import render
@@ -13,26 +12,15 @@ from vqa.explain.atlas import Atlas
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
 
 _MOST = 12
-_THUMB = (360, 240)
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of two: what it is called, what was asked, the answer, and the image where it is to be shown."""
+    """One of two: what it is called, what was asked, and the answer."""
 
     title: str
     question: str
     answer: Answer
-    image: Image.Image | None = None
-
-    @property
-    def thumbnail(self) -> Image.Image | None:
-        """The image in small."""
-        if self.image is None:
-            return None
-        image = self.image.copy()
-        image.thumbnail(_THUMB)
-        return image
 
     @property
     def warned(self) -> list[str]:

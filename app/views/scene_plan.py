@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.views.render import render
+from app.views.seen import name_of
 from vqa.clevr.image_generation.camera import RADIUS
 from vqa.clevr.image_generation.sample_scenes import REACH
 from vqa.clevr.scenes import DIRECTIONS, SceneObject
@@ -39,11 +40,6 @@ def placed(item: SceneObject, right: float, front: float) -> SceneObject:
     """The object at another place of the plan, on the ground."""
     x, y = (np.array([right, front]) @ _AXES).tolist()
     return replace(item, coords=(x, y, RADIUS[item.size]))
-
-
-def name_of(item: SceneObject) -> str:
-    """An object in words."""
-    return f"{item.size} {item.color} {item.material} {item.shape}"
 
 
 def draw_plan(objects: Sequence[SceneObject], chosen: int, faulty: set[int]) -> str:

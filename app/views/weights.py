@@ -20,7 +20,7 @@ MEANINGS = {
 HINTS = {
     "film": ("FiLM", "lets the question set the volume of each channel"),
     "gamma": ("γ and β", "FiLM's two numbers for a channel: it is multiplied by γ, then β is added"),  # noqa: RUF001
-    "gate": ("Channel gate", "from 0 (closed) to 1 (open) for each channel, by picture and question together"),
+    "gate": ("Channel gate", "opens and shuts channels, as the question needs them"),
     "roc": (
         "ROC area",
         "how well a channel tells a concept's objects from others: 1 always, 0.5 no better than a coin",

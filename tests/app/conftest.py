@@ -23,6 +23,13 @@ def address(checkpoint, log):
 
 
 @pytest.fixture(scope="session")
+def shipped_address(tmp_path_factory):
+    """The page with the shipped model."""
+    with served_page(None, tmp_path_factory.mktemp("shipped") / "server.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
 def chromium():
     executable = find_chromium()
     if executable is None:

@@ -158,6 +158,17 @@ def film_of(answer: Answer) -> list[SetFilm]:
     return [SetFilm(k, None, block.film_gamma, block.film_beta) for k, block in enumerate(answer.blocks, 1)]
 
 
+def gates_of(answer: Answer) -> list[SetGate]:
+    """The gates behind an answer as interventions, the head's too; see `film_of`.
+
+    Raises InputError for an answer of a model without gates.
+    """
+    gates = [*(block.channel_gate for block in answer.blocks), *[answer.head_gate] * (answer.head_gate is not None)]
+    if any(gate is None for gate in gates):
+        raise InputError("gates: this model has none; only its FiLM reads the question")
+    return [SetGate(k, None, gate) for k, gate in enumerate(gates, 1)]  # type: ignore[arg-type]
+
+
 class _EditedFilm(nn.Module):
     """A block's FiLM whose parameters are edited before they are used."""
 

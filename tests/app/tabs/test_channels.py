@@ -4,22 +4,21 @@ import os
 
 import pytest
 from PIL import Image
-from serving import served_page
 
 import vqa
 from app.examples import load_examples
-from app.tabs.channels import activation
+from app.tabs.channels import most_important, watched
 from vqa.explain.atlas import read_atlas
+from vqa.explain.interventions import Scale, ask_with
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
 
 TAB = ".tab-wrapper button[role=tab]"
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served_page(None, tmp_path_factory.mktemp("atlas") / "server.log") as address:
-        yield address
+@pytest.fixture
+def address(shipped_address):
+    return shipped_address
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,10 @@ def open_tab(page, name):
 
 
 def values(page, block, row):
-    shown = page.locator("#channels-strips .stage").nth(block - 1).locator(".strip").nth(row)
-    return [float(text) for text in shown.get_attribute("data-values").split()]
+    """The channels that are drawn in a block's strip, and their values."""
+    channels = page.locator(f"#channels-strips .channels[data-block='{block}']")
+    shown = channels.locator(".strip").nth(row).get_attribute("data-values").split()
+    return [int(text) for text in channels.get_attribute("data-order").split()], [float(text) for text in shown]
 
 
 def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_path):
@@ -50,17 +51,27 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     page.locator("#channels-card .channel").wait_for()
     gates = answer.weights["block_5"]["film_gamma"]
     usual = atlas.blocks[4].weights["film_gamma"].mean
-    assert values(page, 5, 0) == pytest.approx((gates - usual).tolist(), abs=0.006)
+    answer, maps = watched(answerer, load_image(example.path), question)
+    speaking = [c for c in range(64) if maps[4][c].max() > 0]
+    assert 0 < len(speaking) < 64
+    channels, shown = values(page, 5, 0)
+    assert channels == speaking
+    assert shown == pytest.approx((gates - usual)[speaking].tolist(), abs=0.006)
+    block, channel = most_important(answerer, load_image(example.path), question)
+    page.locator("#channels-card h2", has_text=f"Channel {channel} of block {block}").wait_for()
+    without = ask_with(answerer, example.path, question, [Scale(block, [channel], 0.0)])
+    assert without.confidence < answer.confidence or without.answer != answer.answer
+    assert without.answer in page.locator("#channels-card p", has_text="Switched off").inner_text()
 
     page.get_by_label("as it is").check()
     page.locator("#channels-strips .film_gamma:visible").first.wait_for()
-    assert values(page, 5, 0) == pytest.approx(gates.tolist(), abs=0.006)
+    assert values(page, 5, 0)[1] == pytest.approx(gates[speaking].tolist(), abs=0.006)
     page.get_by_label("by FiLM γ").check()  # noqa: RUF001
     page.wait_for_function(
         "() => { const v = document.querySelector('#channels-strips .film_gamma').dataset.values.split(' ');"
         " return v.every((x, i) => !i || Number(v[i - 1]) >= Number(x)); }"
     )
-    loudest = int(gates.argsort(kind="stable")[-1])
+    loudest = max(speaking, key=lambda c: gates[c])
     channels = page.get_by_role("slider", name="Channels of block 5")
     order = [int(text) for text in channels.get_attribute("data-order").split()]
     assert gates[order[0]] == gates[loudest]
@@ -77,7 +88,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     card.locator("h2", has_text=f"Channel {channel} of block 5").wait_for()
     assert atlas.blocks[4].concept(channel) in card.inner_text()
     assert card.locator(".loudest img").count() == len(atlas.blocks[4].examples[channel])
-    _, spatial = activation(answerer, load_image(example.path), question, 5, channel)
+    spatial = maps[4][channel]
     heard = f"{spatial.max():.2f}" if spatial.max() > 0 else "silent"
     assert heard in card.locator("figcaption").first.inner_text()
 
@@ -141,7 +152,7 @@ def test_an_image_that_is_not_clevrs_warns_in_every_tab(open_page, tmp_path):
         ("Ask", "#ask", "#answer"),
         ("Where", None, "#where"),
         ("Channels", None, "#channels-strips"),
-        ("Intervene", "#intervene-go", "#intervene-result"),
+        ("Intervene", None, "#intervene-result"),
         ("Compare", "#compare-go", "#compare-result"),
     ):
         open_tab(page, name)

@@ -58,6 +58,11 @@ def test_true_answers_are_those_of_the_questions_file():
         assert true_answer(question.question, scenes[question.image_filename])[0] == question.answer
 
 
+def test_the_true_side_reads_what_the_model_side_reads():
+    said = true_answer("how many ojects are there", SCENE)
+    assert said == true_answer("How many objects are there?", SCENE) == (str(len(SCENE.objects)), "")
+
+
 @pytest.mark.parametrize(
     "question", ["What color is the giraffe?", "How many?", "", "<b>?", "What color is the thing?"]
 )
@@ -107,4 +112,4 @@ def test_blender_renders_the_scene():
     *ticks, image = render_watched(Layout(SCENE))
     assert ticks
     assert isinstance(image, Image.Image)
-    assert image.size == (360, 240)
+    assert image.size == (480, 320)

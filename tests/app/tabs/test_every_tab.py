@@ -41,24 +41,26 @@ def test_intervene(open_page, checkpoint, tmp_path):
     question = "What color is the cylinder that is right of the brown thing?"
     page.get_by_label("Question", exact=True).fill(question)
     choose_tab(page, "Intervene")
-    page.locator("#intervene-channels textarea, #intervene-channels input").fill("2, 5-7")
-    page.locator("#intervene-go").click()
     cards = page.locator("#intervene-result .pair article")
     cards.nth(1).wait_for()
+    undo = page.locator("#intervene-result [data-do=undo]")
+    if undo.count():
+        undo.first.click()
+    cards.nth(1).locator("h2", has_text="Nothing changed").wait_for()
+    page.locator("#off-channels textarea, #off-channels input").fill("2, 5-7")
+    page.locator("#off").click()
+    cards.nth(1).locator("h2", has_text="block 5 without channels 2, 5-7").wait_for()
     answerer = vqa.load(checkpoint, "cpu")
     before = answerer.ask(IMAGE, question)
     after = ask_with(answerer, IMAGE, question, [Scale(5, [2, 5, 6, 7], 0.0)])
-    assert cards.locator("h2").all_inner_texts() == ["As it is", "4 channels of block 5 times 0"]
     assert cards.locator(".said strong").all_inner_texts() == [before.answer, after.answer]
     names = cards.nth(1).locator(".bars li > span:first-child").all_inner_texts()
     assert names == [name for name, _ in after.top_answers]
-    page.locator("#intervene-channels textarea, #intervene-channels input").fill("99")
-    page.locator("#intervene-go").click()
+    page.locator("#off-channels textarea, #off-channels input").fill("99")
+    page.locator("#off").click()
     page.locator("#intervene-result [role=alert]", has_text="0 to 15").wait_for()
-    page.get_by_label("FiLM of another question").click()
-    page.locator("#intervene-other").wait_for()
-    page.locator("#intervene-go").click()
-    cards.nth(1).locator("h2", has_text="How many things are there?").wait_for()
+    page.locator("#borrow-FiLM").click()
+    cards.nth(1).locator("h2", has_text="FiLM of “How many things are there?”").wait_for()
     shoot(page, "intervene", tmp_path)
 
 
@@ -123,7 +125,14 @@ def test_compose_by_pointer_and_by_keyboard(open_page, tmp_path):
     page.get_by_label("Question", exact=True).last.fill("How many cyan things are there?")
     page.locator("#compose-ask").click()
     page.locator("#compose-answer article", has_text="True of the scene").locator("strong", has_text="1").wait_for()
+    page.locator("#compose-prepared button").nth(2).click()
+    page.locator("#compose-answer article", has_text="The model says").wait_for()
+    assert page.locator("#compose-answer .warning", has_text="changed since").count() == 0
+    assert page.locator("#plan .sketch svg polygon").count() > 0
     shoot(page, "compose", tmp_path)
+    page.locator("#compose-take").click()
+    page.locator("#answer .asked", has_text="How many cyan things are there?").wait_for()
+    assert load_examples()[2].path.name in page.locator("#picture img").get_attribute("src")
 
 
 def test_results(open_page, tmp_path):
@@ -153,5 +162,5 @@ def test_a_composed_scene_is_rendered_and_asked_about(open_page, tmp_path):
     page.locator("#compose-answer article", has_text="The model says").wait_for()
     source = page.locator("#compose-picture img").get_attribute("src")
     image = Image.open(io.BytesIO(page.request.get(source).body()))
-    assert image.size == (360, 240)
+    assert image.size == (480, 320)
     shoot(page, "compose-rendered", tmp_path)

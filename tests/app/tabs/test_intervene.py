@@ -1,40 +1,36 @@
-"""What a visitor may set on the tab "Intervene"."""
-
-from types import SimpleNamespace
+"""What a visitor may change on the tab "Intervene"."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 import vqa
-from app.tabs.intervene import ALL, CHANNELS, CONCEPT, GATES, SWAP, interventions, parse_channels
+from app.examples import load_examples
+from app.tabs.intervene import Edits, asked_with, opening, parse_channels, pressed, told
+from app.views.intervene import intervene_section
 from vqa.errors import InputError
-from vqa.explain.interventions import Scale, SetFilm, SetGate
+from vqa.explain.interventions import gates_of
+from vqa.utils.images import load_image
 
-IMAGE = Image.new("RGB", (96, 64), "gray")
-
-
-class Block:
-    """Of an atlas: channels 1 and 3 track cyan."""
-
-    baseline = range(16)
-
-    def concept(self, channel):
-        return "cyan" if channel in (1, 3) else None
-
-    def channels_of(self, concept):
-        return [channel for channel in self.baseline if self.concept(channel) == concept]
+EXAMPLE = load_examples()[0]
+QUESTION = "What color is the big cube?"
 
 
 @pytest.fixture(scope="module")
-def site(checkpoint):
-    answerer = vqa.load(checkpoint, "cpu")
-    return SimpleNamespace(answerer=answerer, atlas=SimpleNamespace(blocks=[Block()] * 5))
+def answerer():
+    return vqa.load(device="cpu")
 
 
-def settings(way, block="block 2", channels="0", concept="cyan", factor=0, gate=1, other="Is there a cube?"):
-    return way, block, channels, concept, factor, gate, other
+@pytest.fixture(scope="module")
+def before(answerer):
+    return answerer.ask(EXAMPLE.path, QUESTION)
+
+
+def ask(answerer, before, **presses):
+    edits = Edits("", QUESTION)
+    for data in presses.values():
+        edits = pressed(edits, before, data)
+    return edits, asked_with(answerer, load_image(EXAMPLE.path), edits, before)
 
 
 @given(st.sets(st.integers(0, 63), min_size=1))
@@ -52,37 +48,69 @@ def test_what_is_no_list_of_channels(text):
         parse_channels(text, 64)
 
 
-def test_each_way(site):
-    edits, said = interventions(site, IMAGE, *settings(CHANNELS, channels="1,2"))
-    assert [(e.block, e.channels, e.factor) for e in edits if isinstance(e, Scale)] == [(2, [1, 2], 0.0)]
-    edits, said = interventions(site, IMAGE, *settings(CONCEPT, ALL))
-    assert [(e.block, e.channels) for e in edits if isinstance(e, Scale)] == [(k, [1, 3]) for k in range(1, 6)]
-    assert said == "without “cyan”: 10 channels of all blocks"
-    edits, _ = interventions(site, IMAGE, *settings(GATES, gate=0.5))
-    assert [(e.block, e.weights) for e in edits if isinstance(e, SetGate)] == [(2, 0.5)]
-    edits, said = interventions(site, IMAGE, *settings(SWAP))
-    assert [e.block for e in edits if isinstance(e, SetFilm)] == [2]
-    assert "Is there a cube?" in said
+@pytest.mark.parametrize("example", load_examples()[::3])
+def test_the_opening_edit_changes_the_answer(answerer, example):
+    image, question = load_image(example.path), example.questions[0]
+    before = answerer.ask(image, question)
+    edits = opening(answerer, image, Edits("", question), before)
+    assert len(edits.changes) == 1
+    assert asked_with(answerer, image, edits, before).answer != before.answer
+
+
+def test_presses_change_what_is_seen_attended_to_and_read(answerer, before):
+    cube = str(before.attended[-1][0])
+    assert before.answer == "brown"
+    red = {"do": "set", "object": cube, "attribute": "color", "value": "red"}
+    edits, after = ask(answerer, before, red=red)
+    assert after.answer == "red"
+    assert told(edits, before)[0].endswith("of color red")
+    assert pressed(edits, before, red).changes == {}
+    assert ask(answerer, before, hide={"do": "hide", "object": cube})[1].premise.status == "absent"
+    last, other = str(len(before.blocks)), str(1 - int(cube)) if int(cube) < 2 else "0"
+    away = {"do": "attend", "block": last, "object": cube, "value": "0"}
+    there = away | {"object": other, "value": "1"}
+    _, moved = ask(answerer, before, away=away, there=there)
+    assert moved.answer == before.scene.objects[int(other)].value("color")
+    shut = {"do": "gate", "block": str(len(before.blocks) + 1), "group": "color", "value": "0"}
+    edits, blind = ask(answerer, before, shut=shut)
+    assert blind.head_gate[2:10].max() == 0
+    assert blind.confidence < before.confidence
+    assert pressed(edits, before, shut | {"value": "1"}).changes == {}
+    assert (
+        pressed(edits, before, {"do": "reset"}).changes == pressed(edits, before, {"do": "undo", "number": "0"}).changes
+    )
+
+
+def test_another_questions_gates_and_channels_off(answerer, before):
+    image = load_image(EXAMPLE.path)
+    edits = Edits("", QUESTION, {("borrow", "gates"): "How many things are there?"})
+    after = asked_with(answerer, image, edits, before)
+    lent = answerer.ask(image, "How many things are there?")
+    assert [edit.weights.tolist() for edit in gates_of(after)] == [edit.weights.tolist() for edit in gates_of(lent)]
+    edits = Edits("", QUESTION, {("off", "6"): "0-63", ("borrow", "FiLM"): "Is there a cube?"})
+    assert asked_with(answerer, image, edits, before).answer
+    assert "block 6 without channels 0-63" in told(edits, before)
+
+
+def test_the_section_shows_every_object_for_every_used_block(answerer, before):
+    shown = intervene_section(load_image(EXAMPLE.path), QUESTION, before, before, {}, 0, [])
+    objects, used = len(before.scene.objects), sum(block.step.operation != "none" for block in before.blocks)
+    assert shown.count('data-do="choose"') == objects
+    assert shown.count('data-do="attend"') == objects * used
+    assert shown.count('data-do="gate"') == 4 * (used + 1)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "data",
     [
-        settings("everything"),
-        settings(None),
-        settings(CHANNELS, block="block 6"),
-        settings(CHANNELS, block="block 0"),
-        settings(CHANNELS, block=3),
-        settings(CHANNELS, factor=float("nan")),
-        settings(CHANNELS, factor=1e9),
-        settings(CHANNELS, factor="0"),
-        settings(CONCEPT, concept="mauve"),
-        settings(CONCEPT, concept=None),
-        settings(GATES, gate=2),
-        settings(SWAP, other=""),
-        settings(SWAP, other=7),
+        *(None, 3, {}, {"do": "fly"}, {"do": "hide"}, {"do": "hide", "object": "99"}, {"do": "undo", "number": "0"}),
+        *({"do": "hide", "object": "٣"}, {"do": "attend", "block": "0", "object": "0"}, {"do": "choose", "object": -1}),
+        {"do": "set", "object": "0", "attribute": "color", "value": "mauve"},
+        {"do": "set", "object": "0", "attribute": "<b>", "value": "red"},
+        {"do": "gate", "block": "9", "group": "color"},
+        {"do": "gate", "block": "1", "group": "taste"},
     ],
 )
-def test_what_makes_no_sense_is_told(site, wrong):
+def test_what_is_not_on_the_page_is_refused(before, data):
     with pytest.raises(InputError):
-        interventions(site, IMAGE, *wrong)
+        pressed(Edits("", QUESTION), before, data)

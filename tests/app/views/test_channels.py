@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.tabs.channels import clearest
 from app.views.channels import atlas_table, channel_card, depth_card, strips
 from vqa.explain.atlas import read_atlas
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS
@@ -76,8 +75,3 @@ def test_the_table_has_every_channel_and_the_depths_add_up(atlas):
     widths = [float(text.split("%")[0]) for text in depth_card(atlas).split('style="width:')[1:]]
     for k in range(len(atlas.blocks)):
         assert sum(widths[4 * k : 4 * k + 4]) == pytest.approx(100, abs=0.3)
-
-
-def test_the_tab_begins_with_a_channel_that_tracks_something(atlas):
-    block, channel = clearest(atlas)
-    assert atlas.blocks[block - 1].concept(channel) is not None
