@@ -1,14 +1,20 @@
 """`vqa.load(...).ask(...)`, as a user of the library meets it."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from datasets import Dataset
+from PIL import Image, features
 
 import vqa
 from vqa.clevr.vocabulary import ANSWERS
@@ -122,8 +128,116 @@ def test_a_configuration_without_gate_and_evidence_answers_too(tiny, image_file)
 def test_every_form_of_an_image_gets_the_same_answer(answerer, image_file):
     image = Image.open(image_file)
     forms = [image_file, str(image_file), image, np.asarray(image), image_file.read_bytes()]
+    forms += [torch.from_numpy(np.array(image)), image_file.open("rb"), BytesIO(image_file.read_bytes())]
     answers = [answerer.ask(form, QUESTION).to_json() for form in forms]
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif(answerer, image_file, tmp_path):
+    Image.open(image_file).convert("RGB").save(tmp_path / "image.avif", quality=100, subsampling="4:4:4")
+    assert answerer.ask(tmp_path / "image.avif", QUESTION).answer in ANSWERS
+
+
+def test_an_address_is_refused(answerer):
+    with pytest.raises(InputError, match=r"https://x\.org/a\.png: is a URL; download it first"):
+        answerer.ask("https://x.org/a.png", QUESTION)
+
+
+QUESTIONS = [QUESTION, "How many balls are there?", "Is there a cube?"]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 48, 3), np.uint8)) for i in range(3)]
+
+
+def same(found, expected):
+    assert [answer.answer for answer in found] == [answer.answer for answer in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one.question == other.question
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+        np.testing.assert_allclose(one.blocks[1].object_attention, other.blocks[1].object_attention, atol=1e-4)
+        np.testing.assert_allclose(one.readings.objectness, other.readings.objectness, atol=1e-4)
+
+
+def test_many_images_and_questions_in_every_form(answerer, images):
+    ask = answerer.ask
+    arrays = np.stack([np.asarray(image) for image in images])
+    same(ask(images[0], QUESTIONS), [ask(images[0], question) for question in QUESTIONS])
+    about_all = [ask(image, QUESTION) for image in images]
+    for many in (images, tuple(images), arrays, torch.from_numpy(arrays)):
+        same(ask(many, QUESTION), about_all)
+    pairs = list(zip(images, QUESTIONS, strict=True))
+    each = [ask(*pair) for pair in pairs]
+    rows = [{"image": image, "question": question, "answer": "yes"} for image, question in pairs]
+    for given in ((images, QUESTIONS), (pairs,), (rows,), (Dataset.from_list(rows),)):
+        same(ask(*given), each)
+        same(ask(*given, batch_size=2), each)
+    same([ask(pairs[0]), ask(rows[1])], each[:2])
+    assert ask([]) == []
+
+
+def test_a_batch_is_one_call_and_the_stem_runs_once_for_an_image(answerer, images, monkeypatch):
+    fresh = vqa.VisualQuestionAnswerer(answerer.model, answerer.processor)
+    stems, trunks = [], []
+    encode, forward = fresh.model.encode_images, fresh.model.forward
+    monkeypatch.setattr(fresh.model, "encode_images", lambda pixels: stems.append(len(pixels)) or encode(pixels))
+    monkeypatch.setattr(fresh.model, "forward", lambda **inputs: trunks.append(1) or forward(**inputs))
+    fresh.ask([(image, question) for image in images for question in QUESTIONS])
+    assert (stems, len(trunks)) == ([3], 1)
+
+
+def test_a_generator_is_answered_as_it_comes(answerer, images):
+    taken = []
+
+    def pairs():
+        for image in images:
+            taken.append(1)
+            yield image, QUESTION
+
+    answers = answerer.ask(pairs())
+    assert taken == []
+    same([next(answers)], [answerer.ask(images[0], QUESTION)])
+    assert taken == [1]
+    assert len(list(answers)) == 2
+    assert next(answerer.ask((image for image in images), QUESTION)).answer in ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (([1, 2], ["a?"]), "1 questions about 2 images"),
+        ((["a.png"],), "expected pairs of image and question"),
+        (("a.png",), "none is given"),
+    ],
+)
+def test_pairs_that_are_none(answerer, given, says):
+    with pytest.raises(InputError, match=says):
+        answerer.ask(*given)
+
+
+def test_what_is_wrong_with_one_of_many_is_named(answerer, images):
+    with pytest.raises(InputError, match="pair 2: question: it has no words"):
+        answerer.ask(images, [QUESTION, QUESTION, "?"])
+    with pytest.raises(InputError, match=r"pair 1: /no/such\.png"):
+        answerer.ask([images[0], "/no/such.png"], QUESTION)
+
+
+def in_another_process(answerer, image):
+    return answerer.ask(image, QUESTION)
+
+
+def test_it_is_copied_saved_and_sent_to_other_processes(answerer, images):
+    expected = answerer.ask(images[0], QUESTION)
+    saved = BytesIO()
+    torch.save(answerer, saved)
+    saved.seek(0)
+    copies = [pickle.loads(pickle.dumps(answerer)), copy.deepcopy(answerer), torch.load(saved, weights_only=False)]
+    same([other.ask(images[0], QUESTION) for other in copies], [expected] * 3)
+    assert copy.copy(answerer)._features is answerer._features
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        same([pool.submit(in_another_process, answerer, images[0]).result()], [expected])
 
 
 def test_the_box_says_where_the_image_lies(answerer):
@@ -179,21 +293,3 @@ def test_questions_that_cannot_be_asked(answerer, image_file, question):
 
 def test_unknown_words_are_listed(answerer, image_file):
     assert answerer.ask(image_file, "What color is the Elephant?").unknown_words == ["elephant"]
-
-
-def test_the_pipeline_answers_alike(answerer, tiny_checkpoint, image_file):
-    from transformers import pipeline
-
-    ask = pipeline("clevr-visual-question-answering", model=str(tiny_checkpoint), device="cpu")
-    answer = answerer.ask(image_file, QUESTION)
-    result = ask(image=image_file, question=QUESTION, top_k=2)
-    assert [item["answer"] for item in result] == [name for name, _ in answer.top_answers[:2]]
-    assert result[0]["score"] == pytest.approx(answer.confidence, abs=1e-5)
-    inputs = [{"image": image_file, "question": text} for text in ("How many balls?", QUESTION, "Is it big?")]
-    batched = ask(inputs, batch_size=3)
-    assert [len(item) for item in batched] == [5, 5, 5]
-    assert batched[1][0]["score"] == pytest.approx(answer.confidence, abs=1e-5)
-    with pytest.raises(InputError):
-        ask(image=image_file, question="")
-    with pytest.raises(ValueError, match="top_k"):
-        ask(image=image_file, question=QUESTION, top_k=0)

@@ -150,6 +150,16 @@ def test_exported_network_keeps_its_gates() -> None:
     assert any("squeeze_excitation" in name for name in program.state_dict)
 
 
+@pytest.mark.parametrize("placement", ["standard", "pre", "post", "identity"])
+def test_a_symbolic_trace_keeps_the_gates(placement: str) -> None:
+    model = add_squeeze_excitation(small_resnet(), placement=placement)
+    traced = torch.fx.symbolic_trace(model)
+    torch.testing.assert_close(traced(image()), model(image()))
+    for gate in gates(model).values():
+        nn.init.constant_(gate.expand.bias, -100)
+    torch.testing.assert_close(traced(image()), model(image()))
+
+
 def test_what_cannot_be_gated_is_refused_and_nothing_changes() -> None:
     relu_is_used_twice = small_resnet(models.resnet.Bottleneck)
     dense = models.DenseNet(growth_rate=4, block_config=(1, 1, 1, 1), num_init_features=8, num_classes=2)

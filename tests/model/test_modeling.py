@@ -258,17 +258,32 @@ def test_a_text_encoder_with_pickled_weights_is_refused(bert, tiny):
         _model("film-qcse", (*tiny, f"text_encoder={bert}"))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_runs(dtype, tiny_checkpoint):
+    full, half = (
+        AutoModelForVisualQuestionAnswering.from_pretrained(tiny_checkpoint, dtype=d).eval() for d in (None, dtype)
+    )
+    pixels, tokens = torch.randn(2, 3, 32, 48), torch.tensor([[3, 4, 5], [6, 7, 8]])
+    with torch.no_grad():
+        expected = full(pixels, tokens).logits
+        for given in (pixels, pixels.to(dtype)):
+            torch.testing.assert_close(half(given, tokens).logits.float(), expected, atol=0.05, rtol=0.05)
+    assert half.dtype == dtype
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "overrides", [("text_encoder=transformer",), ("vision_encoder=resnet18",), ("evidence=false", "head=attention")]
+    "overrides", [(), ("text_encoder=transformer",), ("vision_encoder=resnet18",), ("evidence=false", "head=attention")]
 )
 def test_it_exports_whole(overrides, tiny):
     model = _model("film-qcse", (*tiny, *overrides)).eval()
     batch = dict(_batch(model, [QUESTIONS[1], QUESTIONS[0], QUESTIONS[1]]))
     images, questions = torch.export.Dim("pictures", max=64), torch.export.Dim("questions", max=512)
-    shapes = {name: {0: images if name == "pixel_values" else questions} for name in batch}
+    length = torch.export.Dim("length", min=2, max=100)
+    shapes = {name: {0: images} if name == "pixel_values" else {0: questions, 1: length} for name in batch}
     exported = torch.export.export(model, (), batch, dynamic_shapes=shapes).module()
     batch = {name: value[:2] for name, value in batch.items()}
+    batch |= {name: value.repeat(1, 2) for name, value in batch.items() if name != "pixel_values"}
     with torch.no_grad():
         expected, output = model(**batch), exported(**batch)
     assert torch.allclose(output.logits, expected.logits, atol=1e-5)

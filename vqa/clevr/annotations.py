@@ -113,7 +113,7 @@ def nearest_dataset(place: str | os.PathLike) -> Path | None:
     for _ in range(4):
         level = [inner for folder in level for inner in _folders(folder)][:1000]
         below += sorted(level, key=lambda inner: -SequenceMatcher(None, inner.name, path.name).ratio())
-    above = [folder for folder in path.parents if folder != there][:2] if there == path else []
+    above = list(path.parents)[:3] if path.exists() else []
     return next((folder for folder in (*above, *below) if _is_dataset(folder)), None)
 
 
@@ -159,13 +159,10 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
             ):
                 yield record
                 count += 1
-    except ijson.IncompleteJSONError as error:
-        raise InputError(
-            f"{path}: cut short or not JSON after {key}[{count}]: {first_line(error)}; fetch it again"
-        ) from error
     except (ijson.JSONError, UnicodeDecodeError, RecursionError) as error:
-        reason = f"{first_line(error)}; JSON knows neither NaN nor Infinity" * ("NaN" in str(error))
-        raise InputError(f"{path}: not valid JSON after {key}[{count}]: {reason or first_line(error)}") from error
+        what = "cut short or not JSON" if isinstance(error, ijson.IncompleteJSONError) else "not valid JSON"
+        remedy = "JSON has no NaN and no Infinity" if re.search("NaN|Infinity", str(error)) else "fetch it again"
+        raise InputError(f"{path}: {what} after {key}[{count}]: {first_line(error)}; {remedy}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     if not count:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.explain.drawing import Scale
-from vqa.inference.answerer import ARRAYS, Answer, Block
+from vqa.inference.answer import ARRAYS, Answer, Block
 from vqa.model.scene import ATTRIBUTE_SIZES
 
 

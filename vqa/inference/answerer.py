@@ -1,26 +1,26 @@
-"""Asks one question about one image: what is behind `vqa.load`, `vqa ask`, the page and the pipeline."""
+"""Asks questions about images: what is behind `vqa.load`, `vqa ask` and the page."""
 
 import hashlib
 import os
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language import foreign_language, negated, parse_question, read_negation, restate
-from vqa.clevr.programs import OPERATIONS, Program
-from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.clevr.language import foreign_language, read_free
+from vqa.clevr.programs import Program
 from vqa.errors import InputError
+from vqa.inference.answer import Answer, first_array, read_block
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
-from vqa.inference.predicted_scene import PredictedScene, decode
-from vqa.inference.second_reading import Check, Premise, check, premise
-from vqa.inference.sentence import attended_objects, because, because_of_program
+from vqa.model.inputs import asked
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import (
     FilmSEProcessor,
@@ -30,186 +30,15 @@ from vqa.model.processing import (
     encode_pixels,
     rank_answers,
 )
-from vqa.model.scene import STEP_SIZES, SceneMaps
-from vqa.utils.json_values import plain
+from vqa.model.scene import SceneMaps
 
 TOP_ANSWERS = 5
 CACHED_IMAGES = 16
+QUESTIONS_AT_ONCE = {"cpu": 64, "cuda": 1024}
+IMAGES_AT_ONCE = 64
 
-
-@dataclass(frozen=True)
-class Step:
-    """What a block takes its part of the question to be.
-
-    Args:
-        operation: one of `vqa.clevr.programs.OPERATIONS`, "none" where the block has nothing to do.
-        probability: of that operation, 0 to 1.
-        filters: attribute -> value of the objects that it keeps.
-        reads: for each earlier block, the probability that this one reads its object attention besides the last one's.
-    """
-
-    operation: str
-    probability: float
-    filters: dict[str, str]
-    reads: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The same in plain values, earlier blocks by name."""
-        return vars(self) | {"reads": {f"block_{j}": p for j, p in enumerate(self.reads, 1)}}
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Block:
-    """What a residual block did; None for what the configuration lacks.
-
-    Args:
-        film_gamma, film_beta: FiLM's scale and shift of each channel, (C,).
-        channel_gate: the channel attention's weight of each channel, (C,).
-        word_attention: how much it read each of `Answer.words`, (L,).
-        object_attention: the probability of an object that it selects, (h, w) over the model's grid.
-        step: what it takes its part of the question to be.
-    """
-
-    film_gamma: np.ndarray | None
-    film_beta: np.ndarray | None
-    channel_gate: np.ndarray | None
-    word_attention: np.ndarray | None
-    object_attention: np.ndarray | None
-    step: Step | None = None
-
-    def to_json(self) -> dict[str, np.ndarray | None]:
-        """The arrays by their names in JSON, which are those of `FilmSEOutput`."""
-        return {name: getattr(self, attribute) for name, attribute in ARRAYS.items()}
-
-    def __repr__(self) -> str:
-        shapes = [f"{name}={array.shape}" for name, array in vars(self).items() if isinstance(array, np.ndarray)]
-        return f"Block({', '.join([*shapes, f'step={self.step}'])})"
-
-
-ARRAYS = {
-    "film_gamma": "film_gamma",
-    "film_beta": "film_beta",
-    "channel_weights": "channel_gate",
-    "word_weights": "word_attention",
-    "spatial_weights": "object_attention",
-}
-"""Name in `FilmSEOutput` and in JSON -> attribute of a `Block`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What the model answers, and with which channels. Arrays are float32; `to_json` makes lists of them.
-
-    Args:
-        answer: the most probable answer.
-        confidence: its probability, 0 to 1.
-        top_answers: the most probable answers with their probabilities, falling.
-        unknown_words: words of the question that the model does not know; it answered as if each were the same blank.
-        in_domain: whether image and question look like those of training (`vqa.inference.ood`); None where the
-            checkpoint is not calibrated.
-        blocks: what each residual block did, the first block first.
-        words: the L tokens of the question as the model reads it: in CLEVR's words, where its own are free or misspelt.
-        picture_box: left, top, right, bottom of the image as fractions of the model's grid: within 0..1 where it got
-            a border, being of another ratio, and beyond where a plain border of its own was cut off.
-        pathway_weights: how much each of the nine pathways of the `pathways` head counts, (9,); None for other heads.
-        unfamiliar: which of "picture" and "question" are out of distribution.
-        read_as: the question as the model reads it, where that is not word by word as it was asked.
-        question: as it was asked.
-        readings: what the model reads from every cell of its grid; None for a model without object attention.
-        program: what gave the answer instead of the network, which has no such form of questions; else None.
-
-    What is made of these, `scene`, `check`, `premise` and `because`, is only worked out when it is asked for.
-    """
-
-    answer: str
-    confidence: float
-    top_answers: list[tuple[str, float]]
-    unknown_words: list[str]
-    in_domain: bool | None
-    blocks: tuple[Block, ...] = field(repr=False)
-    words: list[str]
-    picture_box: tuple[float, float, float, float]
-    pathway_weights: np.ndarray | None = field(default=None, repr=False)
-    unfamiliar: tuple[str, ...] = ()
-    read_as: str | None = None
-    question: str = field(default="", repr=False)
-    readings: SceneMaps | None = field(default=None, repr=False)
-    program: Program | None = field(default=None, repr=False)
-
-    @cached_property
-    def scene(self) -> PredictedScene | None:
-        """The objects that the model sees; None for a model without object attention."""
-        return None if self.readings is None else decode(self.readings, self.picture_box)
-
-    @cached_property
-    def check(self) -> Check | None:
-        """The question's program executed on `scene`; None without a scene, and for what is not CLEVR's language."""
-        if self.scene is None:
-            return None
-        if self.program is not None:
-            return check(self.program, self.scene, self.answer)
-        try:
-            program = parse_question(restate(self.question) if self.read_as else self.question)
-        except InputError:
-            return None
-        return check(program, self.scene, self.answer)
-
-    @cached_property
-    def premise(self) -> Premise:
-        """Whether what the question takes for granted is there, once."""
-        if self.check is None and self.unknown_words:
-            words = ", ".join(repr(word[:30]) for word in self.unknown_words[:4])
-            return Premise("cannot tell", None, f"The model knows nothing that is called {words}.")
-        return premise(self.check)
-
-    @cached_property
-    def attended(self) -> list[tuple[int, ...]] | None:
-        """For each reasoning step of the program, the objects of `scene` that the network attended to.
-
-        Those of the `check` where it agrees and any block attended to just these, else those of the step's own block;
-        the check's for steps that no block has. None where there is no `check`.
-        """
-        if self.check is None or self.scene is None or self.program is not None:
-            return None
-        maps = [block.object_attention for block in self.blocks]
-        return attended_objects(self.check.program, maps, self.scene.objects, self.check)
-
-    @cached_property
-    def because(self) -> str | None:
-        """Why, in one sentence, from the objects that the blocks attended to; None where there is no `check`."""
-        if self.check is None or self.scene is None:
-            return None
-        if self.premise.text is not None:
-            return self.premise.text
-        if self.attended is None:
-            read = self.check.program[-1].inputs[0]
-            return because_of_program(self.check.program, self.check.objects[read], self.answer)
-        return because(self.check.program, self.attended, self.scene.objects, self.answer)
-
-    @property
-    def weights(self) -> dict[str, dict[str, np.ndarray | None]]:
-        """`blocks` as JSON has them: "block_1" -> "channel_weights" -> array or None; see `ARRAYS`."""
-        return {f"block_{k}": block.to_json() for k, block in enumerate(self.blocks, 1)}
-
-    @property
-    def steps(self) -> list[dict[str, Any]] | None:
-        """Each block's step as JSON has it; None for a model whose blocks have none."""
-        found = [block.step.to_json() for block in self.blocks if block.step is not None]
-        return found or None
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain lists, numbers and strings, rounded to five digits."""
-        values = {name: getattr(self, name) for name in _JSON_KEYS}
-        if self.check is not None:
-            values["check"] = self.check.to_json() | {"decides": self.program is not None}
-        written = {name: value.to_json() if hasattr(value, "to_json") else value for name, value in values.items()}
-        return {name: plain(value, 5) for name, value in written.items()}
-
-
-_JSON_KEYS = (
-    *("answer", "confidence", "top_answers", "unknown_words", "in_domain", "weights", "words", "steps"),
-    *("picture_box", "pathway_weights", "unfamiliar", "read_as", "scene", "check", "premise", "because"),
-)
+_Read = tuple[ReadQuestion, Program | None, PreparedImage]
+"""A question, the program that answers it where the network has no such form of questions, and the image."""
 
 
 class VisualQuestionAnswerer:
@@ -230,41 +59,126 @@ class VisualQuestionAnswerer:
         """Where the model runs."""
         return self.model.device
 
-    def ask(self, image: ImageLike, question: str) -> Answer:
-        """Answer a question about an image.
+    def __reduce__(self) -> tuple:
+        return type(self), (self.model, self.processor)  # in another process with a lock and a cache of its own
+
+    def __copy__(self) -> "VisualQuestionAnswerer":
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    @overload
+    def ask(self, image: ImageLike, question: str, *, batch_size: int | None = None) -> Answer: ...
+    @overload
+    def ask(self, image: Any, question: Any = None, *, batch_size: int | None = None) -> Any: ...
+
+    def ask(self, image: Any, question: Any = None, *, batch_size: int | None = None) -> Any:
+        """Answer a question about an image, or many, in batches.
 
         Args:
-            image: PIL image, path, a file's bytes, or an array (H, W, 3) of bytes or of floats in 0..1.
-            question: in English, up to 100 words and 1,000 characters.
+            image: PIL image, path, a file's bytes, an open file, or an array (H, W, 3) of bytes or of floats in 0..1;
+                many of them; or pairs with questions, as `vqa.model.inputs.asked` has it.
+            question: in English, up to 100 words and 1,000 characters; or many.
+            batch_size: questions at a time (default: as the device likes; 1 for a generator).
 
+        Returns an `Answer`; a list of them for many; for a generator, an iterator that gives each as it comes.
         Raises InputError for an image that cannot be read, and for a question that is empty, too long, without any
         known word, in another language, or that negates what it cannot.
         """
+        given = asked(image, question)
+        if given.form == "one":
+            image, question = next(given.pairs)
+            return self._answer_batch([(*self._read(question), self.processor.image_processor.prepare(image))])[0]
+        stream = given.form == "stream"
+        size = batch_size or (1 if stream else QUESTIONS_AT_ONCE.get(self.device.type, 256))
+        answers = self._answers(given.pairs, size, ahead=0 if stream else 1)
+        return answers if stream else list(answers)
+
+    def _answers(self, pairs: Iterator[tuple[Any, Any]], size: int, ahead: int) -> Iterator[Answer]:
+        """Answers in order; the images of the next `ahead` batches are opened while one is answered."""
+        numbered = enumerate(pairs)
+        waiting: deque[list[tuple[int, Future[PreparedImage], str]]] = deque()
+        opened: dict[Any, tuple[Any, Future[PreparedImage]]] = {}  # holds the images, so that no id comes twice
+        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+            while batch := list(islice(numbered, size)):
+                before, opened, begun = opened, {}, []
+                for number, (image, question) in batch:
+                    key = image if isinstance(image, str) else id(image)
+                    known = before.get(key) or opened.get(key)
+                    opened[key] = known or (image, pool.submit(self.processor.image_processor.prepare, image))
+                    begun.append((number, opened[key][1], question))
+                waiting.append(begun)
+                if len(waiting) > ahead:
+                    yield from self._answer_batch([self._read_numbered(*item) for item in waiting.popleft()])
+            for begun in waiting:
+                yield from self._answer_batch([self._read_numbered(*item) for item in begun])
+
+    def _read_numbered(self, number: int, image: Future[PreparedImage], question: str) -> _Read:
+        try:
+            return *self._read(question), image.result()
+        except InputError as error:
+            raise InputError(f"pair {number}: {error}") from error
+
+    def _read(self, question: str) -> tuple[ReadQuestion, Program | None]:
+        """A question as the model reads it, and the program that answers it where the network has no such form."""
         read = self.processor.check_question(question)
         if not read.is_clevr and (language := foreign_language(question)):
             raise InputError(f"question: it looks like {language}; only English is read")
-        complement = not read.is_clevr and self.model.scene is not None and negated(question)
-        program = read_negation(question) if complement else None
-        prepared = self.processor.image_processor.prepare(image)
-        with self._lock, torch.inference_mode():
-            tokens = self.processor.pad_tokens([read.token_ids], self.device)
-            answer = self._answer(self.model(image_features=self.encode(prepared), **tokens), read, prepared)
-        return answer if program is None else _answered_by(program, answer)
+        return read, None if read.is_clevr or self.model.scene is None else read_free(question)
+
+    @torch.inference_mode()
+    def _answer_batch(self, pairs: Sequence[_Read]) -> list[Answer]:
+        images = {id(image): image for _, _, image in pairs}
+        places = {key: place for place, key in enumerate(images)}
+        index = [places[id(image)] for _, _, image in pairs]
+        with self._lock:
+            inputs = self.processor.pad_tokens([read.token_ids for read, _, _ in pairs], self.device)
+            if len(pairs) > 1:
+                inputs["image_index"] = torch.tensor(index, device=self.device)
+            output = self.model(image_features=self._encode(list(images.values())), **inputs)
+        output = _each(output, lambda name, tensor: tensor.cpu())
+        answers = []
+        unfamiliar = self._unfamiliar(output, pairs, index)
+        for i, (read, program, image) in enumerate(pairs):
+            one = _each(output, lambda name, tensor: tensor[index[i] if name == "scene" else i][None])  # noqa: B023
+            answer = self._answer(one, read, image, unfamiliar[i])
+            answers.append(answer if program is None else _answered_by(program, answer))
+        return answers
+
+    def _unfamiliar(
+        self, output: FilmSEOutput, pairs: Sequence[_Read], index: Sequence[int]
+    ) -> list[tuple[str, ...] | None]:
+        """For each pair, which of "picture" and "question" are out of distribution; None without a detector."""
+        detector = self.detector
+        if detector is None or output.scene is None:
+            return [None] * len(pairs)
+        pictures = detector.image_scores(output.scene)[index] > detector.picture_limit
+        questions = [question_score(read) > detector.question_limit for read, _, _ in pairs]
+        both = zip(pictures, questions, strict=True)
+        return [("picture",) * bool(picture) + ("question",) * question for picture, question in both]
 
     def encode(self, image: PreparedImage) -> Tensor:
         """The stem's features (1, C, h, w) of an image, from the cache of the last `CACHED_IMAGES` where they are."""
-        key = hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest()
-        features = self._features.pop(key, None)
-        if features is None:
-            features = encode_pixels(self.model, self.processor, image.pixels[None])
-        self._features[key] = features
-        if len(self._features) > CACHED_IMAGES:
-            self._features.popitem(last=False)
-        return features
+        return self._encode([image])
 
-    def _answer(self, output: FilmSEOutput, question: ReadQuestion, image: PreparedImage) -> Answer:
+    def _encode(self, images: Sequence[PreparedImage]) -> Tensor:
+        keys = [hashlib.blake2b(image.pixels.tobytes(), digest_size=16).digest() for image in images]
+        found = {key: self._features.pop(key) for key in keys if key in self._features}
+        fresh = {key: image.pixels for key, image in zip(keys, images, strict=True) if key not in found}
+        items = list(fresh.items())
+        for start in range(0, len(items), IMAGES_AT_ONCE):
+            some = dict(items[start : start + IMAGES_AT_ONCE])
+            features = encode_pixels(self.model, self.processor, np.stack(list(some.values())))
+            found |= zip(some, features.split(1), strict=True)
+        self._features |= found
+        while len(self._features) > CACHED_IMAGES:
+            self._features.popitem(last=False)
+        return torch.cat([found[key] for key in keys])
+
+    def _answer(
+        self, output: FilmSEOutput, question: ReadQuestion, image: PreparedImage, unfamiliar: tuple[str, ...] | None
+    ) -> Answer:
         assert output.logits is not None
-        unfamiliar = self._out_of_distribution(output, question)
         ranked = rank_answers(output.logits[0], self.model.config.answers, TOP_ANSWERS)
         return Answer(
             answer=ranked[0][0],
@@ -275,23 +189,13 @@ class VisualQuestionAnswerer:
             blocks=tuple(read_block(output, k) for k in range(self.model.config.num_blocks)),
             words=question.words,
             picture_box=image.box,
-            pathway_weights=None if output.pathway_weights is None else _array(output.pathway_weights),
+            pathway_weights=first_array(output.pathway_weights),
+            head_gate=first_array(output.head_channel_weights),
             unfamiliar=unfamiliar or (),
             read_as=question.restated,
             question=question.text,
             readings=output.scene,
         )
-
-    def _out_of_distribution(self, output: FilmSEOutput, question: ReadQuestion) -> tuple[str, ...] | None:
-        """Which of "picture" and "question" are out of distribution; None without a detector."""
-        detector, scene = self.detector, output.scene
-        if detector is None or scene is None:
-            return None
-        found = {
-            "picture": detector.image_scores(scene)[0] > detector.picture_limit,
-            "question": question_score(question) > detector.question_limit,
-        }
-        return tuple(name for name, outside in found.items() if outside)
 
 
 def _answered_by(program: Program, answer: Answer) -> Answer:
@@ -316,28 +220,13 @@ def load(
     return VisualQuestionAnswerer(*load_checkpoint(checkpoint, device))
 
 
-def read_block(output: FilmSEOutput, k: int) -> Block:
-    """What block k (from 0) did for the first question of a batch."""
-    found = {attribute: getattr(output, name) for name, attribute in ARRAYS.items()}
-    arrays = {attribute: None if per_block is None else _array(per_block[k]) for attribute, per_block in found.items()}
-    return Block(**arrays, step=None if output.step_logits is None else read_step(output, k))
+def _each(output: FilmSEOutput, change: Callable[[str, Tensor], Tensor]) -> FilmSEOutput:
+    """The output with every tensor changed, given its field's name."""
 
+    def changed(name: str, value: Any) -> Any:
+        if isinstance(value, SceneMaps):
+            parts = {part: tensor for part, tensor in vars(value).items() if tensor is not None}
+            return replace(value, **{part: change(name, tensor) for part, tensor in parts.items()})
+        return tuple(change(name, item) for item in value) if isinstance(value, tuple) else change(name, value)
 
-def read_step(output: FilmSEOutput, k: int) -> Step:
-    """What block k (from 0) takes its part of the first question of a batch to be."""
-    assert output.step_logits is not None
-    assert output.pointer_logits is not None
-    operation, *filters = output.step_logits[0, k].float().split(STEP_SIZES)
-    probabilities = operation.softmax(0)
-    best = int(probabilities.argmax())
-    chosen = {
-        name: values[int(logits.argmax()) - 1]
-        for (name, values), logits in zip(ATTRIBUTES.items(), filters, strict=True)
-        if logits.argmax() > 0
-    }
-    reads = output.pointer_logits[0, k].float().softmax(0)[1 : k + 1]
-    return Step(OPERATIONS[best], float(probabilities[best]), chosen, tuple(reads.tolist()))
-
-
-def _array(batch: Tensor) -> np.ndarray:
-    return batch[0].float().cpu().numpy()
+    return FilmSEOutput(**{name: changed(name, value) for name, value in output.items()})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,6 +17,9 @@ from vqa.layers.functional import (
     check_positive,
     film_modulate,
 )
+
+for _name in ("check_features", "film_modulate"):
+    torch.fx.wrap(_name)  # they look at shapes, which a symbolic trace has not
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "silu": F.silu}
 

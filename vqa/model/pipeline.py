@@ -1,36 +1,47 @@
-"""A `transformers` pipeline; importing `vqa.model` registers its task.
+"""A `transformers` pipeline; importing `vqa` makes its task known.
 
->>> import transformers, vqa.model
+>>> import transformers, vqa
 >>> answerer = transformers.pipeline("clevr-visual-question-answering", model="checkpoints/film-qcse-clevr")
->>> answerer(image="image.png", question="What color is the cube?", top_k=3)
+>>> answerer("image.png", "What color is the cube?", top_k=3)
 """
 
 from typing import Any
 
+import torch
 from transformers import AutoModelForVisualQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from vqa.model.inputs import asked
 from vqa.model.processing import rank_answers
 
 TASK = "clevr-visual-question-answering"
+BATCH_SIZE = 64
 
 
 class ClevrVisualQuestionAnsweringPipeline(Pipeline):
-    """Answers questions about images, several at a time.
+    """Answers questions about images, many at a time.
 
-    Call it with `image` and `question`, or with (a list of) {"image": ..., "question": ...}. The result, for each, is a
-    list of {"answer", "score"}, the `top_k` (5) most probable answers first. Raises InputError for what cannot be
-    asked.
+    Call it with an image and a question, or with many of either, or with pairs, mappings or a dataset of both
+    (`vqa.model.inputs.asked`). The result, for each, is a list of {"answer", "score"}, the `top_k` (5) most probable
+    answers first; a generator is answered as it comes. Raises InputError for what cannot be asked.
     """
 
     _load_processor: Any = True
     _load_tokenizer: Any = False
     _load_image_processor: Any = False
     _load_feature_extractor: Any = False
+    _last: tuple[Any, Any] = (None, None)
 
-    def __call__(self, inputs: Any = None, *args: Any, image: Any = None, question: Any = None, **kwargs: Any) -> Any:
-        """Answers, as the class says."""
-        return super().__call__({"image": image, "question": question} if inputs is None else inputs, *args, **kwargs)
+    def __call__(self, image: Any = None, question: Any = None, *, inputs: Any = None, **kwargs: Any) -> Any:
+        """Answers, as the class says; `batch_size` is 64, and 1 for a generator, where it is not given."""
+        given = asked(image if inputs is None else inputs, question)
+        pairs = ({"image": image, "question": question} for image, question in given.pairs)
+        if given.form == "one":
+            return super().__call__(next(pairs), **kwargs)
+        if given.form == "list" and self._batch_size is None:
+            kwargs = {"batch_size": BATCH_SIZE} | kwargs
+        answers = super().__call__(pairs, **kwargs)
+        return answers if given.form == "stream" else list(answers)
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:
         if top_k is not None and top_k < 1:
@@ -38,13 +49,23 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
         return {}, {}, {} if top_k is None else {"top_k": top_k}
 
     def preprocess(self, input_: Any, **kwargs: Any) -> Any:
-        """One image and question as tensors."""
+        """One image and question as tensors, with a number (1,) that is the same for the same image."""
         processor: Any = self.processor
         question = processor.check_question(input_["question"])
-        return processor(images=input_["image"], return_tensors="pt") | processor.pad_tokens([question.token_ids])
+        image, pixels = self._last
+        if image is not input_["image"]:
+            pixels = torch.from_numpy(processor.image_processor.to_array(input_["image"]))
+            self._last = input_["image"], pixels
+        values = processor.image_processor.normalize_pixels(pixels[None])
+        key = torch.tensor([hash(pixels.numpy().tobytes())])
+        return {"pixel_values": values, "key": key} | processor.pad_tokens([question.token_ids])
 
     def _forward(self, input_tensors: Any, **kwargs: Any) -> Any:
-        return {"logits": self.model(**input_tensors).logits}
+        """The stem runs once for each image of a batch."""
+        pixels, keys = input_tensors.pop("pixel_values"), input_tensors.pop("key").tolist()
+        places = {key: keys.index(key) for key in keys}
+        index = torch.tensor([list(places).index(key) for key in keys], device=pixels.device)
+        return {"logits": self.model(pixels[list(places.values())], image_index=index, **input_tensors).logits}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **kwargs: Any) -> list[dict[str, Any]]:
         """Logits (1, answers) as the most probable answers."""
@@ -53,5 +74,8 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
 
 
 PIPELINE_REGISTRY.register_pipeline(
-    TASK, ClevrVisualQuestionAnsweringPipeline, pt_model=AutoModelForVisualQuestionAnswering, type="multimodal"
+    TASK,
+    pipeline_class=ClevrVisualQuestionAnsweringPipeline,
+    pt_model=AutoModelForVisualQuestionAnswering,
+    type="multimodal",
 )

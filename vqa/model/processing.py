@@ -7,7 +7,7 @@ Training, evaluation and the page all read images through `FilmSEImageProcessor`
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -31,9 +31,9 @@ MAX_CHARACTERS = 1000
 CLEVR_MEAN, CLEVR_STD = (0.45,) * 3, (0.15,) * 3
 """Of rescaled pixels: about CLEVR's, the same for all channels, so that gray stays gray."""
 
-ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike | bytes
+ImageLike = Image.Image | np.ndarray | torch.Tensor | str | os.PathLike | bytes | IO[bytes]
 """PIL image; array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W) of bytes or of floats in 0..1; path; a file's
-bytes."""
+bytes; an open file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,6 +218,18 @@ class FilmSEProcessor(ProcessorMixin):
             return self.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
         return [self._ids(read_words(text, self._vocabulary)[:limit]) for text in texts]
 
+    def encode_clevr(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode_questions`, of questions in CLEVR's language, whose known words need no other reading."""
+        known, limit, found = self._vocabulary, self.tokenizer.model_max_length, []
+        plain: dict[str, int | None] = {}
+        for text in texts:
+            for said in text.split():
+                if said not in plain:
+                    plain[said] = known.get(said.lower().rstrip("?!.,;:"))
+            ids = [plain[said] for said in text.split()][:limit]
+            found.append(self.encode_questions([text])[0] if None in ids or not ids else ids)
+        return found
+
     def pad_tokens(self, tokens: Sequence[list[int]], device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
         """Token ids of B questions -> `input_ids` and `attention_mask`, (B, L), padded on the right."""
         padded = self.tokenizer.pad({"input_ids": tokens}, return_attention_mask=True, return_tensors="pt")
@@ -291,14 +303,16 @@ def word_tokenizer(words: Sequence[str] = WORDS) -> PreTrainedTokenizerFast:
 
 def to_image(image: ImageLike) -> Image.Image:
     """An image of any kind as upright RGB. Raises InputError for what is not an image, damaged or too large."""
-    if isinstance(image, str | os.PathLike | bytes):
-        return load_image(image)
+    if isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read"):
+        return load_image(image)  # type: ignore[arg-type]
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if not isinstance(image, Image.Image):
-        raise InputError(f"image: {type(image).__name__} is not an image; give a path, a PIL image or an array")
+        raise InputError(
+            f"image: {type(image).__name__} is not an image; give a path, an open file, a PIL image or an array"
+        )
     if image.width * image.height > MAX_PIXELS or not image.width * image.height:
         raise InputError(f"image: {image.width} x {image.height} pixels; expected 1 to {MAX_PIXELS:,}")
     try:

@@ -33,10 +33,29 @@ class GRUEncoder(nn.Module):
         features, states = [], []
         for direction, recurrent in enumerate(self.recurrent):
             order = (last - steps).clamp(min=0) if direction else None
-            out = recurrent(_take(words, order))[0]
+            inputs = _take(words, order)
+            if torch.compiler.is_exporting() and not self.training:
+                out = run_gru(inputs, list(recurrent.parameters()), recurrent.num_layers)
+            else:
+                out = recurrent(inputs)[0]
             states.append(_take(out, last)[:, 0])
             features.append(_take(out, order))
         return torch.cat(features, -1), torch.cat(states, -1)
+
+
+@torch.library.custom_op("vqa::gru", mutates_args=())
+def run_gru(words: Tensor, weights: list[Tensor], layers: int) -> Tensor:
+    """A GRU's features (B, L, H) of words (B, L, E), as one step of an exported program, whatever the length.
+
+    torch.export would write `nn.GRU` out step by step, for the example's length alone.
+    """
+    begin = words.new_zeros(layers, words.shape[0], weights[1].shape[1])
+    return torch.gru(words, begin, weights, True, layers, 0.0, False, False, True)[0]
+
+
+@run_gru.register_fake
+def _(words: Tensor, weights: list[Tensor], layers: int) -> Tensor:
+    return words.new_empty(words.shape[0], words.shape[1], weights[1].shape[1])
 
 
 class HuggingFaceEncoder(nn.Module):

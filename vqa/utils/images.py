@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from vqa.errors import InputError
 
 MAX_PIXELS = 64_000_000
 """Larger images are refused from their header: decoded they would take 192 MB and more."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *["AVIF"] * features.check("avif"))
 """What is read; Pillow knows more, and some of those start other programs."""
 
 _BACKDROP = (127, 127, 127)
@@ -32,6 +32,8 @@ def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None =
     """
     if isinstance(source, str | os.PathLike):
         name = name or os.fspath(source)
+        if re.match("https?://", name):
+            raise InputError(f"{name:.200}: is a URL; download it first, and give the file")
         try:
             with Path(source).open("rb") as file:
                 return _decode(file, name)
@@ -40,7 +42,8 @@ def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None =
                 raise
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise InputError(f"{name}: cannot be opened: {reason}") from error
-    return _decode(io.BytesIO(source) if isinstance(source, bytes) else source, name or "image")
+    name = name or str(getattr(source, "name", "image"))
+    return _decode(io.BytesIO(source) if isinstance(source, bytes) else source, name)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

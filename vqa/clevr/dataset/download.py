@@ -7,8 +7,8 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from vqa.clevr.dataset.archives import check_structure, require_space, unpack
 from vqa.clevr.split_protocols import CLOSURE_FORMS
 from vqa.errors import InputError
-from vqa.utils.files import lock_folder
+from vqa.utils.files import atomic_write, lock_folder, read_object
 
 _CHUNK = 1 << 20
 _GB = 10**9
@@ -125,8 +125,10 @@ def download(
     What was fetched before an interruption is used again. Raises InputError; the folder is complete or not there.
     """
     try:
-        with _locked(out):
+        with lock_folder(out):  # two downloads into one folder would write the same partial files
             return _download(archive, out, source, keep, report, attempts, pause)
+    except BlockingIOError as error:
+        raise InputError(f"{out}: another download into this folder is under way: wait for it") from error
     except OSError as error:
         raise InputError(f"{error.filename or out}: {error.strerror or error}") from error
 
@@ -248,16 +250,13 @@ def _fetch_once(url: str, part: Path, size: int | None, max_size: int, timeout: 
     request = urllib.request.Request(url, headers={"User-Agent": "film-se-vqa"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with _opener().open(request, timeout=timeout) as response:
+    with urllib.request.build_opener(SafeRedirects()).open(request, timeout=timeout) as response:
         resumed = response.status == 206
-        total = _total(response, have if resumed else 0)
-        fresh = {
-            "url": url,
-            "total": total,
-            "etag": response.headers.get("ETag"),
-            "modified": response.headers.get("Last-Modified"),
-        }
-        if resumed and (fresh != state or not _continues(response, have)):
+        total = _total(response)
+        marks = {"etag": response.headers.get("ETag"), "modified": response.headers.get("Last-Modified")}
+        fresh = {"url": url, "total": total, **marks}
+        where = response.headers.get("Content-Range") or ""
+        if resumed and (fresh != state or not where.startswith(f"bytes {have}-")):
             part.unlink()
             return False
         wanted = size if size is not None else total
@@ -291,17 +290,11 @@ def _copy(response: Any, file: IO[bytes], have: int, total: int | None, max_size
     return copied
 
 
-def _total(response: Any, start: int) -> int | None:
+def _total(response: Any) -> int | None:
     """The full length of the resource in bytes, or None if the server does not say."""
-    if response.status == 206:
-        stated = (response.headers.get("Content-Range") or "").rpartition("/")[2]
-        return int(stated) if stated.isdigit() else None
-    stated = response.headers.get("Content-Length") or ""
-    return start + int(stated) if stated.isdigit() else None
-
-
-def _continues(response: Any, have: int) -> bool:
-    return (response.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
+    header = "Content-Range" if response.status == 206 else "Content-Length"
+    stated = (response.headers.get(header) or "").rpartition("/")[2]
+    return int(stated) if stated.isdigit() else None
 
 
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -313,10 +306,6 @@ class SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(SafeRedirects())
-
-
 def _length(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
@@ -326,18 +315,15 @@ def _state(part: Path) -> Path:
 
 
 def _read_state(part: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(_state(part).read_text())
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+    with suppress(OSError, InputError):
+        return read_object(_state(part), 10_000, "remove it")
+    return {}
 
 
 def _write_state(part: Path, state: Mapping[str, Any]) -> None:
     part.unlink(missing_ok=True)
-    temporary = _state(part).with_name(_state(part).name + ".tmp")
-    temporary.write_text(json.dumps(state))
-    temporary.replace(_state(part))
+    with atomic_write(_state(part)) as file:
+        file.write(json.dumps(state).encode())
 
 
 def _check_folder(archive: Archive, folder: Path) -> None:
@@ -346,14 +332,3 @@ def _check_folder(archive: Archive, folder: Path) -> None:
         check_structure(names, archive.required, folder)
     except InputError as error:
         raise InputError(f"{error}; move the folder away and run again") from error
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold `out` alone: two downloads into one folder would write the same partial files."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(lock_folder(out))
-        except BlockingIOError as error:
-            raise InputError(f"{out}: another download into this folder is under way: wait for it") from error
-        yield

@@ -30,7 +30,7 @@ from vqa.errors import InputError
 from vqa.utils.notes import note
 
 _CACHE_VERSION = 3
-_ROW_FILES = (".parquet", ".tar", ".arrow")
+_ROW_FILES = ("*.parquet", "*.tar", "*.arrow", "*.tfrecord*")
 
 
 def cache_dir() -> Path:
@@ -108,7 +108,7 @@ def splits_of(data: str | os.PathLike) -> list[str]:
         names = [str(place) for _, place in open_archive(path)[1]]
         found = (re.fullmatch(r"questions/CLEVR_(.+)_questions\.json|([^/]+)/questions\.json", name) for name in names)
         return sorted(match[1] or match[2] for match in found if match)
-    return [] if path.suffix in _ROW_FILES else [PackedDataset(path).split]
+    return [] if _row_files(path) else [PackedDataset(path).split]
 
 
 def require_complete(pack: PackedDataset) -> None:
@@ -123,10 +123,10 @@ def require_complete(pack: PackedDataset) -> None:
 def _pack_file(data: str | os.PathLike, split: str, questions: Any = None, **source: Any) -> PackedDataset | None:
     """The pack that `data` is, or None. Raises InputError for other files, and for what does not go with a pack."""
     path = Path(data)
-    if not path.is_file() or path.suffix in (".zip", *_ROW_FILES):
+    if not path.is_file() or path.suffix == ".zip" or _row_files(path):
         return None
     if path.suffix in (".json", ".jsonl"):
-        raise no_dataset(path, "is a file of JSON; give its folder to --data, and this with --questions")
+        raise no_dataset(path, "is a file of JSON, which --questions takes", "--data ")
     pack = PackedDataset(path)
     if questions is not None:
         raise InputError(f"{data}: a packed file has its own questions; pack the folder again with --questions")
@@ -232,10 +232,10 @@ def _find_root(data: str | os.PathLike, split: str, columns: str | None, cache: 
 def _row_files(path: Path) -> list[Path]:
     """The files of rows that `path` is or has; none where it has question files."""
     if path.is_file():
-        return [path] if path.suffix in _ROW_FILES else []
+        return [path] if any(path.match(pattern) for pattern in _ROW_FILES) else []
     if not path.is_dir() or (path / "questions").is_dir() or list_splits(path):
         return []
-    return next(filter(None, (sorted(path.glob(f"**/*{suffix}")) for suffix in _ROW_FILES)), [])
+    return next(filter(None, (sorted(path.rglob(pattern)) for pattern in _ROW_FILES)), [])
 
 
 def _unpacked(name: str, split: str, columns: str | None, cache: Path, files: Sequence[Path]) -> Path:

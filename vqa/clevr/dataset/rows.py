@@ -1,4 +1,4 @@
-"""Datasets of rows, whoever made them, as a CLEVR folder: parquet, the hub, `save_to_disk` folders, webdataset tars.
+"""Datasets of rows as a CLEVR folder: parquet, the hub, `save_to_disk` folders, webdataset tars, TFRecords.
 
 A row has an image and a question, or several: those of `vqa data export`, or the Cauldron's turns of user and
 assistant.
@@ -7,7 +7,7 @@ assistant.
 import hashlib
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,8 +37,10 @@ def open_rows(name: str, files: Sequence[Path], split: str, cache: Path) -> Any:
 
     Raises InputError: none there, no such split, damaged.
     """
-    if files and files[0].suffix == ".tar":
-        return _TarRows([path for path in files if split in path.stem or len(files) == 1] or files)
+    if files and (files[0].suffix == ".tar" or ".tfrecord" in files[0].name):
+        names = (split, "validation") if split == "val" else (split,)
+        chosen = [path for path in files if len(files) == 1 or any(name in path.name for name in names)]
+        return _Samples(chosen or files, _tar_samples if files[0].suffix == ".tar" else _tfrecord_samples)
     try:
         if files and files[0].suffix == ".arrow":
             found = datasets.load_from_disk(name)
@@ -126,10 +128,14 @@ def _content(value: Any, where: str) -> bytes:
 def _records(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> Iterator[dict[str, Any]]:
     """The questions of a row as question files have them, as far as the row says."""
     asked, answers = row[columns["question"]], row.get(columns.get("answer", ""))
-    several = isinstance(asked, list)
-    items = asked if several else [asked]
-    answers = answers if several and isinstance(answers, list) else [answers] * len(items)
-    for item, answer in zip(items, answers, strict=False):
+    items = asked if isinstance(asked, list) else [asked]
+    if not isinstance(asked, list):
+        answers = [answers]
+    elif not isinstance(answers, list) or not answers:
+        answers = [None] * len(items)
+    if len(answers) != len(items):
+        raise InputError(f"{where}: {len(items)} questions with {len(answers)} answers")
+    for item, answer in zip(items, answers, strict=True):
         if isinstance(item, dict) and {"user", "assistant"} <= item.keys():
             item, answer = item["user"], item["assistant"]
         elif columns["question"] == "texts":
@@ -155,48 +161,52 @@ def _without_none(value: Any) -> Any:
     return [_without_none(item) for item in value] if isinstance(value, list) else value
 
 
-class _TarRows:
-    """The samples of webdataset tars: members of one name up to its first dot, an image and fields of JSON or text."""
+class _Samples:
+    """The rows of files that are read one after another."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
+    def __init__(self, paths: Sequence[Path], read: Callable[[Path], Iterator[dict[str, Any]]]) -> None:
+        self.paths, self.read = paths, read
 
     @property
     def column_names(self) -> list[str]:
         """The fields of the first sample."""
         return list(next(iter(self), {}))
 
-    def select_columns(self, names: Sequence[str]) -> "_TarRows":
+    def select_columns(self, names: Sequence[str]) -> "_Samples":
         """All of it; a sample is read whole."""
         return self
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for path in self.paths:
             try:
-                with tarfile.open(path, "r:") as archive:
-                    key, sample = "", {}
-                    for member in archive:
-                        place = PurePosixPath(member.name)
-                        stem, _, kind = place.name.partition(".")
-                        if not member.isreg() or not stem:
-                            continue
-                        if sample and str(place.parent / stem) != key:
-                            yield sample
-                            sample = {}
-                        key = str(place.parent / stem)
-                        sample |= _field(kind.lower(), archive, member, path)
-                    if sample:
-                        yield sample
+                yield from self.read(path)
             except InputError:
                 raise
-            except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-                raise InputError(f"{path}: not a usable tar archive ({error}); fetch it again") from error
+            except (tarfile.TarError, OSError, EOFError, ValueError, IndexError, KeyError) as error:
+                raise InputError(f"{path}: not a usable {path.suffix[1:9]} ({error}); fetch it again") from error
+
+
+def _tar_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """A webdataset's: members of one name up to its first dot, an image and fields of JSON or text."""
+    with tarfile.open(path, "r:") as archive:
+        key, sample = "", {}
+        for member in archive:
+            place = PurePosixPath(member.name)
+            stem, _, kind = place.name.partition(".")
+            if not member.isreg() or not stem:
+                continue
+            if sample and str(place.parent / stem) != key:
+                yield sample
+                sample = {}
+            key = str(place.parent / stem)
+            sample |= _field(kind.lower(), archive, member, path)
+        if sample:
+            yield sample
 
 
 def _field(kind: str, archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> dict[str, Any]:
     """What a member adds to its sample: an image, the fields of JSON, or text under its suffix; others are left out."""
-    if member.size > LARGEST_MEMBER:
-        raise InputError(f"{path}: {member.name:.100} says {member.size:,} bytes, too many for a sample")
+    _check_size(member.size, path)
     source = archive.extractfile(member)
     if source is None or f".{kind}" not in (*IMAGE_SUFFIXES, ".json", ".txt", ".question", ".answer"):
         return {}
@@ -205,3 +215,54 @@ def _field(kind: str, archive: tarfile.TarFile, member: tarfile.TarInfo, path: P
         found = orjson.loads(content)
         return found if isinstance(found, dict) else {"json": found}
     return {"image": content} if f".{kind}" in IMAGE_SUFFIXES else {kind: content.decode()}
+
+
+def _tfrecord_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """Those of tensorflow_datasets' `clevr`: TFRecords (length, checksum, record, checksum) of tf.train.Example.
+
+    Only fields of bytes are read: the image, its name, and its questions and answers.
+    """
+    with path.open("rb") as file:
+        while head := file.read(12):
+            size = int.from_bytes(head[:8], "little")
+            _check_size(size, path)
+            record = file.read(size + 4)
+            if len(record) < size + 4:
+                raise EOFError("cut short")
+            entries = [dict(_fields(entry)) for _, some in _fields(record[:size]) for _, entry in _fields(some)]
+            found = {entry[1].decode().rpartition("/")[2]: dict(_fields(entry[2])).get(1) for entry in entries}
+            values = {name: [value for _, value in _fields(some)] for name, some in found.items() if some}
+            yield {
+                "image": values["image"][0],
+                "image_filename": values["file_name"][0].decode(),
+                **{name: [text.decode() for text in values.get(name, ())] for name in ("question", "answer")},
+            }
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a protocol buffer: number, and bytes or a whole number."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte, at = message[at], at + 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        number, kind = divmod(varint(), 8)
+        if kind == 0:
+            yield number, varint()
+            continue
+        size = {1: 8, 5: 4}.get(kind) or varint()
+        yield number, message[at : at + size]
+        at += size
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > LARGEST_MEMBER:
+        raise InputError(f"{path}: a sample says {size:,} bytes, more than images have; fetch it again")

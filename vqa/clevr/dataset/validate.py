@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from vqa.clevr.annotations import (
     no_dataset,
     read_info,
 )
-from vqa.clevr.dataset.image_pool import ImagePool, Opened, open_image
+from vqa.clevr.dataset.image_pool import Opened, open_image, open_images
 from vqa.clevr.dataset.image_store import IMAGE_SUFFIXES
 from vqa.clevr.programs import IllPosedError, answer_string, execute, question_type
 from vqa.clevr.question import FALSE_PREMISES, Question, safe_filename
@@ -123,7 +124,7 @@ def check_dataset(
         scene file's info says under `condition`, or the last letter of a name such as trainA or valB.
     questions: more question files about these images, such as CLOSURE's; each is checked with the split it names.
     images: False leaves the image files alone.
-    workers: processes that open images (default: one for each CPU core).
+    workers: threads that open images (default: one for each CPU core).
     limit: faults of one kind to keep.
 
     Issues: a missing or broken file, image, scene or question; a relation that the coordinates deny; an object that
@@ -136,20 +137,20 @@ def check_dataset(
     for path in map(Path, questions):
         extra.setdefault(_split_of(path, names), []).append(path)
     report = CheckReport(root, [], Issues(limit), [])
-    pool = ImagePool(workers or os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(max(1, workers or os.cpu_count() or 1))
     checker = _Checker(report, pool if images else None)
     try:
         for name in names:
             checker.check_split(name, condition, extra.get(name, []))
     finally:
-        pool.close()
+        pool.shutdown(cancel_futures=True)
     return report
 
 
 class _Checker:
     """Goes through the splits in turn, keeping what is needed to find copies across them."""
 
-    def __init__(self, report: CheckReport, pool: ImagePool | None) -> None:
+    def __init__(self, report: CheckReport, pool: ThreadPoolExecutor | None) -> None:
         self.report, self.root, self.issues, self.pool = report, report.root, report.issues, pool
         self.same_pixels: dict[bytes, str] = {}
         self.same_objects: dict[int, str] = {}
@@ -162,7 +163,7 @@ class _Checker:
         files = set(list_images(folder)) if self.pool else set()
         named = scenes.keys() if scenes else {file for file in files if file.lower().endswith(IMAGE_SUFFIXES)}
         early = files & named
-        opened = self.pool.open(folder, sorted(early)) if self.pool else iter(())
+        opened = open_images(self.pool, folder, sorted(early)) if self.pool else iter(())
         own = find_annotations(self.root, name, "questions")
         for path in [*([own] if own.exists() else []), *extra]:
             self._check_questions(facts, path, scenes)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vqa.clevr.dataset.validate import CheckReport, SplitFacts
 from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.utils.tables import text_table
 
 _ENOUGH = 100
 """Questions below which a share says little about balance."""
@@ -59,10 +60,7 @@ def _table(splits: list[SplitFacts]) -> list[str]:
         )
         for facts in splits
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
-    ]
+    return text_table([head, *rows], "<")
 
 
 def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
@@ -105,16 +103,10 @@ def _balance_notes(facts: SplitFacts) -> Iterator[str]:
     for function, answers in sorted(functions.items()):
         total = answers.total()
         answer, most = answers.most_common(1)[0]
-        if total < _ENOUGH:
-            continue
-        if function in _YES_NO:
-            if most > 0.6 * total:
-                yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
-        elif function.startswith("query_"):
-            usual = 1 / len(ATTRIBUTES[function.removeprefix("query_")])
-            if most > 1.5 * usual * total:
-                yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
-        elif most > 0.5 * total:
+        limit = 0.6 if function in _YES_NO else 0.5
+        if function.startswith("query_"):
+            limit = 1.5 / len(ATTRIBUTES[function.removeprefix("query_")])
+        if total >= _ENOUGH and most > limit * total:
             yield f"balance: {most / total:.0%} of the {total:,} {function} questions are answered {answer}"
     counts = sorted(facts.families.values())
     if counts and counts[-1] >= _ENOUGH and counts[0] * 4 < counts[len(counts) // 2]:

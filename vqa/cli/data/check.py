@@ -21,7 +21,7 @@ def register(actions: argparse._SubParsersAction) -> None:
         help="what all scenes must satisfy (default: what the scene file says, or a name such as trainA or valB)",
     )
     parser.add_argument("--no-images", action="store_true", help="leave the image files alone")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that open images (default: CPU cores)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads that open images (default: CPU cores)")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="issues of a kind to list (default: 20)")
     parser.set_defaults(run=_run)
 
