@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +11,17 @@ from PIL import Image
 
 import vqa
 from vqa.clevr.image_generation.sample_scenes import sample_layout
-from vqa.clevr.language import parse_question, read_negation
-from vqa.clevr.programs import answer_string, execute
+from vqa.clevr.language import parse_question, read_free
+from vqa.clevr.programs import Step, answer_string, execute
 from vqa.clevr.question import FALSE_PREMISES
 from vqa.clevr.question_generation import Balance, QuestionGenerator, load_templates
 from vqa.clevr.scenes import Scene, SceneObject
-from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.clevr.vocabulary import ANSWERS, ATTRIBUTES
+from vqa.errors import InputError
 from vqa.evaluation.second_reading import compare_scenes
-from vqa.inference.answerer import Answer, Block
+from vqa.inference.answer import Answer, Block
 from vqa.inference.predicted_scene import PredictedScene, decode, draw, scene_with
-from vqa.inference.second_reading import check, premise
+from vqa.inference.second_reading import check, premise, together
 from vqa.inference.sentence import MOST_WORDS, because
 from vqa.model.scene import ATTRIBUTE_SIZES, SceneMaps
 from vqa.training.targets import scene_target
@@ -90,7 +92,9 @@ def test_the_scene_is_clevrs_and_can_be_read_back():
         record = json.loads(json.dumps(seen.to_json()))
         assert len(Scene.from_json(record).objects) == len(scene.objects)
         assert set(record["objects"][0]["confidence"]) == {"object", *ATTRIBUTES}
-        counts = compare_scenes(scene, seen)
+        counts, by_occlusion = compare_scenes(scene, seen)
+        assert sum(part["objects"] for part in by_occlusion.values()) == len(scene.objects)
+        assert by_occlusion["over 90 %"]["objects"] > 0
         assert counts["found"] == counts["objects"] == counts["seen"]
         assert counts["wholly right"] == 1
 
@@ -160,6 +164,27 @@ def test_the_sentence_of_a_wrong_answer_shows_where_the_network_looked():
     assert wrong.because == "There is no cube; so 0."
 
 
+def test_the_sentence_leaves_out_what_no_block_attended_to():
+    seen = decode(maps_of(WORLD))
+    question = "How many things are left of the sphere?"
+    nothing, sphere = np.zeros((160, 240)), np.zeros((160, 240))
+    for cell in next(item for item in seen.objects if item.value("shape") == "sphere").cells:
+        sphere[cell] = 1.0
+    answer = answer_about(WORLD, question, "2", [sphere, nothing])
+    assert answer.attended[1] is None
+    assert answer.because == "There is 1 sphere; the network says 2."
+    assert answer_about(WORLD, question, "0", [sphere, nothing]).because == (
+        "There is 1 sphere; no thing is left of it; so 0."
+    )
+
+
+def test_both_together_follow_the_second_reading_where_it_is_sure():
+    wrong = answer_about(WORLD, "How many cubes are there?", "0")
+    assert (wrong.answer, wrong.check.answer, wrong.together) == ("0", "2", "2")
+    doubtful = replace(wrong.check, confidence=0.5)
+    assert together("0", doubtful) == together("0", None) == "0"
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
@@ -167,10 +192,26 @@ def test_the_sentence_of_a_wrong_answer_shows_where_the_network_looked():
         ("How many things are neither cubes nor large?", "1"),
         ("What color is the thing that is not a cube?", "blue"),
         ("Is the sphere not red?", "yes"),
+        ("Is the sphere unmetallic?", "yes"),
+        ("Are there at least two cubes?", "yes"),
+        ("Are there three cubes?", "no"),
+        ("Are both cubes red?", "yes"),
+        ("Are all the cubes metal?", "no"),
+        ("Are there more cubes or spheres?", "cube"),
+        ("What is the most common color?", "red"),
+        ("How many different materials are there?", "2"),
+        ("What size is the leftmost cube?", "large"),
+        ("What color is the object between the large cube and the sphere?", "red"),
+        ("What shape is farthest to the right?", "sphere"),
+        ("What color is the second object from the left?", "red"),
+        ("Is the small cube larger than the sphere?", "no"),
+        ("What shape is the object that is a different color than the others?", "sphere"),
+        ("How many more cubes than spheres are there?", "1"),
+        ("If all the cubes were removed, how many things would remain?", "1"),
     ],
 )
-def test_complements_are_answered_by_program(question, answer):
-    assert check(read_negation(question), decode(maps_of(WORLD)), "").answer == answer
+def test_free_questions_are_answered_by_program(question, answer):
+    assert check(read_free(question), decode(maps_of(WORLD)), "").answer == answer
 
 
 def test_a_scene_without_objects_and_one_with_forty():
@@ -189,6 +230,40 @@ def test_a_scene_without_objects_and_one_with_forty():
     assert draw(Image.new("RGB", (48, 32)), crowd).size == (48, 32)
 
 
+PEOPLES = [
+    "What color is the largest cube next to the sphere?",
+    "How many cubes are partially hidden by the sphere?",
+    "What shape is the object between the large cube and the small cube?",
+    "What is the shape of the object farthest away from the others?",
+    "What is the most common color?",
+    "How many different sizes are there?",
+    "Are all the cubes the same color?",
+    "What is the third object from the left?",
+    "What color is the thing that is a different shape than the others?",
+    "What shape is to the left of all the cubes?",
+    "Which color has two objects?",
+    "Are there more cubes or spheres?",
+]
+
+
+@pytest.mark.parametrize("question", PEOPLES)
+def test_free_questions_about_nothing_and_about_a_crowd(question):
+    crowd = decode(maps_of(sample_layout(3, "val", 0).scene))
+    crowd = PredictedScene(crowd.candidates * (40 // len(crowd.candidates)))
+    for seen in (PredictedScene(()), crowd):
+        found = check(read_free(question), seen, "")
+        assert found.answer is None or found.answer in ANSWERS
+        assert premise(found).status in ("holds", "absent", "ambiguous")
+
+
+def test_a_program_that_does_not_fit_is_named():
+    broken = (Step("scene"), Step("count", (0,)), Step("filter_color", (1,), "red"))
+    with pytest.raises(InputError, match=r"program\[2\]: filter_color cannot read the steps \[1\]"):
+        check((*broken, Step("count", (2,))), decode(maps_of(WORLD)), "")
+    with pytest.raises(InputError, match=r"program\[1\]: shake"):
+        check((Step("scene"), Step("shake", (0,))), decode(maps_of(WORLD)), "")
+
+
 def test_negations_in_the_answerer(tiny_checkpoint, image_file):
     answerer = vqa.load(tiny_checkpoint, "cpu")
     answer = answerer.ask(image_file, "How many things are not red?")
@@ -198,9 +273,9 @@ def test_negations_in_the_answerer(tiny_checkpoint, image_file):
     record = answer.to_json()
     assert record["check"]["decides"]
     assert "not red; so" in record["because"]
-    with pytest.raises(vqa.inference.answerer.InputError, match="this negation is not read"):
-        answerer.ask(image_file, "How many things are not large red cubes?")
-    with pytest.raises(vqa.inference.answerer.InputError, match="looks like German"):
+    with pytest.raises(InputError, match="this negation is not read"):
+        answerer.ask(image_file, "How many things are without color?")
+    with pytest.raises(InputError, match="looks like German"):
         answerer.ask(image_file, "Wie viele rote cubes gibt es?")
     cones = answerer.ask(image_file, "How many cones are there?")
     assert cones.unknown_words == ["cones"]

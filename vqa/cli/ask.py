@@ -53,14 +53,20 @@ def _remarks(answer: "Answer") -> list[str]:
         found.append(f"warning: the model does not know {shown}")
     for name in answer.unfamiliar if answer.program is None else ():
         found.append(f"warning: the {name} looks unlike those that the model was trained on; do not trust the answer")
-    if answer.program is not None:
+    decided = answer.program is not None and answer.check is not None and answer.check.answer is not None
+    if decided:
         found.append(
-            "note: the network has no such form of questions; the answer is the program's, from the scene it sees"
+            "note: the network has no such form of questions; the answer is by program, from the scene it sees"
         )
+    elif answer.program is not None:
+        found.append("warning: the scene that the network sees has no answer to it; the answer is a guess")
     if answer.premise.phrase:
         found.append(f"warning: {answer.premise.text} The answer is about something else.")
     if answer.check and answer.check.answer and not answer.check.agrees:
-        found.append(f"note: read step by step from the scene, the answer is {answer.check.answer}")
+        found.append(
+            f"note: read step by step from the scene, the answer is {answer.check.answer} "
+            f"({answer.check.confidence:.0%}); both together say {answer.together}"
+        )
     return found
 
 

@@ -4,25 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqa.clevr.language.describe import describe, head_of
+from vqa.clevr.language.describe import RELATIONS, describe, head_of
 from vqa.clevr.programs import Program, reasoning_steps
 from vqa.inference.predicted_scene import SeenObject
 from vqa.inference.second_reading import Check
 
 MOST_WORDS = 25
 
-_RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
-
 Objects = tuple[int, ...]
 
 
 def attended_objects(
     program: Program, attention: Sequence[np.ndarray | None], objects: Sequence[SeenObject], check: Check
-) -> list[Objects]:
+) -> list[Objects | None]:
     """For each reasoning step of a program the objects that the network attended to; see `Answer.attended`.
 
     The last reasoning step is the last block's. `attention` has each block's map (h, w); an object is attended to where
-    at least half of it is, summed over its cells.
+    at least half of it is, summed over its cells. Where the check agrees with the answer, a step that no block attended
+    to as it finds is None: what its block did there is not known.
     """
     found = [
         None if amount is None else tuple(i for i, item in enumerate(objects) if _mass(amount, item) >= 0.5)
@@ -31,7 +30,7 @@ def attended_objects(
     again = check.reasoning_objects
     own = [None] * max(0, len(again) - len(found)) + found[max(0, len(found) - len(again)) :]
     return [
-        there if here is None or (check.agrees and there in found) else here
+        there if here is None or (check.agrees and there in found) else None if check.agrees else here
         for here, there in zip(own, again, strict=True)
     ]
 
@@ -40,11 +39,11 @@ def _mass(attention: np.ndarray, item: SeenObject) -> float:
     return float(sum(attention[cell] for cell in item.cells))
 
 
-def because(program: Program, sets: Sequence[Objects], objects: Sequence[SeenObject], answer: str) -> str:
+def because(program: Program, sets: Sequence[Objects | None], objects: Sequence[SeenObject], answer: str) -> str:
     """The sentence for a program whose reasoning steps left these sets of objects, and the network's answer.
 
-    Where the sets say otherwise than the network, it says both. Of a long program it tells the last steps, in at most
-    `MOST_WORDS` words.
+    It tells the steps with a set, and what follows from them; where that is not the network's answer, it says both. Of
+    a long program it tells the last steps, in at most `MOST_WORDS` words.
     """
     steps, readers = reasoning_steps(program)
     told, follows = _conclusion(program, [sets[k] for k in readers], objects)
@@ -53,10 +52,16 @@ def because(program: Program, sets: Sequence[Objects], objects: Sequence[SeenObj
     if follows is None:
         end = f"the network says {answer}"
     for start in range(len(steps)):
-        clauses = [_clause(program, k, sets[k], told_before=k > start) for k in range(start, len(steps))]
+        clauses = [
+            _clause(program, k, found, told_before=k > start and sets[k - 1] is not None)
+            for k, found in enumerate(sets)
+            if k >= start and found is not None
+        ]
         text = _sentence([*clauses, *told, end])
         if len(text.split()) <= MOST_WORDS:
             return text
+    if sets[-1] is None:
+        return _sentence([end])
     head, _ = head_of(program, steps[-1].program_index, len(sets[-1]) != 1)
     return _sentence([f"the last step finds {len(sets[-1]) or 'no'} {head}", *told, end])
 
@@ -78,7 +83,7 @@ def _clause(program: Program, k: int, found: Objects, told_before: bool) -> str:
         near = told_before and steps[k].inputs == (k - 1,)
         if operation == "relate":
             the = "it" if near else f"the {describe(program, of)}"
-            return f"{some} {verb} {_RELATIONS[str(program[base].value)]} {the}"
+            return f"{some} {verb} {RELATIONS[str(program[base].value)]} {the}"
         owner = f"its {attribute}" if near else f"the {attribute} of the {describe(program, of)}"
         return f"{some} {'have' if count > 1 else 'has'} {owner}"
     if operation == "intersect":
@@ -89,11 +94,14 @@ def _clause(program: Program, k: int, found: Objects, told_before: bool) -> str:
 
 
 def _conclusion(
-    program: Program, read: Sequence[Objects], objects: Sequence[SeenObject]
+    program: Program, found_last: Sequence[Objects | None], objects: Sequence[SeenObject]
 ) -> tuple[list[str], str | None]:
     """What the answer is read from, in words where the sets alone do not say it, and the answer that follows."""
     function = program[-1].function
     operation, _, attribute = function.partition("_")
+    read = [found for found in found_last if found is not None]
+    if len(read) < len(found_last):
+        return [], None
     counts = [len(found) for found in read]
     counts += counts[: 2 - len(counts)]
     if operation == "count":
@@ -115,9 +123,11 @@ def _conclusion(
 
 def because_of_program(program: Program, found: Objects | None, answer: str) -> str:
     """The sentence for an answer that the program gave, whose last step reads the objects `found`."""
-    if found is not None and program[-1].function in ("count", "exist"):
-        words = describe(program, program[-1].inputs[0], plural=len(found) > 1)
+    operation = program[-1].function.partition("_")[0]
+    words = describe(program, program[-1].inputs[0], plural=found is not None and len(found) > 1)
+    text = ""
+    if found is not None and operation in ("count", "exist"):
         text = f"There {'are' if len(found) > 1 else 'is'} {len(found) or 'no'} {words}; so {answer}."
-        if len(text.split()) <= MOST_WORDS:
-            return text
-    return f"The program, executed on the scene, gives {answer}."
+    elif operation == "query":
+        text = f"The {words} is {answer}."
+    return text if 0 < len(text.split()) <= MOST_WORDS else f"The program, executed on the scene, gives {answer}."

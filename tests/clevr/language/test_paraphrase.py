@@ -42,7 +42,6 @@ def test_official_questions_stay_as_they_are():
         ("do you see a ball left of the big cube", "is there a ball left of the big cube"),
         ("Is the large block red?", "is there a large red block"),
         ("Is the red ball metallic or matte?", "what material is the red ball"),
-        ("What color is the small ball that isn't shiny?", "what color is the small matte ball"),
         ("What color is the cube that is metallic?", "what color is the metallic cube"),
         ("What shape is the shiny large cyan thing?", "what shape is the large cyan shiny thing"),
         ("What color ball is behind the large gray cube?", "what color is the ball that is behind the large gray cube"),
@@ -85,9 +84,14 @@ def test_other_english_words_are_not_taken_for_misspelt(text):
 
 
 def test_words_that_a_model_knows_stay():
-    text = "What color is the largest square in the picture?"
+    text = "What color is the huge square in the picture?"
     assert read_words(text) == ["what", "color", "is", "the", "large", "cube"]
-    assert read_words(text, {*WORDS, "largest", "square", "picture"}) == words_of(text)
+    assert read_words(text, {*WORDS, "huge", "square", "picture"}) == words_of(text)
+
+
+@pytest.mark.parametrize("word", ["largest", "smaller", "tallest"])
+def test_comparisons_are_no_sizes(word):
+    assert not parses(restate(f"What color is the {word} cube?"))
 
 
 @given(st.text(max_size=80))

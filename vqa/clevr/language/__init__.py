@@ -1,8 +1,8 @@
-"""Reading questions: the parser from English to programs, paraphrases and spelling."""
+"""Reading questions: the parser from English to programs, paraphrases, free questions and spelling."""
 
 from vqa.clevr.language.foreign import foreign_language
-from vqa.clevr.language.negation import negated, read_negation
-from vqa.clevr.language.paraphrase import parses, read_words, restate
+from vqa.clevr.language.free_questions import read_free
+from vqa.clevr.language.paraphrase import negated, parses, read_words, restate
 from vqa.clevr.language.parser import WORDS, parse_question
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "negated",
     "parse_question",
     "parses",
-    "read_negation",
+    "read_free",
     "read_words",
     "restate",
 ]

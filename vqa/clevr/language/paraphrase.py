@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable
 from functools import lru_cache
 from itertools import islice, product
 
-from vqa.clevr.language.negation import negated, say_opposites
 from vqa.clevr.language.parser import WORDS, parse_question, tokens_of
 from vqa.clevr.language.spelling import corrections
 from vqa.errors import InputError
@@ -30,10 +29,10 @@ _SAID = {
     "cyan": "teal turquoise aqua",
     "purple": "violet",
     "brown": "bronze copper tan",
-    "large": "huge giant larger largest bigger biggest",
-    "small": "little smaller smallest tiniest",
-    "shiny": "glossy reflective polished shiniest chrome",
-    "matte": "matt dull plastic nonmetallic",
+    "large": "huge giant",
+    "small": "little",
+    "shiny": "glossy reflective polished chrome",
+    "matte": "matt dull plastic",
     "visible": "shown pictured present depicted displayed",
     "what": "which wat wut",
     "what is": "whats wats what're",
@@ -48,9 +47,9 @@ _SAID = {
 _LONGEST, _MOST_READINGS, _SURE = 60, 40, 5
 """Tokens of a question that is corrected, readings that are tried, letters of a word corrected without the grammar."""
 
-_MEANT = {word: plain for plain, words in _SAID.items() for word in words.split()}
+MEANT = {word: plain for plain, words in _SAID.items() for word in words.split()}
 
-_COMMON = frozenset(
+COMMON = frozenset(
     """
     about above all also am at away back be been being below beside between black blocked bright but by can close
     could did different each eight equally far few five for four from get got had half he here hidden hit i if
@@ -63,14 +62,42 @@ _COMMON = frozenset(
 )
 """Words that are no misspelling of CLEVR's."""
 
-_OUTSIDE = frozenset(
+OUTSIDE = frozenset(
     f"{noun}{end}"
     for noun in ("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart")
     for end in ("", "s")
+) | frozenset(
+    [
+        "larger",
+        "largest",
+        "bigger",
+        "biggest",
+        "smaller",
+        "smallest",
+        "tiniest",
+        "taller",
+        "tallest",
+        "shorter",
+        "shortest",
+        "closer",
+        "nearer",
+    ]
 )
-"""What other worlds hold: never taken for a misspelling of what CLEVR's holds."""
+"""What other worlds hold, and what compares: never taken for a misspelling of CLEVR's words."""
 
-_SPELLED = (*WORDS, *(word for word in _MEANT if len(word) > 3))
+_NEGATIONS = re.compile(
+    r"\b(?:not|neither|nor|none|non|without|except|excluding|besides|no|nothing|\w+n't)\b"
+    r"|\b(?:apart from|aside from|other than)\b"
+    r"|\b(?:un|non)(?:metallic|metal|shiny|matte|reflective)\b"
+)
+
+
+def negated(text: str) -> bool:
+    """Whether a question says something by a negation, which no rewriting keeps."""
+    return _NEGATIONS.search(" ".join(tokens_of(text))) is not None
+
+
+_SPELLED = (*WORDS, *(word for word in MEANT if len(word) > 3))
 
 _SHAPED = {"round": "sphere", "spherical": "sphere", "cubical": "cube", "cubed": "cube", "cylindrical": "cylinder"}
 _ADJECTIVES = (
@@ -102,7 +129,6 @@ _PHRASES = [
         (rf"\bthe (?:only|one|single|lone) (?=(?:{_ADJECTIVE} )*{_ONE}\b)", "the "),
         (r"\bin back of\b", "behind"),
         (r"\b(left|right) from\b", r"\1 of"),
-        (r"\bnon metallic\b", "matte"),
         (rf"\b({'|'.join(_SHAPED)}) (?:thing|object|shape)(s?)\b", lambda m: _SHAPED[m[1]] + m[2]),
         (rf"\b({'|'.join(_SHAPED)})(?: in shape)?$", lambda m: f"{_SHAPED[m[1]]}s"),
         (r"^(?:do|can) you see (?=an? )", "is there "),
@@ -162,7 +188,7 @@ _FORMS = [
 """Forms of whole questions that CLEVR lacks, and its own that mean the same."""
 
 _READABLE = frozenset(
-    {*WORDS, *_MEANT}.union(
+    {*WORDS, *MEANT}.union(
         *(re.findall(r"[a-z']+", re.sub(r"\\.", " ", pattern.pattern)) for pattern, _ in (*_PHRASES, *_FORMS))
     )
 )
@@ -176,10 +202,8 @@ def read_words(text: str, known: Container[str] = frozenset(WORDS)) -> list[str]
 
 def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
     """A question in CLEVR's words, as `read_words` gives them, with the punctuation that the parser needs."""
-    if negated(text):
-        text = say_opposites(text)
-        if negated(text):  # spelling and forms would drop the negation
-            return " ".join(tokens_of(text)).rstrip(" ?!.")
+    if negated(text):  # spelling and forms would drop the negation
+        return " ".join(tokens_of(text)).rstrip(" ?!.")
     tokens = tokens_of(text)
     said = ""
     if len(tokens) > _LONGEST or all(token in known or _may_parse(token) for token in tokens):
@@ -191,7 +215,7 @@ def restate(text: str, known: Container[str] = frozenset(WORDS)) -> str:
     # a word that no pattern knows stays, and nothing parses with it: most readings need not be put together
     readings = (_rephrased(chosen, known) for chosen in likeliest if all(map(_may_parse, chosen)))
     surely = [
-        found[-1] if token in _COMMON or len(token) < _SURE else found[0]
+        found[-1] if token in COMMON or len(token) < _SURE else found[0]
         for token, found in zip(tokens, choices, strict=True)
     ]
     return next(filter(parses, readings), None) or _rephrased(surely, known)
@@ -202,7 +226,7 @@ def _words(text: str) -> list[str]:
 
 
 def _rephrased(tokens: Iterable[str], known: Container[str]) -> str:
-    tokens = [token if token in known else _MEANT.get(token, token) for token in tokens]
+    tokens = [token if token in known else MEANT.get(token, token) for token in tokens]
     text = " ".join(tokens).rstrip(" ?!.")
     if not all(token in known for token in _words(text)):
         for pattern, meaning in _PHRASES:
@@ -223,7 +247,7 @@ def _in_order(match: re.Match[str]) -> str:
 
 def _corrected(token: str, known: Container[str]) -> tuple[str, ...]:
     """What a token may have been, itself at the end."""
-    right = token in known or token in _MEANT or token in _OUTSIDE or not token.isalpha()
+    right = token in known or token in MEANT or token in OUTSIDE or not token.isalpha()
     return (token,) if right else (*_near(token), token)
 
 

@@ -66,7 +66,7 @@ def parse_question(text: str) -> Program:
             f"question: {' '.join(text.split())[:200]!r}: {str(error) or 'none of the forms of CLEVR questions'}; "
             "one that works: What color is the cube left of the big sphere?"
         ) from None
-    return tuple(_linearize(meaning, [], {}))
+    return tuple(linearize(meaning, [], {}))
 
 
 def tokens_of(text: str) -> list[str]:
@@ -76,23 +76,23 @@ def tokens_of(text: str) -> list[str]:
     return [_SPELLINGS.get(token, token) for token in re.findall(r"[^\W_]+(?:'[^\W_]+)*|[?;,.!]", text)]
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """A program as a tree: a function, its argument, and the calls it reads."""
 
     function: str
     value: str | None
-    inputs: tuple["_Call", ...]
+    inputs: tuple["Call", ...]
 
 
-def _call(function: str, *inputs: _Call, value: str | None = None) -> _Call:
-    return _Call(function, value, inputs)
+def _call(function: str, *inputs: Call, value: str | None = None) -> Call:
+    return Call(function, value, inputs)
 
 
-def _linearize(call: _Call, steps: list[Step], places: dict[int, int]) -> list[Step]:
+def linearize(call: Call, steps: list[Step], places: dict[int, int]) -> list[Step]:
     """Append a call's steps, after those it reads; `places` keeps what "it" stands for from coming twice."""
     for item in call.inputs:
         if id(item) not in places:
-            _linearize(item, steps, places)
+            linearize(item, steps, places)
     places[id(call)] = len(steps)
     steps.append(Step(call.function, tuple(places[id(item)] for item in call.inputs), call.value))
     return steps
@@ -155,11 +155,11 @@ _COMPARISONS = {
 class _Reader:
     """Reads one question; `it` is what a "there is a ...;" before it has brought up."""
 
-    def __init__(self, marks: list, it: _Call | None = None) -> None:
+    def __init__(self, marks: list, it: Call | None = None) -> None:
         self.marks = marks
         self.it = it
 
-    def read(self, text: str) -> _Call:
+    def read(self, text: str) -> Call:
         reason = None
         for pattern, build in _FORMS:
             match = pattern.fullmatch(text)
@@ -170,19 +170,19 @@ class _Reader:
                     reason = error
         raise reason or _NoReadingError
 
-    def introduced(self, one: str, question: str) -> _Call:
+    def introduced(self, one: str, question: str) -> Call:
         if not re.search(r"\bit\b", question):
             raise _NoReadingError("the second part does not speak of it")
         return _Reader(self.marks, _call("unique", self.objects(one))).read(question)
 
-    def the(self, phrase: str) -> _Call:
+    def the(self, phrase: str) -> Call:
         if phrase != "it":
             return _call("unique", self.objects(phrase))
         if self.it is None:
             raise _NoReadingError("nothing before says what 'it' is")
         return self.it
 
-    def objects(self, phrase: str) -> _Call:
+    def objects(self, phrase: str) -> Call:
         match = _PHRASE.fullmatch(phrase)
         if match is None:
             raise _NoReadingError
@@ -192,12 +192,12 @@ class _Reader:
         found = self.modified(modifier.strip()) if modifier else _call("scene")
         return self.filtered(found, mark)
 
-    def filtered(self, found: _Call, mark: str) -> _Call:
+    def filtered(self, found: Call, mark: str) -> Call:
         for name, value in self.marks[int(mark)].items():
             found = _call(f"filter_{name}", found, value=value)
         return found
 
-    def modified(self, modifier: str) -> _Call:
+    def modified(self, modifier: str) -> Call:
         match = _MODIFIER.fullmatch(modifier)
         if match is None:
             raise _NoReadingError
@@ -215,26 +215,26 @@ class _Reader:
             found = _call(f"same_{attribute}", self.the(rest))
         return _call("intersect", self.modified(further), found) if further else found
 
-    def query(self, attribute: str, the: str) -> _Call:
+    def query(self, attribute: str, the: str) -> Call:
         return _call(f"query_{attribute}", self.the(the))
 
-    def equal(self, attribute: str, one: str, other: str) -> _Call:
+    def equal(self, attribute: str, one: str, other: str) -> Call:
         return _call(f"equal_{attribute}", self.query(attribute, one), self.query(attribute, other))
 
-    def count(self, *phrase: str) -> _Call:
+    def count(self, *phrase: str) -> Call:
         return _call("count", self.objects(" ".join(phrase)))
 
-    def exist(self, phrase: str) -> _Call:
+    def exist(self, phrase: str) -> Call:
         return _call("exist", self.objects(phrase))
 
-    def integers(self, comparison: str, one: str, other: str) -> _Call:
+    def integers(self, comparison: str, one: str, other: str) -> Call:
         return _call(_COMPARISONS[comparison], self.count(one), self.count(other))
 
-    def either(self, mark: str, one: str, other: str) -> _Call:
+    def either(self, mark: str, one: str, other: str) -> Call:
         return _call("count", self.filtered(_call("union", self.objects(one), self.objects(other)), mark))
 
 
-_FORMS: list[tuple[re.Pattern[str], Callable[..., _Call]]] = [
+_FORMS: list[tuple[re.Pattern[str], Callable[..., Call]]] = [
     (re.compile(pattern), build)
     for pattern, build in (
         (rf"there is ((?:an?|another) N\d+{_TAIL}) [;,.] (.+)", _Reader.introduced),
