@@ -30,20 +30,30 @@ class FiLM(nn.Module):
             "fixed" is 1.
         beta: "free", or "fixed" at 0.
 
-    The options are ablations of the paper. Costs (cond_features + 1) * C parameters for each of gamma and beta that is
-    not fixed. Raises ValueError for an unknown option, for gamma and beta both fixed, and in `forward` for shapes that
-    do not agree.
+    With `groups` of channels, as in a grouped convolution, each group is modulated by its own equal part of the
+    conditioning vector alone.
+
+    The other options are ablations of the paper. Costs (cond_features / groups + 1) * C parameters for each of gamma
+    and beta that is not fixed. Raises ValueError for an unknown option, for gamma and beta both fixed, and in `forward`
+    for shapes that do not agree.
     """
 
-    def __init__(self, cond_features: int, channels: int, *, gamma: Gamma = "free", beta: Beta = "free") -> None:
+    def __init__(
+        self, cond_features: int, channels: int, *, gamma: Gamma = "free", beta: Beta = "free", groups: int = 1
+    ) -> None:
         super().__init__()
-        check_positive(cond_features=cond_features, channels=channels)
+        check_positive(cond_features=cond_features, channels=channels, groups=groups)
+        if cond_features % groups or channels % groups:
+            raise ValueError(f"cond_features={cond_features} and channels={channels} must be multiples of {groups=}")
         check_option("gamma", gamma, [*_BOUNDS, "fixed"])
         check_option("beta", beta, ["free", "fixed"])
         if gamma == beta == "fixed":
             raise ValueError("gamma and beta are both fixed: nothing is left to condition on")
         self.cond_features, self.channels, self.gamma, self.beta = cond_features, channels, gamma, beta
-        self.linear = nn.Linear(cond_features, channels * ((gamma != "fixed") + (beta != "fixed")))
+        self.groups, features = groups, channels * ((gamma != "fixed") + (beta != "fixed"))
+        self.linear = (
+            GroupedLinear(cond_features, features, groups) if groups > 1 else nn.Linear(cond_features, features)
+        )
 
     def parameters_for(self, cond: Tensor) -> tuple[Tensor, Tensor]:
         """gamma and beta, each (B, C), for conditioning vectors (B, cond_features); a fixed one is constant."""
@@ -53,7 +63,7 @@ class FiLM(nn.Module):
             return torch.ones_like(out), out
         if self.beta == "fixed":
             return _BOUNDS[self.gamma](1 + out), torch.zeros_like(out)
-        delta, beta = out.chunk(2, dim=1)
+        delta, beta = (part.flatten(1) for part in out.unflatten(1, (self.groups, -1)).chunk(2, dim=2))
         return _BOUNDS[self.gamma](1 + delta), beta
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
@@ -61,7 +71,18 @@ class FiLM(nn.Module):
         return film_modulate(x, *self.parameters_for(cond))
 
     def extra_repr(self) -> str:
-        return f"gamma={self.gamma}, beta={self.beta}"
+        return f"gamma={self.gamma}, beta={self.beta}" + (f", groups={self.groups}" if self.groups > 1 else "")
+
+
+class GroupedLinear(nn.Conv1d):
+    """A linear layer of which each of `groups` equal parts of the output reads one part of the input (B, features)."""
+
+    def __init__(self, in_features: int, out_features: int, groups: int) -> None:
+        super().__init__(in_features, out_features, 1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_features) -> (B, out_features)."""
+        return super().forward(x[..., None])[..., 0]
 
 
 def film_norm_relu(

@@ -46,6 +46,7 @@ _FLAGS = (
     "second_look",
     "evidence",
     "trunk_features",
+    "factored",
     "head_features",
     "classifier_norm",
 )
@@ -71,6 +72,7 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "random_gray": ("vision_encoder", ("two_stream",)),
     "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
+    "factored": ("evidence", (True,)),
     "head_features": ("evidence", (True,)),
 }
 """Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
@@ -94,6 +96,8 @@ class FilmSEConfig(PretrainedConfig):
         stem_blocks: residual blocks at that stem's end.
         random_gray: in training, the luminance stream of `two_stream` mixes red, green and blue by random weights.
         second_look: size, material and shape are read again from crops around the objects (`two_stream`, `evidence`).
+        vision_width: channels of the image features (of a `two_stream` encoder's form, and half as many of color); None
+            for as many as the trunk's.
         width: channels C of the trunk.
         num_blocks: residual blocks K of the trunk.
         text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
@@ -114,6 +118,8 @@ class FilmSEConfig(PretrainedConfig):
         evidence: each block marks the objects it found in a spatial map, which later blocks and the head read.
         trunk_features: the blocks begin from the encoder's features; otherwise from nothing, and all that they know of
             the image is what `evidence` reads of it: objects, their attributes and places.
+        factored: the channels of a block are in groups that never mix, one of places and one of each attribute, and all
+            that the head knows of the question is its kind; see `vqa.model.factored_attention`.
         head_features: a head that reads object attention also reads the last block's features of the attended objects,
             which know by what the step selected them; otherwise only their positions, attributes and number.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
@@ -144,6 +150,7 @@ class FilmSEConfig(PretrainedConfig):
         stem_blocks: int = 2,
         random_gray: bool = True,
         second_look: bool = True,
+        vision_width: int | None = None,
         width: int = 64,
         num_blocks: int = 5,
         text_encoder: str = "gru",
@@ -166,6 +173,7 @@ class FilmSEConfig(PretrainedConfig):
         gate_shift: bool = False,
         evidence: bool = True,
         trunk_features: bool = True,
+        factored: bool = False,
         head_features: bool = True,
         head: str = "evidence",
         head_width: int = 512,
@@ -192,6 +200,11 @@ class FilmSEConfig(PretrainedConfig):
         labels: dict[Any, str] = self.id2label or {}
         return [labels[i] for i in range(len(labels))]
 
+    @property
+    def image_channels(self) -> int:
+        """`vision_width`, or where that is None `width`."""
+        return self.width if self.vision_width is None else self.vision_width
+
     def _check(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
@@ -199,6 +212,8 @@ class FilmSEConfig(PretrainedConfig):
         for name, (low, high) in _RANGES.items():
             if not _whole(getattr(self, name), low, high):
                 raise InputError(f"config.{name}: {getattr(self, name)!r} must be a whole number, {low} to {high}")
+        if self.vision_width is not None and not _whole(self.vision_width, 2, 8192):
+            raise InputError(f"config.vision_width: {self.vision_width!r} must be a whole number, 2 to 8192, or none")
         for name in _FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"config.{name}: {getattr(self, name)!r} must be true or false")
@@ -227,6 +242,14 @@ class FilmSEConfig(PretrainedConfig):
             raise InputError(
                 "config.gate_placement: input needs evidence=true, trunk_features=false and gate_join=query"
             )
+        if self.factored and (self.trunk_features or self.head_features or self.head != "evidence" or not self.film):
+            raise InputError(
+                "config.factored: needs film=true, head=evidence, trunk_features=false and head_features=false"
+            )
+        if self.factored and self.channel_attention != "none" and self.gate_placement != "input":
+            raise InputError("config.factored: needs gate_placement=input, or channel_attention=none")
+        if self.factored and self.width % 5:
+            raise InputError(f"config.width: {self.width} must be a multiple of 5, the groups of factored=true")
         if not self.film and self.channel_attention == "none":
             raise InputError("config.film: without FiLM and without channel attention the question reaches no block")
         if self.film_gamma == self.film_beta == "fixed":

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqa.clevr.programs import ANSWER_FUNCTIONS
 from vqa.layers import FiLM, PathwayBank
 from vqa.layers.functional import coordinate_maps, film_modulate
 from vqa.model.configuration import FilmSEConfig
@@ -86,18 +87,24 @@ class PoolHead(GridPool):
 
 
 class EvidenceHead(EvidencePool):
-    """Classifies the evidence by a two-layer perceptron, whose hidden features the question modulates by FiLM."""
+    """Classifies the evidence by a two-layer perceptron, whose hidden features the question modulates by FiLM.
+
+    With `config.factored` all that it knows of the question is which function gives the answer: a head that hears the
+    words learns from images without red cubes that their number is 0.
+    """
 
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__(config)
         self.hidden = nn.Linear(self.features, config.classifier_dim)
-        self.film = FiLM(config.text_dim, config.classifier_dim)
+        self.kinds = nn.Linear(config.text_dim, len(ANSWER_FUNCTIONS)) if config.factored else None
+        self.film = FiLM(len(ANSWER_FUNCTIONS) if config.factored else config.text_dim, config.classifier_dim)
         self.classifier = nn.Linear(config.classifier_dim, len(config.answers))
 
     def forward(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> HeadOutput:
         """Features (B, C, H, W), question (B, D) and maps (B, H, W) -> logits (B, answers) and the pointer's."""
         features, pointer = self.read(x, view, grid, maps)
-        gamma, beta = self.film.parameters_for(view)
+        asked = view if self.kinds is None else self.kinds(view).float().softmax(-1)
+        gamma, beta = self.film.parameters_for(asked)
         hidden = torch.relu(film_modulate(self.hidden(features), gamma, beta))
         return HeadOutput(self.classifier(hidden), pointer)
 

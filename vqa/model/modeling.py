@@ -5,7 +5,9 @@ section 4.1) followed by a squeeze-and-excitation gate (Hu et al. 2018) that rea
 With `config.evidence` each block also marks the objects it found; see `vqa.model.object_attention`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, cast
 
 import torch
@@ -18,8 +20,9 @@ from vqa.layers import FiLM, QueryConditionedSE
 from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
 from vqa.layers.functional import coordinate_maps
 from vqa.model.configuration import FilmSEConfig
+from vqa.model.factored_attention import FactoredAttention
 from vqa.model.gates import build_gate
-from vqa.model.heads import HEADS
+from vqa.model.heads import HEADS, EvidenceHead
 from vqa.model.object_attention import ObjectAttention, StepClassifier
 from vqa.model.scene import ATTRIBUTE_SIZES, Grid, SceneHead, SceneMaps, TwoStreamSceneHead
 from vqa.model.second_look import SecondLook
@@ -46,6 +49,7 @@ class FilmSEOutput(ModelOutput):
             (B, blocks + 1, blocks + 1); the last row is the head's, where it reads evidence; column 0 means none,
             column j + 1 block j.
         step_logits: what each block believes its reasoning step to be, (B, blocks, operations and filters).
+        kind_logits: which function the answer comes from, as far as a factored head reads, (B, `ANSWER_FUNCTIONS`).
         scene: objectness, attribute logits and ground positions of every cell of the N images.
         gate_logits: what an input gate decides by, for each block and, last, the head, (B, blocks + 1, 15).
         head_channel_weights: an input gate's weights of the attribute channels that the head reads, (B, 15).
@@ -62,6 +66,7 @@ class FilmSEOutput(ModelOutput):
     evidence_logits: tuple[Tensor, ...] | None = None
     pointer_logits: Tensor | None = None
     step_logits: Tensor | None = None
+    kind_logits: Tensor | None = None
     scene: SceneMaps | None = None
     gate_logits: Tensor | None = None
     head_channel_weights: Tensor | None = None
@@ -79,11 +84,12 @@ class FilmSEBlock(nn.Module):
         super().__init__()
         width = config.width
         self.placement = cast(Placement, config.film_placement)
-        self.reduce = nn.Conv2d(in_channels, width, 1)
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        groups = FactoredAttention.GROUPS if config.factored else 1
+        self.reduce = nn.Conv2d(in_channels, width, 1, groups=groups)
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=groups)
         self.norm = nn.BatchNorm2d(width, affine=not config.film)
         gamma, beta = cast(Gamma, config.film_gamma), cast(Beta, config.film_beta)
-        self.film = FiLM(condition_dim, width, gamma=gamma, beta=beta) if config.film else None
+        self.film = FiLM(condition_dim, width, gamma=gamma, beta=beta, groups=groups) if config.film else None
         self.gate = build_gate(config, width) if config.gate_placement == "output" else None
 
     def forward(
@@ -124,6 +130,19 @@ class _Trunk:
     pointers: list[Tensor] = field(default_factory=list)
 
 
+def _in_own_precision(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method under autocast where the weights were loaded in half precision: what must not lose digits keeps them."""
+
+    @wraps(method)
+    def run(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+        if self.dtype is torch.float32:
+            return method(self, *args, **kwargs)
+        with torch.autocast(self.device.type, self.dtype):
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class FilmSEPreTrainedModel(PreTrainedModel):
     """Loading, saving and weight initialisation, shared by all heads."""
 
@@ -156,18 +175,21 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         self.scene = self._build_scene_head(config)
         looks_twice = config.vision_encoder == "two_stream" and config.second_look and config.evidence
         self.second_look = SecondLook() if looks_twice else None
-        self.evidence = nn.ModuleList(ObjectAttention(config, k) for k in range(blocks)) if config.evidence else None
+        attention = FactoredAttention if config.factored else ObjectAttention
+        self.evidence = nn.ModuleList(attention(config, k) for k in range(blocks)) if config.evidence else None
         gated = config.channel_attention != "none" and config.gate_placement == "input"
         self.input_gate = cast(QueryConditionedSE, build_gate(config, sum(ATTRIBUTE_SIZES))) if gated else None
         self.steps = StepClassifier(dim) if config.evidence else None
-        extra = ObjectAttention.EXTRA_CHANNELS if config.evidence else 0
-        condition = ObjectAttention.condition_dim(config) if config.evidence else dim
+        extra = 2 + (ObjectAttention.EXTRA_CHANNELS if config.evidence else 0)
+        condition = attention.condition_dim(config) if config.evidence else dim
         # behind an input gate a block begins from what it reads alone; else from the features before it too
-        before = [0] * blocks if gated else [self._features_read(config), *[width] * (blocks - 1)]
-        self.blocks = nn.ModuleList(FilmSEBlock(config, size + 2 + extra, condition) for size in before)
+        inputs = [extra] * blocks if gated else [self._features_read(config) + extra, *[width + extra] * (blocks - 1)]
+        inputs = [FactoredAttention.CHANNELS] * blocks if config.factored else inputs
+        self.blocks = nn.ModuleList(FilmSEBlock(config, size, condition) for size in inputs)
         self.head = HEADS[config.head](config)
         self.post_init()
 
+    @_in_own_precision
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """Images (N, 3, H, W) -> features (N, C, h, w); pass them as `image_features` to ask again cheaply.
 
@@ -187,13 +209,14 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             return None
         if isinstance(self.vision, TwoStreamEncoder):
             return TwoStreamSceneHead(self.vision.form_channels, self.vision.color_channels)
-        return SceneHead(config.width)
+        return SceneHead(config.image_channels)
 
     def _features_read(self, config: FilmSEConfig) -> int:
         if not isinstance(self.vision, TwoStreamEncoder):
-            return config.width
+            return config.image_channels if config.trunk_features else config.width
         return self.vision.out_channels if config.trunk_features else config.width
 
+    @_in_own_precision
     def forward(
         self,
         pixel_values: Tensor | None = None,
@@ -227,13 +250,14 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         views, word_weights = self._views(input_ids, attention_mask)
         scene = self.scene(features) if self.scene is not None else None
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
+        kinds = cast(EvidenceHead, self.head).kinds(views[:, -1]) if self.config.factored else None
         gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
-            return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
+            return FilmSEOutput(step_logits=steps, kind_logits=kinds, scene=scene, gate_logits=gate_logits)
         grid = scene.per_question(image_index) if scene is not None else None
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
-        x, trunk = self._run_blocks(x, coords, views, grid)
+        x, trunk = self._run_blocks(x, coords, views, grid, steps)
         head_gate, seen = None, grid
         if self.input_gate is not None and grid is not None:
             head_gate = self.open_for_head(views[:, -1])
@@ -254,6 +278,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             evidence_logits=tuple(trunk.logits) or None,
             pointer_logits=torch.stack(pointers, 1) if pointers else None,
             step_logits=steps,
+            kind_logits=kinds,
             scene=scene,
             gate_logits=gate_logits,
             head_channel_weights=head_gate,
@@ -267,19 +292,26 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             return question[:, None].expand(-1, self.config.num_blocks + 1, -1), None
         return self.word_attention(words, question, attention_mask)
 
-    def _run_blocks(self, x: Tensor, coords: Tensor, views: Tensor, grid: Grid | None) -> tuple[Tensor, _Trunk]:
+    def _run_blocks(
+        self, x: Tensor, coords: Tensor, views: Tensor, grid: Grid | None, steps: Tensor | None
+    ) -> tuple[Tensor, _Trunk]:
         """The last block's features (B, C, h, w), and what each block used and found."""
         trunk = _Trunk()
         for k, block in enumerate(cast(list[FilmSEBlock], self.blocks)):
             inputs, condition = [x, coords] if self.input_gate is None else [coords], views[:, k]
-            attention = cast(ObjectAttention, self.evidence[k]) if self.evidence is not None else None
+            attention: Any = self.evidence[k] if self.evidence is not None else None
             opened = None
             if attention is not None and grid is not None:
                 seen = grid
                 if self.input_gate is not None:
                     opened = block.open_channels(self.input_gate, views[:, k])
                     seen = grid.gated(opened.float())
-                extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k])
+                if self.config.factored:
+                    assert steps is not None
+                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], steps[:, k])
+                    inputs = []
+                else:
+                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k])
                 inputs.append(extra.to(coords.dtype))
                 trunk.pointers.append(pointer)
             x, gamma, beta, gate = block(torch.cat(inputs, 1), condition, views[:, k])
@@ -287,7 +319,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             trunk.betas.append(beta)
             trunk.gates.append(gate if opened is None else opened)
             if attention is not None and grid is not None:
-                logits, attended = attention.attend(x, condition, grid)
+                logits, attended = attention.attend(x, condition, grid, opened)
                 trunk.logits.append(logits)
                 trunk.maps.append(attended)
         return x, trunk

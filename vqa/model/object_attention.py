@@ -66,7 +66,7 @@ class ObjectAttention(nn.Module):
         joined = self.query_join(view) * self.read_join(contents)
         return extra, torch.cat([view, contents, joined], 1), pointer
 
-    def attend(self, x: Tensor, condition: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    def attend(self, x: Tensor, condition: Tensor, grid: Grid, gate: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """How well features (B, C, H, W) fit the condition (B, E): log-odds, by inner product, and map, (B, H, W)."""
         weights, bias = self.select(condition).split((x.shape[1], 1), 1)
         logits = torch.einsum("bchw,bc->bhw", x, weights.to(x.dtype)).float() + bias[..., None].float()

@@ -129,8 +129,9 @@ class TwoStreamSceneHead(nn.Module):
         parts = dict(zip(REREAD, read.split(REREAD_SIZES, 1), strict=True), color=self.color(color))
         attributes = torch.cat([parts[name] for name in ATTRIBUTES], 1)
         # the middle of the cell and at most 0.75 cells from there; in float32, for bfloat16 is off by up to a pixel
-        middle, scale = coordinate_maps(form.float()), hidden.new_tensor(form.shape[:-3:-1]).float()[:, None, None]
-        center = (middle * (scale - 1) / scale + 1) / 2 + 0.75 * torch.tanh(self.center(hidden).float()) / scale
+        sizes, middles = form.shape[:-3:-1], coordinate_maps(form.float()).unbind(1)
+        axes = zip(middles, self.center(hidden).float().unbind(1), sizes, strict=True)
+        center = torch.stack([(x * (n - 1) / n + 1) / 2 + 0.75 * torch.tanh(moved) / n for x, moved, n in axes], 1)
         position = coords + self.position(hidden)
         return SceneMaps(self.objectness(hidden)[:, 0], attributes, position, center)
 

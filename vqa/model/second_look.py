@@ -60,9 +60,8 @@ class SecondLook(nn.Module):
 
 def crop_around(images: Tensor, centers: Tensor) -> Tensor:
     """Crops (N * M, C, 32, 32) of images (N, C, H, W) around centers (N, M, 2), x and y in fractions of the image."""
-    reach = _REACH / torch.tensor([192.0, 128.0], device=images.device)
-    steps = (torch.arange(_CROP, device=images.device) + 0.5) / _CROP - 0.5
-    offsets = torch.stack([steps.expand(_CROP, _CROP), steps[:, None].expand(_CROP, _CROP)], -1) * reach
+    steps = ((torch.arange(_CROP, device=images.device) + 0.5) / _CROP - 0.5).expand(_CROP, _CROP)
+    offsets = torch.stack([steps * (_REACH / 192), steps.T * (_REACH / 128)], -1)
     grid = 2 * (centers[:, :, None, None] + offsets) - 1
     number, count = centers.shape[:2]
     crops = F.grid_sample(images, grid.flatten(1, 2).to(images.dtype), padding_mode="border", align_corners=False)

@@ -28,7 +28,9 @@ class ConvStem(nn.Module):
             channels = width
         layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
         self.layers = nn.Sequential(*layers)
-        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
+        self.project = nn.Sequential(
+            nn.Conv2d(channels, config.image_channels, 1, bias=False), nn.BatchNorm2d(config.image_channels)
+        )
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, width, H / 2^n, W / 2^n) for n strided convolutions."""
@@ -45,7 +47,8 @@ class MBConvStem(nn.Module):
         super().__init__()
         self.layers = MBConvEncoder(config.stem_widths, config.stem_blocks)
         self.project = nn.Sequential(
-            nn.Conv2d(config.stem_widths[-1], config.width, 1, bias=False), nn.BatchNorm2d(config.width)
+            nn.Conv2d(config.stem_widths[-1], config.image_channels, 1, bias=False),
+            nn.BatchNorm2d(config.image_channels),
         )
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -61,11 +64,11 @@ class FilmStem(nn.Sequential):
         channels = 3
         for _ in range(4):
             layers += [
-                nn.Conv2d(channels, config.width, 4, stride=2, padding=1),
-                nn.BatchNorm2d(config.width),
+                nn.Conv2d(channels, config.image_channels, 4, stride=2, padding=1),
+                nn.BatchNorm2d(config.image_channels),
                 nn.ReLU(inplace=True),
             ]
-            channels = config.width
+            channels = config.image_channels
         super().__init__(*layers)
 
 
@@ -78,7 +81,9 @@ class TorchvisionEncoder(nn.Module):
         self.backbone = _torchvision_backbone(config.vision_encoder, config.vision_stride, None)
         probe = torch.zeros(1, 3, 64, 64, device=next(self.backbone.parameters()).device)
         channels = self.backbone.eval()(probe).shape[1]
-        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
+        self.project = nn.Sequential(
+            nn.Conv2d(channels, config.image_channels, 1, bias=False), nn.BatchNorm2d(config.image_channels)
+        )
         self.train()
 
     def load_pretrained(self, config: FilmSEConfig) -> None:

@@ -6,11 +6,12 @@ to five reasoning steps, *except* in CLOSURE's seven forms, which thus stay a te
 
 "And" that joins the two kinds ("left of ... and the same color as ...") takes five steps where each phrase has an
 object of its own, which is CLOSURE's and_mat_spa and nothing else. So the sets of unlike pairs either speak twice of
-one object, "it", or go on after the pair, to six steps.
+one object, "it", or take a sixth step, after the pair or within one of its phrases.
 """
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,8 +47,11 @@ def unlike_templates(seed: int = 0) -> tuple[Template, ...]:
 
 
 def long_unlike_templates(seed: int = 0) -> tuple[Template, ...]:
-    """12 families of six reasoning steps: the two phrases have an object each, and a further relation follows."""
-    return _templates("composition-long", _unlike_records(random.Random(seed), _TWO))
+    """36 families of six reasoning steps, in which the two phrases have an object each.
+
+    A further link follows (12 families), or leads to the object of one phrase (24), so that the pair comes last.
+    """
+    return _templates("composition-long", _unlike_records(random.Random(seed), (*_TWO, *_FAR)))
 
 
 COMPOSED: dict[str, Callable[[], tuple[Template, ...]]] = {
@@ -85,7 +89,7 @@ class _Pair:
     """What two phrases joined by "and" lead to, each a link from an object of its own, or from what "it" leads to.
 
     links: of the phrases, in the order of the words.
-    origins: how each phrase's object is found: "new", "it", or a link from "it".
+    origins: how each phrase's object is found: "new", "it", a link from "it", or "new" and a link from there.
     last: the link that follows; "" for none.
     """
 
@@ -105,6 +109,7 @@ _IT = (
     *((("it", "it"), link) for link in _KINDS),
 )
 _TWO = tuple((("new", "new"), link) for link in _KINDS)
+_FAR = tuple((origins, "") for link in _KINDS for origins in (("new", f"new {link}"), (f"new {link}", "new")))
 
 
 def _unlike_records(rng: random.Random, forms: Sequence[tuple[tuple[str, str], str]]) -> Iterator[dict[str, Any]]:
@@ -114,7 +119,7 @@ def _unlike_records(rng: random.Random, forms: Sequence[tuple[tuple[str, str], s
                 # another attribute each time: "the same size as what is the same size as it" says nothing new
                 attributes = iter(rng.sample(list(ATTRIBUTES), len(ATTRIBUTES)))
                 chain = (*links, *origins, last)
-                named = [f"same_{next(attributes)}" if link == "same" else link for link in chain]
+                named = [re.sub("same$", lambda _, names=attributes: f"same_{next(names)}", link) for link in chain]
                 yield ask(_Words(), _Pair((named[0], named[1]), (named[2], named[3]), named[4]), rng)
 
 
@@ -248,15 +253,16 @@ def _pair_objects(words: _Words, pair: _Pair, terminal: str, hidden: str) -> tup
     it: tuple[int, dict[str, str]] | None = None
     ends: list[tuple[int, str]] = []
     for link, origin in zip(pair.links[::-1], pair.origins[::-1], strict=True):
-        if it is None or origin == "new":
+        new, _, from_new = origin.partition(" ")
+        if it is None or new == "new":
             it = words.described(words.node("scene", []), "unique", ())
-            if origin != "new":
+            if new != "new":
                 words.opening = f"There is a {' '.join(it[1].values())};"
         at, noun = it
-        said = f"the {' '.join(noun.values())}" if origin == "new" else "it"
-        if origin not in ("new", "it"):
-            found, tail = words.link(origin, at, noun, said)
-            at, noun = words.described(found, "unique", (origin,))
+        said = f"the {' '.join(noun.values())}" if new == "new" else "it"
+        if before := from_new or (origin if new not in ("new", "it") else ""):
+            found, tail = words.link(before, at, noun, said)
+            at, noun = words.described(found, "unique", (before,))
             said = f"the {' '.join(noun.values())} that is {tail}"
         ends.append(words.link(link, at, noun, said))
     (second, tail), (first, head) = ends

@@ -1,0 +1,90 @@
+"""Object attention in factors, one of places and one of each attribute, so that none is read off another.
+
+In `object_attention` a block's convolutions see all open attributes together, and the question as a whole: trained on
+images without a red cube they can learn that nothing answers to "red cube". Here the channels of a block are in five
+groups that never mix (grouped convolutions and FiLM): places with the earlier attention maps, then an attribute each.
+A group is conditioned on what the step reads of its own attribute, and an object is selected as far as all groups
+agree. A group whose attribute the gate has shut has no say.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqa.layers.film import GroupedLinear
+from vqa.model.configuration import FilmSEConfig
+from vqa.model.object_attention import Pointer
+from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid
+
+_SLOTS = max(ATTRIBUTE_SIZES)
+"""Inputs of a group, padded with zeros."""
+_JOINED = 16
+
+
+class FactoredAttention(nn.Module):
+    """What one block reads from earlier attention maps, and how it computes its own; see `ObjectAttention`."""
+
+    GROUPS = 1 + len(ATTRIBUTE_SIZES)
+    CHANNELS = GROUPS * _SLOTS
+    """A block's inputs: position relative to the attended objects (2) and on the ground (2), presence, the last map and
+    the map pointed at; and the maps of each attribute."""
+
+    def __init__(self, config: FilmSEConfig, index: int) -> None:
+        super().__init__()
+        self.pointer = Pointer(config.text_dim, index, config.num_blocks)
+        self.read_join = GroupedLinear(self.CHANNELS, self.GROUPS * _JOINED, self.GROUPS)
+        self.query_join = GroupedLinear(self.GROUPS * _reading_size(), self.GROUPS * _JOINED, self.GROUPS)
+        self.select = GroupedLinear(self.condition_dim(config), config.width + self.GROUPS, self.GROUPS)
+
+    @staticmethod
+    def condition_dim(config: FilmSEConfig) -> int:
+        """Features of the condition that `read` gives to FiLM."""
+        return FactoredAttention.GROUPS * (_reading_size() + _SLOTS + _JOINED)
+
+    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A block's inputs (B, CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits.
+
+        `step` are the step's logits (B, operations and filters); `view` (B, D) is read by the pointer alone.
+        """
+        last = maps[-1] if maps else torch.zeros_like(grid.presence)
+        chosen, pointer = self.pointer(view, maps, grid.presence)
+        contents = _grouped([part[..., None, None] for part in grid.pool(last).split((2, *ATTRIBUTE_SIZES), 1)])
+        position, presence, *attributes = grid.maps.split((2, 1, *ATTRIBUTE_SIZES), 1)
+        shift = contents[:, 0, :2]
+        places = torch.cat([position - shift, position, presence, last[:, None], chosen[:, None]], 1)
+        operation, *filters = (part.float().softmax(-1) for part in step.split(STEP_SIZES, -1))
+        filters = [operation.new_zeros(len(operation), 0), *filters]
+        reading = torch.stack(
+            [torch.cat([operation, F.pad(part, (0, _SLOTS + 1 - part.shape[1]))], 1) for part in filters], 1
+        )
+        contents = contents[..., 0, 0]
+        joined = self.query_join(reading.flatten(1)) * self.read_join(contents.flatten(1))
+        condition = torch.cat([reading, contents, joined.unflatten(1, (self.GROUPS, -1))], 2)
+        return _grouped([places, *attributes]).flatten(1, 2), condition.flatten(1), pointer
+
+    def attend(self, x: Tensor, condition: Tensor, grid: Grid, gate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """How well features (B, C, H, W) fit the condition (B, E): log-odds and map, (B, H, W).
+
+        Each group's probability is an inner product's; that of a selected object is their product. `gate` (B, 15)
+        leaves out the groups of attributes that are shut; None leaves out none.
+        """
+        channels = x.shape[1] // self.GROUPS
+        weights, bias = self.select(condition).unflatten(1, (self.GROUPS, -1)).split((channels, 1), 2)
+        logits = torch.einsum("bgchw,bgc->bghw", x.unflatten(1, (self.GROUPS, -1)), weights.to(x.dtype))
+        said = F.logsigmoid(logits.float() + bias[..., None].float())
+        if gate is not None:
+            heard = torch.stack([part.amax(1) for part in gate.float().split(ATTRIBUTE_SIZES, 1)], 1)
+            said = torch.cat([said[:, :1], said[:, 1:] * heard[..., None, None]], 1)
+        agreed = said.sum(1).clamp(max=-1e-6)
+        return agreed - torch.log(-torch.expm1(agreed)), grid.presence * agreed.exp()
+
+
+def _reading_size() -> int:
+    return STEP_SIZES[0] + _SLOTS + 1
+
+
+def _grouped(parts: Sequence[Tensor]) -> Tensor:
+    """Parts (B, n, H, W) of at most `_SLOTS` channels as groups (B, groups, _SLOTS, H, W), padded with zeros."""
+    return torch.stack([F.pad(part, (0, 0, 0, 0, 0, _SLOTS - part.shape[1])) for part in parts], 1)
