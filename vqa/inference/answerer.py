@@ -121,9 +121,9 @@ class VisualQuestionAnswerer:
 
     def _read(self, question: str) -> tuple[ReadQuestion, Program | None]:
         """A question as the model reads it, and the program that answers it where the network has no such form."""
-        read = self.processor.check_question(question)
-        if not read.is_clevr and (language := foreign_language(question)):
+        if isinstance(question, str) and (language := foreign_language(question)):
             raise InputError(f"question: it looks like {language}; only English is read")
+        read = self.processor.check_question(question)
         return read, None if read.is_clevr or self.model.scene is None else read_free(question)
 
     @torch.inference_mode()

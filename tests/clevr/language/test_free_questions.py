@@ -183,6 +183,8 @@ def test_things_of_other_worlds_are_not_replaced(question):
     [
         ("Wie viele rote cubes gibt es?", "German"),
         ("Combien de cubes rouges y a-t-il, et quelle couleur?", "French"),
+        ("Сколько там красных cubes?", "Russian"),
+        ("立方体はいくつありますか", "Japanese"),
         ("How many red cubes are there?", None),
         ("Do you see a cube behind la sphere?", None),
     ],

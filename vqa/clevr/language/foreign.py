@@ -1,5 +1,8 @@
 """Telling other languages from English, so that they are refused by name and not read by half."""
 
+import re
+import unicodedata
+
 from vqa.clevr.language.parser import WORDS, words_of
 
 _FREQUENT = {
@@ -10,13 +13,26 @@ _FREQUENT = {
     "Dutch": "hoeveel welke kleur heeft de het een zijn er links rechts van en of is",
     "Portuguese": "quantos quantas há qual é a cor do da o os as um uma esquerda direita e de são",
 }
+_SCRIPTS = {
+    **{"HIRAGANA": "Japanese", "KATAKANA": "Japanese", "CJK": "Chinese", "HANGUL": "Korean", "CYRILLIC": "Russian"},
+    **{"ARABIC": "Arabic", "GREEK": "Greek", "HEBREW": "Hebrew", "DEVANAGARI": "Hindi", "THAI": "Thai"},
+}
+"""First word of its letters' names in Unicode -> the language that is mostly written so."""
 
 
 def foreign_language(text: str) -> str | None:
-    """The language of a question of which most words are not CLEVR's and two at least are frequent there; or None."""
-    strange = [word for word in words_of(text) if word not in WORDS]
-    if 2 * len(strange) < len(words_of(text)):
+    """The language of a question of which most words are not CLEVR's and two at least are frequent there; or None.
+
+    Of words in another script than English's one is enough.
+    """
+    words = words_of(text[:1000])
+    strange = [word for word in words if word not in WORDS]
+    if 2 * len(strange) < len(words):
         return None
-    found = {name: sum(word in words.split() for word in strange) for name, words in _FREQUENT.items()}
+    scripts = {re.split("[ -]", unicodedata.name(letter, " "))[0] for letter in "".join(strange)}
+    for script, language in _SCRIPTS.items():  # kana before the Chinese signs that they stand among
+        if script in scripts:
+            return language
+    found = {name: sum(word in frequent.split() for word in strange) for name, frequent in _FREQUENT.items()}
     best = max(found, key=lambda name: found[name])
     return best if found[best] >= 2 else None

@@ -90,6 +90,8 @@ PHRASES: dict[str, list[Rule]] = {
     "Np": [("In", _same), ("In Ands", lambda np, mods: modified(np, *mods))],
     "Ands": [("and|but Post", _same), ("and|but Post Ands", lambda one, more: (*one, *more))],
     "In": [
+        ("larger|largest In", lambda np: modified(np, ("filter", "size", "large")) if np[0] else None),
+        ("smaller|smallest In", lambda np: modified(np, ("filter", "size", "small")) if np[0] else None),
         ("Pre In", lambda mods, np: modified(np, *mods)),
         ("closest|nearest In", lambda np: modified(np, ("extreme", "front"))),
         ("farthest In", lambda np: modified(np, ("extreme", "behind"))),

@@ -62,25 +62,13 @@ COMMON = frozenset(
 )
 """Words that are no misspelling of CLEVR's."""
 
+_STRANGE = ("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart")
+_STRANGE += ("black", "white", "orange", "pink")
+_COMPARED = ("larg", "bigg", "small", "tall", "short", "clos", "near", "tini")
 OUTSIDE = frozenset(
-    f"{noun}{end}"
-    for noun in ("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart")
-    for end in ("", "s")
-) | frozenset(
     [
-        "larger",
-        "largest",
-        "bigger",
-        "biggest",
-        "smaller",
-        "smallest",
-        "tiniest",
-        "taller",
-        "tallest",
-        "shorter",
-        "shortest",
-        "closer",
-        "nearer",
+        *(word + end for word in _STRANGE for end in ("", "s")),
+        *(word + end for word in _COMPARED for end in ("er", "est")),
     ]
 )
 """What other worlds hold, and what compares: never taken for a misspelling of CLEVR's words."""
