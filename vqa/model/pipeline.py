@@ -5,6 +5,7 @@
 >>> answerer("image.png", "What color is the cube?", top_k=3)
 """
 
+import os
 from typing import Any
 
 import torch
@@ -32,7 +33,9 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
     _load_feature_extractor: Any = False
     _last: tuple[Any, Any] = (None, None)
 
-    def __call__(self, image: Any = None, question: Any = None, *, inputs: Any = None, **kwargs: Any) -> Any:
+    def __call__(  # type: ignore[override]
+        self, image: Any = None, question: Any = None, *, inputs: Any = None, **kwargs: Any
+    ) -> Any:
         """Answers, as the class says; `batch_size` is 64, and 1 for a generator, where it is not given."""
         given = asked(image if inputs is None else inputs, question)
         pairs = ({"image": image, "question": question} for image, question in given.pairs)
@@ -52,13 +55,12 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
         """One image and question as tensors, with a number (1,) that is the same for the same image."""
         processor: Any = self.processor
         question = processor.check_question(input_["question"])
-        image, pixels = self._last
-        if image is not input_["image"]:
-            pixels = torch.from_numpy(processor.image_processor.to_array(input_["image"]))
-            self._last = input_["image"], pixels
-        values = processor.image_processor.normalize_pixels(pixels[None])
-        key = torch.tensor([hash(pixels.numpy().tobytes())])
-        return {"pixel_values": values, "key": key} | processor.pad_tokens([question.token_ids])
+        last, image = self._last[0], input_["image"]
+        if image is not last and not (isinstance(image, str | os.PathLike) and image == last):
+            pixels = processor.image_processor.to_array(image)
+            values = processor.image_processor.normalize_pixels(torch.from_numpy(pixels[None]))
+            self._last = image, {"pixel_values": values, "key": torch.tensor([hash(pixels.tobytes())])}
+        return self._last[1] | processor.pad_tokens([question.token_ids])
 
     def _forward(self, input_tensors: Any, **kwargs: Any) -> Any:
         """The stem runs once for each image of a batch."""

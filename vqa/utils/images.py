@@ -15,7 +15,7 @@ from vqa.errors import InputError
 MAX_PIXELS = 64_000_000
 """Larger images are refused from their header: decoded they would take 192 MB and more."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *["AVIF"] * features.check("avif"))
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *["AVIF"] * bool(features.check("avif")))
 """What is read; Pillow knows more, and some of those start other programs."""
 
 _BACKDROP = (127, 127, 127)

@@ -48,10 +48,10 @@ class ArchivedImages:
 
     def open(self, name: str) -> IO[bytes]:
         """An image's bytes as an open file with a name. Raises InputError where there is none, or it is damaged."""
-        _, archive, member = self._members.get(name) or (None, None, None)
         label = f"{self.place}: {name}"
-        if archive is None:
+        if name not in self._members:
             raise InputError(f"{label:.300}: no such image")
+        _, archive, member = self._members[name]
         try:
             if isinstance(archive, zipfile.ZipFile):
                 content = archive.read(member)

@@ -29,7 +29,7 @@ from vqa.clevr.dataset.reading import SplitReading
 from vqa.errors import InputError
 from vqa.utils.notes import note
 
-_CACHE_VERSION = 3
+_CACHE_VERSION = 2
 _ROW_FILES = ("*.parquet", "*.tar", "*.arrow", "*.tfrecord*")
 
 

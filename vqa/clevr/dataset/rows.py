@@ -189,7 +189,8 @@ class _Samples:
 def _tar_samples(path: Path) -> Iterator[dict[str, Any]]:
     """A webdataset's: members of one name up to its first dot, an image and fields of JSON or text."""
     with tarfile.open(path, "r:") as archive:
-        key, sample = "", {}
+        key = ""
+        sample: dict[str, Any] = {}
         for member in archive:
             place = PurePosixPath(member.name)
             stem, _, kind = place.name.partition(".")

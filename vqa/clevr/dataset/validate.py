@@ -194,13 +194,8 @@ class _Checker:
             facts.other_split += bool(scene.split) and scene.split != facts.name
             facts.other_directions += scene.directions != DIRECTIONS
             facts.crowded += len(scene.objects) > MAX_OBJECTS
-            if message := false_relation(scene):
-                self.issues.add("false relation", file, i, f"{where}.relationships{message}")
-            if facts.condition != "none":
-                for j in cogent_offenders(scene, facts.condition):
-                    item = scene.objects[j]
-                    message = f"{where}.objects[{j}]: a {item.color} {item.shape} under {facts.condition}"
-                    self.issues.add("condition not kept", file, i, message)
+            for kind, message in _scene_faults(scene, facts.condition):
+                self.issues.add(kind, file, i, where + message)
             self._look_for_copy(self.same_objects, _objects_key(scene), facts, name, "the same objects")
         return scenes
 
@@ -225,57 +220,11 @@ class _Checker:
             key = hash((name, question.question))
             facts.repeated += key in seen
             seen.add(key)
-            self._check_answer(facts, file, i, question, name, scenes)
-
-    def _check_answer(
-        self, facts: SplitFacts, file: str, i: int, question: Question, name: str, scenes: Mapping[str, Scene]
-    ) -> None:
-        where, program, answer = f"questions[{i}]", question.program, question.answer
-        if answer is None:
-            facts.no_answer += 1
-        elif answer not in ANSWERS:
-            self.issues.add("wrong answer", file, i, f"{where}: {answer!r:.40} is none of the {len(ANSWERS)} answers")
-            return
-        if program is None:
-            facts.no_program += 1
-            return
-        facts.families[question.family or ""] += 1
-        if answer is not None:
-            facts.answers[program[-1].function, answer] += 1
-        scene = scenes.get(name)
-        if scene is None:
-            facts.no_scene += 1
-            if scenes:
-                self.issues.add("broken question", file, i, f"{where}: {name} has no scene")
-            return
-        if question.image_index not in (None, scene.image_index):
-            message = f"{where}: image_index {question.image_index}, but {name} has {scene.image_index}"
-            self.issues.add("broken question", file, i, message)
-        if question.premise in FALSE_PREMISES:
-            if (false_premise(program, scene) or ("holds",))[0] != question.premise:
-                self.issues.add("wrong answer", file, i, f"{where}.premise: is not {question.premise} on {name}")
-            return
-        try:
-            result = answer_string(execute(program, scene)[-1])
-        except (IllPosedError, InputError) as error:
-            self.issues.add("broken question", file, i, f"{where}.program: {error} on {name}")
-            return
-        if question_type(program) not in QUESTION_TYPES:
-            message = f"{where}.program: ends in {program[-1].function}, which is not an answer"
-            self.issues.add("broken question", file, i, message)
-        elif answer is not None:
-            facts.executed += 1
-            if result != answer:
-                message = f"{where}: answer {answer!r}, but the program gives {result!r} on {name}"
-                self.issues.add("wrong answer", file, i, message)
+            for kind, message in _answer_faults(facts, question, name, scenes):
+                self.issues.add(kind, file, i, where + message)
 
     def _check_images(
-        self,
-        facts: SplitFacts,
-        opened: Iterable[Opened],
-        files: set[str],
-        scenes: Mapping[str, Scene],
-        folder: Path,
+        self, facts: SplitFacts, opened: Iterable[Opened], files: set[str], scenes: Mapping[str, Scene], folder: Path
     ) -> None:
         indices = {name: i for i, name in enumerate(scenes)}
         wanted = scenes.keys() | facts.asked
@@ -319,6 +268,55 @@ class _Checker:
 
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def _scene_faults(scene: Scene, condition: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a scene: the kind, and the message that follows its place."""
+    if message := false_relation(scene):
+        yield "false relation", f".relationships{message}"
+    for j in cogent_offenders(scene, condition) if condition != "none" else ():
+        item = scene.objects[j]
+        yield "condition not kept", f".objects[{j}]: a {item.color} {item.shape} under {condition}"
+
+
+def _answer_faults(
+    facts: SplitFacts, question: Question, name: str, scenes: Mapping[str, Scene]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a question about the image `name`: the kind, and the message that follows its place."""
+    program, answer = question.program, question.answer
+    facts.no_answer += answer is None
+    if answer is not None and answer not in ANSWERS:
+        yield "wrong answer", f": {answer!r:.40} is none of the {len(ANSWERS)} answers"
+        return
+    if program is None:
+        facts.no_program += 1
+        return
+    facts.families[question.family or ""] += 1
+    if answer is not None:
+        facts.answers[program[-1].function, answer] += 1
+    scene = scenes.get(name)
+    if scene is None:
+        facts.no_scene += 1
+        if scenes:
+            yield "broken question", f": {name} has no scene"
+        return
+    if question.image_index not in (None, scene.image_index):
+        yield "broken question", f": image_index {question.image_index}, but {name} has {scene.image_index}"
+    if question.premise in FALSE_PREMISES:
+        if (false_premise(program, scene) or ("holds",))[0] != question.premise:
+            yield "wrong answer", f".premise: is not {question.premise} on {name}"
+        return
+    try:
+        result = answer_string(execute(program, scene)[-1])
+    except (IllPosedError, InputError) as error:
+        yield "broken question", f".program: {error} on {name}"
+        return
+    if question_type(program) not in QUESTION_TYPES:
+        yield "broken question", f".program: ends in {program[-1].function}, which is not an answer"
+    elif answer is not None:
+        facts.executed += 1
+        if result != answer:
+            yield "wrong answer", f": answer {answer!r}, but the program gives {result!r} on {name}"
 
 
 def false_relation(scene: Scene) -> str | None:
