@@ -16,8 +16,9 @@ from vqa.evaluation.metrics import Estimate
 from vqa.evaluation.report import CompositionalReport, EvaluationReport
 from vqa.evaluation.report import read_report as read_scores
 from vqa.evaluation.report_html import html_report, html_suite
-from vqa.explain.faithfulness_report import format_faithfulness, plot_faithfulness
+from vqa.explain.faithfulness_report import FaithfulnessReport, format_faithfulness, plot_faithfulness
 from vqa.utils.files import read_object
+from vqa.utils.records import from_json
 
 MAX_BYTES = 5_000_000
 MAX_FILES = 100
@@ -57,12 +58,12 @@ def find_reports(folders: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def read_report(path: Path) -> EvaluationReport | CompositionalReport | dict[str, Any]:
-    """A report of `vqa evaluate`, or of `vqa explain faithfulness` as a dict. Raises InputError for any other file."""
+def read_report(path: Path) -> EvaluationReport | CompositionalReport | FaithfulnessReport:
+    """A report of `vqa evaluate`, or of `vqa explain faithfulness`. Raises InputError for any other file."""
     try:
         made = read_object(path, MAX_BYTES, "make it again")
         if {"removal", "gates", "pointing"} <= set(made):
-            return made
+            return from_json(FaithfulnessReport, path.read_bytes(), path.name)
         return read_scores(path.read_bytes(), path.name)
     except FileNotFoundError as error:
         raise InputError(f"{path.name}: is gone; choose another") from error
@@ -99,7 +100,7 @@ def overview(reports: Mapping[str, Path]) -> str:
     return render("overview", notes=notes, rows=drawn, axis=plots.axis(start), make=_MAKE)
 
 
-def _page(report: EvaluationReport | CompositionalReport | dict[str, Any]) -> str:
+def _page(report: EvaluationReport | CompositionalReport | FaithfulnessReport) -> str:
     if isinstance(report, EvaluationReport):
         return html_report(report)
     if isinstance(report, CompositionalReport):

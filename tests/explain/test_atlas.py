@@ -16,6 +16,7 @@ from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.probe_set import gather_probe_set
 from vqa.inference.checkpoints import weights_sha256
+from vqa.utils.records import to_json
 from vqa.utils.resources import shipped
 
 
@@ -98,23 +99,35 @@ def test_an_atlas_of_other_weights_is_refused(atlas, checkpoint, tmp_path):
     ("damage", "complaint"),
     [
         (lambda record: None, "no channel atlas yet"),
-        (lambda record: b"{", "not JSON"),
-        (lambda record: b"[" * 100_000, "not JSON"),
-        (lambda record: [], "holds no JSON object"),
-        (lambda record: record | {"format": "other"}, "format is not"),
-        (lambda record: record | {"concepts": ["red"]}, "concepts is not"),
-        (lambda record: record | {"blocks": []}, "not a channel atlas"),
+        (lambda record: b"{", "Invalid JSON"),
+        (lambda record: b"[" * 100_000, "Invalid JSON"),
+        (lambda record: [], "should be an object"),
+        (lambda record: record | {"format": "other"}, "format: Input should be"),
+        (lambda record: record | {"concepts": ["red"]}, "concepts or types"),
+        (lambda record: record | {"blocks": []}, "blocks: List should have at least 1"),
         (lambda record: record | {"blocks": record["blocks"][:2]}, "made for other weights"),
         (lambda record: record | {"blocks": [b | {"weights": {}} for b in record["blocks"]]}, "made for other weights"),
-        (lambda record: record | {"blocks": [record["blocks"][0] | {"areas": [[0.5]]}]}, "an array of shape"),
-        (lambda record: record | {"blocks": [record["blocks"][0] | {"baseline": [None] * 16}]}, "not a channel atlas"),
-        (lambda record: record | {"blocks": [record["blocks"][0] | {"examples": [1] * 16}]}, "not a channel atlas"),
-        (lambda record: record | {"blocks": [record["blocks"][0] | {"active": [10**400] * 16}]}, "not a channel atlas"),
+        (
+            lambda record: record | {"blocks": [record["blocks"][0] | {"areas": [[0.5]]}]},
+            r"blocks\[0\].areas: not of the block",
+        ),
+        (
+            lambda record: record | {"blocks": [record["blocks"][0] | {"baseline": [None] * 16}]},
+            r"blocks\[0\].baseline: Value error, must be finite",
+        ),
+        (
+            lambda record: record | {"blocks": [record["blocks"][0] | {"examples": [1] * 16}]},
+            r"blocks\[0\].examples\[0\]: ",
+        ),
+        (
+            lambda record: record | {"blocks": [record["blocks"][0] | {"active": [10**400] * 16}]},
+            r"blocks\[0\].active: ",
+        ),
     ],
 )
 def test_a_broken_atlas_is_told(atlas, checkpoint, tmp_path, damage, complaint):
     path = tmp_path / "atlas.json"
-    damaged = damage(atlas.to_json())
+    damaged = damage(to_json(atlas))
     if damaged is not None:
         path.write_bytes(damaged if isinstance(damaged, bytes) else json.dumps(damaged).encode())
     with pytest.raises(InputError, match=complaint):

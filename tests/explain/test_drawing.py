@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vqa.explain.drawing import Scale, data_uri, lit_places, shaded_words, strip
+from vqa.clevr.vocabulary import ATTRIBUTES
+from vqa.explain.drawing import Scale, data_uri, lit_places, object_light, shaded_words, strip
+from vqa.inference.predicted_scene import PredictedScene, SeenObject
 
 weights = st.lists(st.floats(-50, 50), min_size=1, max_size=64).map(np.array)
 
@@ -69,31 +71,38 @@ def test_words_are_as_dark_as_their_weights_and_unknown_ones_are_marked():
     assert 'aria-label="Words read most: cube 64%, what 4%, &lt;b&gt; 0%"' in html
 
 
+def seen(*places):
+    """Objects at these (x, y, cell), small and in the middle of the ground."""
+    small = {name: np.eye(len(values))[-1] for name, values in ATTRIBUTES.items()}
+    return PredictedScene(tuple(SeenObject(1.0, small, (0.0, 0.0), (x, y), (cell,)) for x, y, cell in places))
+
+
 @pytest.mark.parametrize("size", [(480, 320), (32, 32), (4000, 2000)])
-def test_places_are_lit_where_the_map_is(size):
+def test_objects_are_lit_where_the_map_is(size):
     image = Image.new("RGB", size, (200, 100, 50))
     spatial = np.zeros((16, 24), np.float32)
-    dark = np.asarray(lit_places(image, spatial, (0, 0, 1, 1)))
+    objects = seen((0.25, 0.75, (12, 6)), (0.6, 0.2, (3, 14)))
+    dark = np.asarray(lit_places(image, spatial, objects))
     assert dark.max() < 60
     spatial[12, 6] = 1.0
-    lit = np.asarray(lit_places(image, spatial, (0, 0, 1, 1)))
-    row, column = int(12.5 / 16 * lit.shape[0]), int(6.5 / 24 * lit.shape[1])
-    assert np.abs(lit[row, column].astype(int) - (200, 100, 50)).max() < 12
-    assert (lit[: max(1, lit.shape[0] // 2)] == dark[: max(1, lit.shape[0] // 2)]).all()
+    lit = np.asarray(lit_places(image, spatial, objects))
+    assert np.abs(lit[int(0.75 * lit.shape[0]), int(0.25 * lit.shape[1])].astype(int) - (200, 100, 50)).max() < 12
+    assert (lit[: len(lit) // 2] == dark[: len(lit) // 2]).all()
+
+
+def test_light_is_as_large_as_an_object():
+    spatial = np.zeros((16, 24), np.float32)
+    spatial[7, 12] = 0.5
+    light = object_light(spatial, seen((0.5, 0.5, (7, 12))), 480, 320)
+    assert light.max() == pytest.approx(0.5, abs=0.01)
+    radius = 0.35 * 35 / 32 * 480 / 11.04
+    assert light[160, int(240 + 0.4 * radius)] == pytest.approx(0.5 * np.exp(-0.5), abs=0.03)
 
 
 @pytest.mark.parametrize("size", [(480, 320), (1, 900), (900, 1), (1, 1), (333, 3000)])
 def test_drawings_are_small_whatever_the_image(size):
-    drawn = lit_places(Image.new("RGB", size), np.ones((16, 24), np.float32), (0, 0, 1, 1))
+    drawn = lit_places(Image.new("RGB", size), np.ones((16, 24), np.float32), seen((0.5, 0.5, (8, 12))))
     assert 1 <= min(drawn.size) <= max(drawn.size) == 300
-
-
-def test_the_border_of_a_image_of_another_ratio_is_left_out():
-    spatial = np.zeros((16, 24), np.float32)
-    spatial[:, 4] = 1.0
-    lit = np.asarray(lit_places(Image.new("RGB", (100, 100), "white"), spatial, (1 / 6, 0, 5 / 6, 1))).mean((0, 2))
-    assert lit[: len(lit) // 20].min() > 200
-    assert lit[len(lit) // 4 :].max() < 120
 
 
 def test_a_data_uri_holds_the_image():

@@ -14,19 +14,13 @@ from PIL import Image
 from app.views.faithfulness import faithfulness_card
 from vqa.cli import main
 from vqa.errors import InputError
-from vqa.explain.faithfulness import (
-    Experiment,
-    gate_passes,
-    matched_channels,
-    measure_gates,
-    measure_removal,
-    removal_passes,
-)
+from vqa.explain.faithfulness import Experiment, matched_channels, measure_gates, measure_removal
 from vqa.explain.faithfulness_report import FILENAME, read_faithfulness
 from vqa.explain.paraphrase_stability import measure_paraphrase, rank_correlation, top_overlap
 from vqa.explain.pointing_game import measure_pointing
 from vqa.explain.probe_set import gather_probe_set
 from vqa.model.presets import build_config, build_model, build_processor
+from vqa.utils.records import to_json
 from vqa.utils.resources import shipped
 
 
@@ -85,28 +79,26 @@ def test_the_channel_that_answers_is_the_one_that_costs(experiment):
     others[:-1] = False
     assert experiment.remove(others, "zero").certainty.min() > 0.5
     rows = measure_removal(experiment, [1, 4], 2, np.random.default_rng(0))
-    assert len(rows) * (2 + 2) == removal_passes(3, 2, 2)
+    assert len(rows) == 3 * 2 * 2
     for row in rows:
-        if row["ranking"] == "weight" and row["removal"] == "zero":
-            assert row["certainty"]["top"] < row["certainty"]["random"]
-            assert row["certainty"]["bottom"] > 0.5
-            assert row["top"]["value"] <= row["random"]["value"] + 1e-6 or row["extra_loss"]["value"] <= 0
+        if row.ranking == "weight" and row.removal == "zero":
+            assert row.certainty["top"] < row.certainty["random"]
+            assert row.certainty["bottom"] > 0.5
+            assert row.top.value <= row.random.value + 1e-6 or row.extra_loss.value <= 0
 
 
 def test_a_gate_that_ignores_the_question_loses_nothing_at_its_mean(experiment):
-    rows = {row["test"]: row for row in measure_gates(experiment, np.random.default_rng(0))}
-    assert len(rows) == gate_passes(experiment.model)
-    assert rows["each gate at its mean weight, block 3 only"]["loss"]["value"] == 0
-    everything_off = rows["nothing added to the skip connections"]
-    assert everything_off["certainty"] < 0.5
-    assert rows["each gate at its mean weight"]["accuracy"]["low"] <= 1
+    rows = {row.test: row for row in measure_gates(experiment, np.random.default_rng(0))}
+    assert rows["each gate at its mean weight, block 3 only"].loss.value == 0
+    assert rows["nothing added to the skip connections"].certainty < 0.5
+    assert rows["each gate at its mean weight"].accuracy.low <= 1
 
 
 def test_estimates_hold_the_mean(experiment):
     values = np.arange(len(experiment.labels), dtype=float)
     found = experiment.estimate(values)
-    assert found["low"] <= found["value"] <= found["high"]
-    assert found["value"] == pytest.approx(values.mean())
+    assert found.low <= found.value <= found.high
+    assert found.value == pytest.approx(values.mean())
 
 
 def test_the_trained_model_points_at_what_is_meant(mini):
@@ -117,15 +109,15 @@ def test_the_trained_model_points_at_what_is_meant(mini):
     on_progress = []
     experiment = Experiment(model, processor, probes, on_progress.append)
     assert len(experiment.plain.right) == len(probes.questions)  # measured when it is first needed
-    found = measure_pointing(experiment, on_progress.append)
+    found = measure_pointing(experiment)
     assert sum(on_progress) == 2 * len(probes.questions)
-    assert found["answer"]["value"] > 0.7
-    assert found["answer"]["chance"] < 0.6
+    assert found["answer"].value > 0.7
+    assert found["answer"].chance < 0.6
     assert {"block 5", "Grad-CAM"} <= set(found)
-    words = measure_paraphrase(experiment, 0, on_progress.append)
-    assert words["questions"] > 6
-    assert words["same_answer"]["value"] > 0.7
-    for row in words["blocks"]:
+    words = measure_paraphrase(experiment, 0)
+    assert words.questions > 6
+    assert words.same_answer.value > 0.7
+    for row in words.blocks:
         assert row["correlation"] > row["correlation_other_question"] - 0.05
 
 
@@ -142,20 +134,22 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     data = str(shipped("data/clevr-mini"))
     command = ["explain", "faithfulness", "--data", data, "--checkpoint", str(tiny_checkpoint), "--device", "cpu"]
     files = ["--json", str(tmp_path / "f.json"), "--plot", str(tmp_path / "f.png")]
-    small = ["--num-questions", "6", "--draws", "1", "--channels", "4"]
+    small = ["--num-questions", "6", "--draws", "1", "--channels", "4", "--baseline", str(tiny_checkpoint)]
     assert main([*command, *small, *files]) == 0
     said = capsys.readouterr().out
     report = json.loads((tmp_path / "f.json").read_text())
     assert report["questions"] == 6
     assert report["weights_sha256"]
     assert {row["ranking"] for row in report["removal"]} == {"weight", "deviation", "product"}
+    assert report["baseline"]["difference"] == {"value": 0, "low": 0, "high": 0}
+    assert sum(report["variance"].values()) == pytest.approx(1)
     assert f"{100 * report['accuracy']['value']:.1f}" in said
     assert Image.open(tmp_path / "f.png").format == "PNG"
     charted = shutil.copytree(tiny_checkpoint, tmp_path / "charted")
     for damage, complaint in (
         (None, "no report of faithfulness yet"),
-        ("[]", "no JSON object"),
-        (json.dumps(report | {"gates": [{}]}), "not a report"),
+        ("[]", "should be an object"),
+        (json.dumps(report | {"gates": [{}]}), r"gates\[0\].test: Field required"),
         (json.dumps(report | {"weights_sha256": "0"}), "other weights"),
     ):
         if damage is not None:
@@ -163,8 +157,9 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
         with pytest.raises(InputError, match=complaint):
             read_faithfulness(charted)
     (charted / FILENAME).write_text(json.dumps(report))
-    assert read_faithfulness(charted) == report
-    assert f"{100 * report['accuracy']['value']:.1f}" in faithfulness_card(report)
+    made = read_faithfulness(charted)
+    assert to_json(made) == report
+    assert f"{100 * made.accuracy.value:.1f}" in faithfulness_card(made)
     assert main([*command, *small, "--seed", "0"]) == 0
     assert capsys.readouterr().out == said
     for wrong, complaint in (

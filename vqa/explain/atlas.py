@@ -3,14 +3,15 @@
 It is a JSON file beside the weights, tied to them by their SHA-256, and read as data only.
 """
 
-import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import orjson
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from vqa.clevr.vocabulary import ATTRIBUTES, QUESTION_TYPES
 from vqa.errors import InputError
@@ -19,14 +20,30 @@ from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS, KINDS
 from vqa.inference.checkpoints import read_config, weights_sha256
 from vqa.model.configuration import FilmSEConfig
-from vqa.utils.files import atomic_write, read_object
-from vqa.utils.json_values import plain
+from vqa.utils.files import atomic_write, read_limited
+from vqa.utils.records import Number, from_json, to_json
 
 FILENAME = "atlas.json"
-FORMAT = "vqa-channel-atlas-1"
 
 _MAX_BYTES = 4_000_000
-_MAX_BLOCKS, _MAX_CHANNELS, _MAX_EXAMPLES = 64, 4096, 16
+
+
+def _read_array(values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values, np.float32)
+    except (TypeError, OverflowError) as error:
+        raise ValueError("must be finite numbers") from error
+    if not np.isfinite(array).all():
+        raise ValueError("must be finite numbers")
+    return array
+
+
+def _write_array(array: np.ndarray) -> Any:
+    return np.round(array.astype(float), 4).tolist()
+
+
+Array = Annotated[np.ndarray, PlainValidator(_read_array), PlainSerializer(_write_array)]
+ShortText = Annotated[str, Field(max_length=1000)]
 
 
 @dataclass(frozen=True)
@@ -34,12 +51,12 @@ class ExampleImage:
     """A shipped image that makes a channel loud under one of its questions, and where in the image: x and y as
     fractions, and the channel's value there."""
 
-    split: str
-    filename: str
-    question: str
-    x: float
-    y: float
-    value: float
+    split: ShortText
+    filename: ShortText
+    question: ShortText
+    x: Number
+    y: Number
+    value: Number
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +68,11 @@ class WeightStatistics:
     root of the mean variance there.
     """
 
-    mean: np.ndarray
-    deviation: np.ndarray
-    by_type: np.ndarray
-    shares: dict[str, float]
-    spread: float
+    mean: Array
+    deviation: Array
+    by_type: Array
+    shares: dict[str, Number]
+    spread: Number
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +85,12 @@ class BlockAtlas:
     channel the images that make it loudest, loudest first.
     """
 
-    areas: np.ndarray
-    baseline: np.ndarray
-    active: np.ndarray
-    activation: np.ndarray
+    areas: Array
+    baseline: Array
+    active: Array
+    activation: Array
     weights: dict[str, WeightStatistics]
-    examples: list[list[ExampleImage]]
+    examples: list[Annotated[list[ExampleImage], Field(max_length=16)]]
 
     @property
     def best(self) -> np.ndarray:
@@ -100,11 +117,26 @@ class Atlas:
     """
 
     source: dict[str, Any]
-    blocks: list[BlockAtlas]
+    blocks: Annotated[list[BlockAtlas], Field(min_length=1)]
+    format: Literal["vqa-channel-atlas-1"] = "vqa-channel-atlas-1"
+    concepts: tuple[str, ...] = CONCEPTS
+    types: tuple[str, ...] = QUESTION_TYPES
 
-    def to_json(self) -> dict[str, Any]:
-        """The atlas as plain lists and numbers."""
-        return {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES), **plain(asdict(self), 4)}
+    def misfit(self) -> str | None:
+        """What does not fit each other, if anything."""
+        if self.concepts != CONCEPTS or self.types != QUESTION_TYPES:
+            return "concepts or types: other ones than this version's"
+        for k, block in enumerate(self.blocks):
+            width = len(self.blocks[0].baseline)
+            arrays = {name: getattr(block, name).shape == (width,) for name in ("baseline", "active", "activation")}
+            arrays |= {"areas": block.areas.shape == (width, len(CONCEPTS)), "examples": len(block.examples) == width}
+            for kind, found in block.weights.items():
+                shapes = (found.mean.shape, found.deviation.shape, found.by_type.shape)
+                whole = shapes == ((width,), (width,), (len(QUESTION_TYPES), width)) and set(found.shares) == {*SOURCES}
+                arrays[f"weights.{kind}"] = whole
+            if wrong := [name for name, fits in arrays.items() if not fits]:
+                return f"blocks[{k}].{wrong[0]}: not of the block's {width} channels"
+        return None
 
 
 def weight_kinds(config: FilmSEConfig) -> list[str]:
@@ -116,87 +148,36 @@ def weight_kinds(config: FilmSEConfig) -> list[str]:
 def write_atlas(atlas: Atlas, path: str | os.PathLike) -> None:
     """Writes the atlas to a file, atomically."""
     with atomic_write(path) as file:
-        file.write(json.dumps(atlas.to_json(), separators=(",", ":")).encode() + b"\n")
+        file.write(orjson.dumps(to_json(atlas)) + b"\n")
 
 
 def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None) -> Atlas:
     """The atlas in a checkpoint's folder, or in another file.
 
-    Raises InputError if it is missing, broken or made for other weights.
+    Raises InputError if it is missing or made for other weights, and one that names the field that is wrong.
     """
     folder = Path(folder)
     file = folder / FILENAME if path is None else Path(path)
     named = "" if path is None else f" --out {file}"
     remedy = f"make it with `vqa explain atlas --data DIR --checkpoint {folder}{named}`"
     try:
-        record = read_object(file, _MAX_BYTES, remedy)
+        text = read_limited(file, _MAX_BYTES, remedy)
     except FileNotFoundError as error:
         raise InputError(f"{file}: this checkpoint has no channel atlas yet; {remedy}") from error
     try:
-        atlas = _from_json(record)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{file}: not a channel atlas, or damaged ({error!s:.120}); {remedy}") from error
+        atlas = from_json(Atlas, text, file)
+    except InputError as error:
+        raise InputError(f"{error}; {remedy}") from error
+    if wrong := atlas.misfit():
+        raise InputError(f"{file}: {wrong}; {remedy}")
     config = read_config(folder)
     fits = len(atlas.blocks) == config.num_blocks and all(
-        len(block.baseline) == config.width and sorted(block.weights) == sorted(weight_kinds(config))
+        len(block.baseline) == config.trunk_width and sorted(block.weights) == sorted(weight_kinds(config))
         for block in atlas.blocks
     )
     if not fits or atlas.source.get("weights_sha256") != weights_sha256(folder):
         raise InputError(f"{file}: made for other weights than those in {folder}; {remedy}")
     return atlas
-
-
-def _from_json(record: Any) -> Atlas:
-    expected = {"format": FORMAT, "concepts": list(CONCEPTS), "types": list(QUESTION_TYPES)}
-    for name, value in expected.items():
-        if record[name] != value:
-            raise ValueError(f"{name} is not {value!r:.40}")
-    blocks = record["blocks"]
-    if not isinstance(record["source"], dict) or not 1 <= len(blocks) <= _MAX_BLOCKS:
-        raise ValueError("source or blocks are wrong")
-    width = len(blocks[0]["baseline"])
-    if not 1 <= width <= _MAX_CHANNELS:
-        raise ValueError("number of channels")
-    return Atlas(record["source"], [_block(item, width) for item in blocks])
-
-
-def _block(record: dict[str, Any], width: int) -> BlockAtlas:
-    weights = {
-        kind: WeightStatistics(
-            _array(item["mean"], width),
-            _array(item["deviation"], width),
-            _array(item["by_type"], len(QUESTION_TYPES), width),
-            {name: float(item["shares"][name]) for name in SOURCES},
-            float(item["spread"]),
-        )
-        for kind, item in record["weights"].items()
-        if kind in CHANNEL_WEIGHTS
-    }
-    examples = record["examples"]
-    if len(examples) != width or any(len(some) > _MAX_EXAMPLES for some in examples):
-        raise ValueError("examples")
-    return BlockAtlas(
-        _array(record["areas"], width, len(CONCEPTS)),
-        _array(record["baseline"], width),
-        _array(record["active"], width),
-        _array(record["activation"], width),
-        weights,
-        [[_example(item) for item in some] for some in examples],
-    )
-
-
-def _example(item: dict[str, Any]) -> ExampleImage:
-    texts = [item[name] for name in ("split", "filename", "question")]
-    if not all(isinstance(text, str) and len(text) < 1000 for text in texts):
-        raise ValueError("examples name something else than images")
-    return ExampleImage(*texts, *(float(item[name]) for name in ("x", "y", "value")))
-
-
-def _array(value: Any, *shape: int) -> np.ndarray:
-    array = np.asarray(value, np.float32)
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"an array of shape {array.shape} instead of {shape}, or not finite")
-    return array
 
 
 def format_atlas(atlas: Atlas) -> str:

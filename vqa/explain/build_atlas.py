@@ -17,7 +17,7 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import variance_shares
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage, WeightStatistics, weight_kinds
-from vqa.explain.concepts import Regions, Units, concept_areas, find_regions
+from vqa.explain.concepts import PERCENTILE, PERMUTATIONS, Regions, Units, concept_areas, find_regions
 from vqa.explain.interventions import Watch
 from vqa.explain.object_regions import find_referents, grid_points
 from vqa.explain.probe_set import ProbeSet, gather_probe_set
@@ -28,12 +28,6 @@ from vqa.utils.resources import shipped
 
 IMAGES, PER_IMAGE = 400, 5
 """Images that are studied by default, and questions about each."""
-
-CROSSED_IMAGES, CROSSED_OF_TYPE = 40, 8
-"""Images, and questions of each type, of the analysis of variance, where all are asked about all."""
-
-PERMUTATIONS, PERCENTILE = 200, 99
-"""Of a channel's best areas with permuted labels, this percentile is its baseline."""
 
 EXAMPLES = 3
 _SILENCE = 1e-6
@@ -74,7 +68,7 @@ def build_atlas(
     regions = find_regions(probes.scenes, probes.boxes, rows, columns)
     on_progress = progress("questions", len(probes.questions))
     seen = _look(model, processor, probes, regions, on_progress)
-    crossing = _crossing(probes, seed)
+    crossing = probes.crossing(seed)
     on_progress = progress("questions about other images", len(crossing.questions))
     crossed = _weights(model, processor, crossing, on_progress)
     examples = _examples(model, processor, seed, progress)
@@ -134,8 +128,8 @@ def _look(
     decoys: list[list[np.ndarray]] = [[] for _ in range(blocks)]
     owner, asked, own_question, decoy_question = [], [], [], []
     weights = _room(model, total)
-    active = np.zeros((blocks, total, model.config.width), bool)
-    activation = np.zeros((blocks, model.config.width))
+    active = np.zeros((blocks, total, model.config.trunk_width), bool)
+    activation = np.zeros((blocks, model.config.trunk_width))
     with torch.inference_mode():
         for numbers, inputs in probes.batches(processor):
             _keep_weights(watch(**inputs), numbers, weights)
@@ -179,16 +173,6 @@ def _asked(probes: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> n
     return out
 
 
-def _crossing(probes: ProbeSet, seed: int) -> ProbeSet:
-    """Equally many questions of each type about the same images."""
-    rng = np.random.default_rng((seed, 1))
-    types = probes.types  # a balanced design needs as many of each: as the rarest type that occurs has
-    of_type = [rng.permutation(np.flatnonzero(types == i)) for i in range(len(QUESTION_TYPES))]
-    each = min(CROSSED_OF_TYPE, CROSSED_OF_TYPE, *(len(numbers) for numbers in of_type if len(numbers)))
-    questions = np.concatenate([numbers[:each] for numbers in of_type])
-    return probes.crossed(rng.permutation(len(probes.scenes))[:CROSSED_IMAGES], questions)
-
-
 def _weights(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
@@ -205,7 +189,7 @@ def _weights(
 
 def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:
     config = model.config
-    shape = (config.num_blocks, questions, config.width)
+    shape = (config.num_blocks, questions, config.trunk_width)
     return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(cast(FilmSEConfig, config))}
 
 
@@ -233,7 +217,7 @@ def _examples(
     model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, seed: int, progress: Progress
 ) -> list[list[list[ExampleImage]]]:
     """For each block and channel the shipped images that make it loudest; empty if they are not installed."""
-    blocks, width = range(model.config.num_blocks), range(model.config.width)
+    blocks, width = range(model.config.num_blocks), range(model.config.trunk_width)
     peaks: list[np.ndarray] = []
     places: list[tuple[str, ProbeSet, int, np.ndarray]] = []
     for split in _EXAMPLE_SPLITS:

@@ -33,6 +33,9 @@ KINDS = {value: name for name, values in ATTRIBUTES.items() for value in values}
 }
 """Concept -> its kind."""
 
+PERMUTATIONS, PERCENTILE = 200, 99
+"""Of a channel's best areas with permuted labels, this percentile is its baseline."""
+
 _OWN = len(CONCEPTS) - 2
 _SEEN = 0.05
 """Cells that an object must cover, in sum, to count as visible."""

@@ -10,10 +10,13 @@ import numpy as np
 from markupsafe import Markup, escape
 from PIL import Image, ImageDraw
 
+from vqa.clevr.image_generation.camera import PIXEL_FRAME, object_disc
+from vqa.inference.predicted_scene import PredictedScene
+
 _LONGER_SIDE = 300
 _DIMMED = 0.42  # brightness of what is not lit
-_SPREAD = 1.3  # radius in cells of the light around a cell
-_FAINT = 0.04  # below this probability a cell is not lit
+_SPREAD = 0.4  # standard deviation of an object's light, in radii: chosen on training images, see docs/explanations.md
+_FAINT = 0.04  # below this probability an object is not lit
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,34 @@ def shaded_words(words: Sequence[str], weights: np.ndarray, unknown: Iterable[st
     return Markup(f'<p class="words" role="img" aria-label="Words read most: {escape(spoken)}">{" ".join(spans)}</p>')
 
 
-def lit_places(image: Image.Image, spatial: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
-    """The image, dark but for a disc around each cell of `spatial` (h, w), as bright as the cell's probability.
+def object_light(spatial: np.ndarray, seen: PredictedScene, width: int, height: int) -> np.ndarray:
+    """Object attention over an image: (height, width), 0 to 1.
 
-    `box` is where the image lies in the grid: left, top, right, bottom as fractions.
+    Every object that the model sees shines where and as large as it is seen, as brightly as the map `spatial` (h, w)
+    over the model's grid attends to it.
     """
-    x, y = _cells(image, spatial.shape, box)
-    light = np.zeros((len(y), len(x)))
-    for row, column in np.argwhere(spatial > _FAINT):
-        distance = ((x - column) ** 2 + ((y - row) ** 2)[:, None]) / _SPREAD**2
-        light = np.maximum(light, spatial[row, column] * np.exp(-(distance**2) / 2))
-    return _lit(image, light)
+    x, y = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    light = np.zeros((height, width))
+    for item in seen.candidates:
+        attended = min(float(sum(spatial[cell] for cell in item.cells)), 1.0)
+        if attended > _FAINT:
+            away = (x - item.center[0] * width) ** 2 + (y - item.center[1] * height) ** 2
+            # the model sees an image of another ratio within a frame of CLEVR's
+            radius = object_disc(item.as_object())[2] / PIXEL_FRAME[0] * max(width, 1.5 * height)
+            light = np.maximum(light, attended * np.exp(-away / (2 * (_SPREAD * radius) ** 2)))
+    return light
+
+
+def lit_places(image: Image.Image, spatial: np.ndarray, seen: PredictedScene) -> Image.Image:
+    """The image, dark but for `object_light`."""
+    return _lit(image, object_light(spatial, seen, *_small_size(image)))
 
 
 def lit_smoothly(image: Image.Image, heat: np.ndarray, box: tuple[float, float, float, float]) -> Image.Image:
     """The image, as bright as `heat` (h, w), 0 to 1, between whose cells the light goes over smoothly."""
-    x, y = _cells(image, heat.shape, box)
-    rows, columns = heat.shape
+    (width, height), (rows, columns), (start, top, end, bottom) = _small_size(image), heat.shape, box
+    x = (start + (np.arange(width) + 0.5) / width * (end - start)) * columns - 0.5
+    y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
     x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
     left, top = np.minimum(x.astype(int), max(columns - 2, 0)), np.minimum(y.astype(int), max(rows - 2, 0))
     right, bottom = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
@@ -99,18 +113,6 @@ def ring_objects(image: Image.Image, discs: np.ndarray, chosen: Iterable[int]) -
             reach = radius + grow
             draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=width)
     return image
-
-
-def _cells(
-    image: Image.Image, shape: tuple[int, ...], box: tuple[float, float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The columns and rows, as fractions of cells, of the pixels of a small version of the image."""
-    width, height = _small_size(image)
-    rows, columns = shape
-    left, top, right, bottom = box
-    x = (left + (np.arange(width) + 0.5) / width * (right - left)) * columns - 0.5
-    y = (top + (np.arange(height) + 0.5) / height * (bottom - top)) * rows - 0.5
-    return x, y
 
 
 def _small_size(image: Image.Image) -> tuple[int, int]:

@@ -12,9 +12,10 @@ from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import Program
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
-from vqa.explain.gradcam import grad_cam
+from vqa.explain.attribution import grad_cam
 from vqa.explain.object_regions import Referents, find_referents
-from vqa.inference.answerer import Answer, Step, VisualQuestionAnswerer
+from vqa.inference.answer import Answer, Step
+from vqa.inference.answerer import VisualQuestionAnswerer
 from vqa.model.modeling import FilmSEOutput
 from vqa.model.processing import encode_pixels
 from vqa.utils.json_values import plain
@@ -29,7 +30,7 @@ class Explanation:
         answer: with what each block did.
         answer_map: (h, w), the object attention that the answer is read from; see `answer_map`. None for a model
             without object attention.
-        grad_cam: (h, w), 0 to 1; see `vqa.explain.gradcam`.
+        grad_cam: (h, w), 0 to 1; see `vqa.explain.attribution`.
         program: the question's, None if it is not in CLEVR's language.
         scene: the image's, if it is known.
         referents: the objects that the question refers to; None without program or scene, or if it has no answer

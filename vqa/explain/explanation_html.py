@@ -38,8 +38,8 @@ def explanation_figures(explanation: Explanation) -> tuple[list[ExplanationFigur
     asked = found.answer if found else None
     about = "the objects that the answer is read from are ringed" if asked else referents_note(explanation)
     whole = [figure(small(explanation.image), asked, "The image", about)]
-    if explanation.answer_map is not None:
-        lit = lit_places(explanation.image, explanation.answer_map, box)
+    if explanation.answer_map is not None and answer.scene is not None:
+        lit = lit_places(explanation.image, explanation.answer_map, answer.scene)
         whole.append(figure(lit, asked, "Object attention of the answer", "what the model itself selected and read"))
     pushed = "which places push towards this answer, by gradients"
     heat = lit_smoothly(explanation.image, explanation.grad_cam, box)
@@ -47,8 +47,8 @@ def explanation_figures(explanation: Explanation) -> tuple[list[ExplanationFigur
     whole.append(figure(heat, asked, "Grad-CAM, for comparison", note))
     blocks = []
     for k, block in enumerate(answer.blocks):
-        if block.object_attention is not None:
-            lit = lit_places(explanation.image, block.object_attention, box)
+        if block.object_attention is not None and answer.scene is not None:
+            lit = lit_places(explanation.image, block.object_attention, answer.scene)
             text = step_in_words(block.step, k + 1) if block.step else ""
             css = "unused" if block.step and block.step.operation == "none" else ""
             blocks.append(figure(lit, found.blocks[k] if found else None, f"Block {k + 1}", text, css))

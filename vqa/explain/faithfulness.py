@@ -10,20 +10,17 @@ gate itself is put to the test: how much accuracy is lost when its weights no lo
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
 import torch
 
-from vqa.clevr.programs import asked_attribute
-from vqa.clevr.vocabulary import ATTRIBUTES
-from vqa.evaluation.metrics import ImageBootstrap
+from vqa.evaluation.metrics import Contrast, ImageBootstrap
 from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.interventions import Fill, Intervention, Scale, SetFilm, SetGate, Watch, intervene
 from vqa.explain.probe_set import ProbeSet
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
-from vqa.model.scene import ATTRIBUTE_SIZES
+from vqa.utils.records import Count, Number
 
 RANKINGS = {
     "weight": "channel gate",
@@ -37,18 +34,53 @@ _NEAREST = 3
 _QUIET = 1e-6
 
 
-@dataclass
-class Behaviour:
-    """What the unedited model does on Q questions, K blocks of C channels.
+@dataclass(frozen=True, kw_only=True)
+class GateTest:
+    """The accuracy under a change, the accuracy that it costs, and the mean probability of the unedited answers."""
 
-    Attributes: `right`, boolean (Q,); `best` (Q,), the indices of its answers; `certainty` (Q,), their probabilities;
-    `norms` (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or None. The
-    weights of an input gate are (K + 1, Q, 15), the head's last.
+    test: str
+    accuracy: Contrast
+    loss: Contrast
+    certainty: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """The accuracy without the top, the bottom and random channels of every block.
+
+    `extra_loss` is how much more accuracy the top ones cost than the random ones; `certainty` and `activation` (the
+    mean of the removed channels) have an entry for each of the three.
     """
 
+    ranking: str
+    removal: str
+    channels: Count
+    top: Contrast
+    bottom: Contrast
+    random: Contrast
+    certainty: dict[str, Number]
+    extra_loss: Contrast
+    activation: dict[str, Number]
+
+
+@dataclass
+class Outcome:
+    """Of Q questions: `right` (Q,), whether answers are correct, 0 or 1, or a mean over draws; `certainty` (Q,), the
+    probability of the unedited model's answer; `best` (Q,), the indices of the answers."""
+
     right: np.ndarray
-    best: np.ndarray
     certainty: np.ndarray
+    best: np.ndarray
+
+
+@dataclass
+class Behaviour(Outcome):
+    """What the unedited model does on Q questions, K blocks of C channels.
+
+    Attributes: `norms` (K, Q, C), mean |map|; `means` (K, C), mean map; `weights`, `gammas`, `betas` (K, Q, C) or
+    None. The weights of an input gate are (K + 1, Q, 15), the head's last.
+    """
+
     norms: np.ndarray
     means: np.ndarray
     weights: np.ndarray | None
@@ -59,11 +91,8 @@ class Behaviour:
         """For each of `RANKINGS` that this model has, the score (K, Q, C) of every channel."""
         found = {"product": self.norms}
         if self.weights is not None and self.weights.shape == self.norms.shape:
-            found = {
-                "weight": self.weights,
-                "deviation": np.abs(self.weights - self.weights.mean(1, keepdims=True)),
-                **found,
-            }
+            deviation = np.abs(self.weights - self.weights.mean(1, keepdims=True))
+            found = {"weight": self.weights, "deviation": deviation, **found}
         return found
 
 
@@ -75,21 +104,32 @@ class Experiment:
         model: FilmSEForVisualQuestionAnswering,
         processor: FilmSEProcessor,
         probes: ProbeSet,
-        on_progress: Callable[[int], object],
+        on_progress: Callable[[int], object] = lambda answers: None,
     ) -> None:
         self.model, self.processor, self.probes, self.on_progress = model, processor, probes, on_progress
-        labels = {answer: i for i, answer in enumerate(model.config.answers)}
-        self.labels = np.array([labels.get(question.answer or "", -1) for question in probes.questions])
-        self.bootstrap = ImageBootstrap(probes.images)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The indices of the correct answers (Q,), -1 for those that the model does not have."""
+        indices = {answer: i for i, answer in enumerate(self.model.config.answers)}
+        return np.array([indices.get(question.answer or "", -1) for question in self.probes.questions])
+
+    @cached_property
+    def bootstrap(self) -> ImageBootstrap:
+        """The bootstrap over the images."""
+        return ImageBootstrap(self.probes.images)
+
+    def on(self, probes: ProbeSet) -> "Experiment":
+        """The same model on other questions."""
+        return Experiment(self.model, self.processor, probes, self.on_progress)
 
     @cached_property
     @torch.inference_mode()
     def plain(self) -> Behaviour:
         """What the unedited model does, measured when it is first needed."""
-        blocks, width, total = self.model.config.num_blocks, self.model.config.width, len(self.labels)
+        blocks, width, total = self.model.config.num_blocks, self.model.config.trunk_width, len(self.labels)
         watch = Watch(self.model)
-        shape = (blocks, total, width)
-        norms, means = np.zeros(shape, np.float32), np.zeros((blocks, width))
+        norms, means = np.zeros((blocks, total, width), np.float32), np.zeros((blocks, width))
         kinds: dict[str, np.ndarray] = {}
         best, certainty = np.zeros(total, np.int64), np.zeros(total, np.float32)
         for numbers, inputs in self.probes.batches(self.processor):
@@ -109,23 +149,26 @@ class Experiment:
                     kinds.setdefault(kind, room)[:, numbers] = stacked
             self.on_progress(len(numbers))
         gate, gamma, beta = (kinds.get(kind) for kind in ("channel_weights", "film_gamma", "film_beta"))
-        return Behaviour(best == self.labels, best, certainty, norms, means, gate, gamma, beta)
+        return Behaviour(best == self.labels, certainty, best, norms, means, gate, gamma, beta)
+
+    def run(self, edits: Callable[[np.ndarray], Sequence[Intervention]]) -> Outcome:
+        """Ask everything again under interventions; `edits` makes those of a batch from its questions' numbers."""
+        return self.ask(lambda numbers: intervene(self.model, edits(numbers)))
 
     @torch.inference_mode()
-    def run(self, edits: Callable[[np.ndarray], Sequence[Intervention]]) -> "Outcome":
-        """Ask everything again under interventions; `edits` makes those of a batch from its questions' numbers."""
-        right = np.zeros(len(self.labels), np.float32)
-        certainty = np.zeros(len(self.labels), np.float32)
+    def ask(self, model_for: Callable[[np.ndarray], FilmSEForVisualQuestionAnswering]) -> Outcome:
+        """Ask everything again; `model_for` gives the model of a batch from its questions' numbers."""
+        certainty, best = np.zeros(len(self.labels), np.float32), np.zeros(len(self.labels), np.int64)
         for numbers, inputs in self.probes.batches(self.processor):
-            logits = intervene(self.model, edits(numbers))(**inputs).logits
+            logits = model_for(numbers)(**inputs).logits
             assert logits is not None
             probabilities = logits.float().softmax(-1).cpu().numpy()
-            right[numbers] = probabilities.argmax(-1) == self.labels[numbers]
+            best[numbers] = probabilities.argmax(-1)
             certainty[numbers] = probabilities[np.arange(len(numbers)), self.plain.best[numbers]]
             self.on_progress(len(numbers))
-        return Outcome(right, certainty)
+        return Outcome(best == self.labels, certainty, best)
 
-    def remove(self, chosen: np.ndarray, how: str) -> "Outcome":
+    def remove(self, chosen: np.ndarray, how: str) -> Outcome:
         """Remove the channels `chosen`, a boolean mask (K, Q, C), by "zero" or by "mean"."""
 
         def edits(numbers: np.ndarray) -> Iterator[Intervention]:
@@ -135,14 +178,14 @@ class Experiment:
 
         return self.run(lambda numbers: list(edits(numbers)))
 
-    def fix_gates(self, weights: np.ndarray, block: int | None = None) -> "Outcome":
+    def fix_gates(self, weights: np.ndarray, block: int | None = None) -> Outcome:
         """Give the gates of all blocks, or of one (from 1), these weights: (K, Q, C) or what broadcasts to it."""
         assert self.plain.weights is not None
         full = np.broadcast_to(weights, self.plain.weights.shape)
         blocks = range(1, len(full) + 1) if block is None else [block]
         return self.run(lambda numbers: [SetGate(k, None, full[k - 1, numbers]) for k in blocks])
 
-    def mean_film(self) -> "Outcome":
+    def mean_film(self) -> Outcome:
         """Give every block the mean gamma and beta of all questions."""
         gammas, betas = self.plain.gammas, self.plain.betas
         assert gammas is not None
@@ -150,124 +193,82 @@ class Experiment:
         edits = [SetFilm(k + 1, None, gammas[k].mean(0), betas[k].mean(0)) for k in range(len(gammas))]
         return self.run(lambda numbers: edits)
 
-    def estimate(self, values: np.ndarray) -> dict[str, float]:
-        """The mean of values (Q,) with its 95 % interval, by bootstrap over images."""
-        return mean_estimate(values, self.bootstrap)
+    def estimate(self, values: np.ndarray, chosen: np.ndarray | None = None) -> Contrast:
+        """The mean of values (Q,) with its 95 % interval, by bootstrap over images; over the questions `chosen`."""
+        if chosen is None:
+            return mean_estimate(values, self.bootstrap)
+        return mean_estimate(values[chosen], self.bootstrap.of(chosen))
 
 
-def mean_estimate(values: np.ndarray, bootstrap: ImageBootstrap) -> dict[str, float]:
+def mean_estimate(values: np.ndarray, bootstrap: ImageBootstrap) -> Contrast:
     """The mean of questions' values (Q,) with its 95 % interval."""
     drawn = bootstrap.sums(bootstrap.per_image(np.stack([values.astype(float), np.ones(len(values))], 1)))
     low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
-
-
-@dataclass
-class Outcome:
-    """Under interventions: `right` (Q,), whether answers are correct, as 0 or 1 or a mean over draws; `certainty` (Q,),
-    the probability of the unedited model's answer."""
-
-    right: np.ndarray
-    certainty: np.ndarray
+    return Contrast(float(values.astype(float).mean()), float(low), float(high))
 
 
 def measure_removal(
     experiment: Experiment, sizes: Sequence[int], draws: int, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    """Accuracy without the top k, the bottom k and k random channels of every block, for each ranking, removal and k.
-
-    `extra_loss` is how much more accuracy the top k cost than the random ones.
-    """
+) -> list[Removal]:
+    """Accuracy without the top k, the bottom k and k random channels of every block, for each ranking, removal, k."""
     plain, rows = experiment.plain, []
     for ranking, scores in plain.scores().items():
         order = np.argsort(-scores, axis=2, kind="stable")
         for k in sizes:
             top, bottom = _members(order[..., :k], scores.shape), _members(order[..., -k:], scores.shape)
             drawn = [matched_channels(plain.norms, top, rng) for _ in range(draws)]
+            activation = {
+                "top": float(plain.norms[top].mean()),
+                "bottom": float(plain.norms[bottom].mean()),
+                "random": float(np.mean([plain.norms[chosen].mean() for chosen in drawn])),
+            }
             for how in REMOVALS:
                 outcomes = {"top": experiment.remove(top, how), "bottom": experiment.remove(bottom, how)}
                 random = [experiment.remove(chosen, how) for chosen in drawn]
-                outcomes["random"] = Outcome(
-                    np.mean([item.right for item in random], 0), np.mean([item.certainty for item in random], 0)
-                )
+                right, certainty = (np.mean([getattr(item, name) for item in random], 0) for name in _MEANS)
+                outcomes["random"] = Outcome(right, certainty, random[0].best)
                 rows.append(
-                    {
-                        "ranking": ranking,
-                        "removal": how,
-                        "channels": k,
+                    Removal(
+                        ranking=ranking,
+                        removal=how,
+                        channels=k,
                         **{name: experiment.estimate(item.right) for name, item in outcomes.items()},
-                        "certainty": {name: float(item.certainty.mean()) for name, item in outcomes.items()},
-                        "extra_loss": experiment.estimate(outcomes["random"].right - outcomes["top"].right),
-                        "activation": {
-                            "top": float(plain.norms[top].mean()),
-                            "bottom": float(plain.norms[bottom].mean()),
-                            "random": float(np.mean([plain.norms[chosen].mean() for chosen in drawn])),
-                        },
-                    }
+                        certainty={name: float(item.certainty.mean()) for name, item in outcomes.items()},
+                        extra_loss=experiment.estimate(right - outcomes["top"].right),
+                        activation=activation,
+                    )
                 )
     return rows
 
 
-def removal_passes(rankings: int, sizes: int, draws: int) -> int:
-    """How many times `measure_removal` asks all questions."""
-    return rankings * sizes * len(REMOVALS) * (2 + draws)
+_MEANS = ("right", "certainty")
 
 
-def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[dict[str, Any]]:
+def measure_gates(experiment: Experiment, rng: np.random.Generator) -> list[GateTest]:
     """Accuracy as gates stop following the question, all at once and block by block, and as FiLM does."""
-    weights, norms = experiment.plain.weights, experiment.plain.norms
+    plain = experiment.plain
     tests: dict[str, Callable[[], Outcome]] = {}
-    if weights is not None:
-        given = weights
-        mean = given.mean(1, keepdims=True)
-        shuffled = given[:, rng.permutation(given.shape[1])]
+    if plain.weights is not None:
+        mean = plain.weights.mean(1, keepdims=True)
+        shuffled = plain.weights[:, rng.permutation(plain.weights.shape[1])]
         tests = {
-            "each gate at its mean weight": lambda: experiment.fix_gates(mean),
-            "gates of another question": lambda: experiment.fix_gates(shuffled),
-            "all gates of a block at their common mean": lambda: experiment.fix_gates(mean.mean(2, keepdims=True)),
-            "all gates open (weight 1)": lambda: experiment.fix_gates(np.ones(1, np.float32)),
+            "each gate at its mean weight": partial(experiment.fix_gates, mean),
+            "gates of another question": partial(experiment.fix_gates, shuffled),
+            "all gates of a block at their common mean": partial(experiment.fix_gates, mean.mean(2, keepdims=True)),
+            "all gates open (weight 1)": partial(experiment.fix_gates, np.ones(1, np.float32)),
         }
-        for k in range(1, len(given) + 1):
+        for k in range(1, len(plain.weights) + 1):
             tests[f"each gate at its mean weight, block {k} only"] = partial(experiment.fix_gates, mean, k)
-    if experiment.plain.gammas is not None:
+    if plain.gammas is not None:
         tests["FiLM's gamma and beta at their means"] = experiment.mean_film
-    tests["nothing added to the skip connections"] = lambda: experiment.remove(np.ones_like(norms, bool), "zero")
+    tests["nothing added to the skip connections"] = partial(experiment.remove, np.ones_like(plain.norms, bool), "zero")
     rows = []
     for name, test in tests.items():
         found = test()
-        rows.append(
-            {
-                "test": name,
-                "accuracy": experiment.estimate(found.right),
-                "loss": experiment.estimate(experiment.plain.right - found.right),
-                "certainty": float(found.certainty.mean()),
-            }
-        )
+        loss = experiment.estimate(plain.right.astype(float) - found.right)
+        accuracy, certainty = experiment.estimate(found.right), float(found.certainty.mean())
+        rows.append(GateTest(test=name, accuracy=accuracy, loss=loss, certainty=certainty))
     return rows
-
-
-def measure_openings(experiment: Experiment) -> dict[str, Any]:
-    """Which attribute channels an input gate opens: the share over all blocks and the head, and by the attribute asked.
-
-    `share` is the open share of the channels of a question's reading steps and its head; `by_attribute` gives, for
-    questions whose answer is read from an attribute, how often the head opens each group of channels.
-    """
-    weights = experiment.plain.weights
-    assert weights is not None
-    groups = np.split(weights, np.cumsum(ATTRIBUTE_SIZES)[:-1], axis=2)
-    asked = [asked_attribute(question.program or ()) for question in experiment.probes.questions]
-    rows: dict[str, Any] = {}
-    for name in ATTRIBUTES:
-        mine = np.array([one == name for one in asked])
-        if mine.any():
-            rows[name] = {other: float(group[-1, mine].mean()) for other, group in zip(ATTRIBUTES, groups, strict=True)}
-    return {"share": float(weights.mean()), "by_attribute": rows}
-
-
-def gate_passes(model: FilmSEForVisualQuestionAnswering) -> int:
-    """How many times `measure_gates` asks all questions."""
-    gated, head = model.config.channel_attention != "none", model.input_gate is not None
-    return gated * (4 + model.config.num_blocks + head) + model.config.film + 1
 
 
 def matched_channels(norms: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,38 +2,93 @@
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from vqa.clevr.dataset.packed import PackedDataset
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
+from vqa.evaluation.metrics import Contrast
+from vqa.explain.anova import SOURCES
 from vqa.explain.faithfulness import (
     RANKINGS,
     REMOVALS,
     Experiment,
-    gate_passes,
+    GateTest,
+    Removal,
     measure_gates,
-    measure_openings,
     measure_removal,
-    removal_passes,
 )
-from vqa.explain.paraphrase_stability import measure_paraphrase
-from vqa.explain.pointing_game import measure_pointing
+from vqa.explain.gate_selection import (
+    AttributePairs,
+    OpenConcepts,
+    Openings,
+    Reliance,
+    Swap,
+    measure_concepts,
+    measure_openings,
+    measure_reliance,
+    measure_swap,
+    measure_variance,
+)
+from vqa.explain.paraphrase_stability import Paraphrase, measure_paraphrase
+from vqa.explain.pointing_game import Pointing, measure_pointing
 from vqa.explain.probe_set import gather_probe_set
 from vqa.inference.checkpoints import weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
-from vqa.utils.files import read_object
-from vqa.utils.tables import format_interval
+from vqa.utils.files import read_limited
+from vqa.utils.records import LEFT_OUT_IF_NONE, Count, Share, from_json
+from vqa.utils.tables import format_interval, format_percent, text_table
 
 FILENAME = "faithfulness.json"
 PER_IMAGE = 2
 _MAX_BYTES = 1_000_000
 _COLORS = {"top": "#d55e00", "random": "#8a8f98", "bottom": "#0072b2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Another model on the same questions, and the accuracy of the first less its own."""
+
+    name: str
+    accuracy: Contrast
+    difference: Contrast
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaithfulnessReport:
+    """What `vqa explain faithfulness --json` writes; fields that a model does not have are None."""
+
+    command: str
+    data: str
+    split: str
+    weights_sha256: str
+    questions: Count
+    images: Annotated[Count, Field(alias="pictures")]
+    channels_per_block: Count
+    draws: Count
+    seed: Count
+    accuracy: Contrast
+    gates: list[GateTest]
+    baseline: Annotated[Baseline | None, LEFT_OUT_IF_NONE] = None
+    open: Annotated[Openings | None, LEFT_OUT_IF_NONE] = None
+    concepts: Annotated[OpenConcepts | None, LEFT_OUT_IF_NONE] = None
+    variance: Annotated[dict[str, Share] | None, LEFT_OUT_IF_NONE] = None
+    swap: Annotated[Swap | None, LEFT_OUT_IF_NONE] = None
+    reliance: Annotated[dict[str, dict[str, dict[str, Reliance]]] | None, LEFT_OUT_IF_NONE] = None
+    pointing: dict[str, Pointing]
+    paraphrase: Paraphrase
+    removal: list[Removal]
+
+
+Loaded = tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor]
 
 
 def measure_faithfulness(
@@ -45,141 +100,211 @@ def measure_faithfulness(
     channels: Sequence[int],
     draws: int,
     seed: int,
-    about: dict[str, Any],
-    progress: Callable[[int], Callable[[int], object]],
-) -> dict[str, Any]:
-    """All measures of one model's faithfulness, as plain lists and numbers.
+    about: Mapping[str, str],
+    baseline: tuple[str, Loaded] | None = None,
+    progress: Callable[[str], Callable[[int], object]] = lambda stage: lambda answers: None,
+) -> FaithfulnessReport:
+    """All measures of one model's faithfulness.
 
     Args:
         questions: sample size, two for each image.
         channels: numbers of channels to remove from each block, one after the other.
         draws: of random channels to compare each ranking with.
-        progress: called with the total of answers; gives a callback for the answers done.
+        about: command, data, split and weights_sha256.
+        baseline: name, model and processor to compare the accuracy with.
+        progress: begins a stage, by its name; gives a callback for the answers done.
 
     Raises InputError for data without scenes or programs, and for more channels than half of a block's.
     """
-    width = model.config.width
+    width = model.config.trunk_width
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
-    probes = gather_probe_set(model, processor, data, images=-(-questions // PER_IMAGE), per_image=PER_IMAGE, seed=seed)
-    rankings = 3 if model.config.channel_attention != "none" and model.input_gate is None else 1
-    passes = 3 + removal_passes(rankings, len(channels), draws) + gate_passes(model)
-    on_progress = progress(passes * len(probes.questions))
-    experiment = Experiment(model, processor, probes, on_progress)
+
+    def sampled(model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> Experiment:
+        images = -(-questions // PER_IMAGE)
+        probes = gather_probe_set(model, processor, data, images=images, per_image=PER_IMAGE, seed=seed)
+        return Experiment(model, processor, probes)
+
+    experiment = sampled(model, processor)
     rng = np.random.default_rng(seed)
-    return {
+
+    def measured(stage: str, measure: Callable[..., Any], *args: Any) -> Any:
+        experiment.on_progress = progress(stage)
+        return measure(*args)
+
+    gated, by_attribute = model.config.channel_attention != "none", model.input_gate is not None
+    pairs = AttributePairs.sample(experiment, seed)
+    return FaithfulnessReport(
         **about,
-        "questions": len(probes.questions),
-        "pictures": len(probes.scenes),
-        "channels_per_block": width,
-        "draws": draws,
-        "seed": seed,
-        "accuracy": experiment.estimate(experiment.plain.right),
-        "gates": measure_gates(experiment, rng),
-        **({} if model.input_gate is None else {"open": measure_openings(experiment)}),
-        "pointing": measure_pointing(experiment, on_progress),
-        "paraphrase": measure_paraphrase(experiment, seed, on_progress),
-        "removal": measure_removal(experiment, channels, draws, rng),
-    }
+        questions=len(experiment.labels),
+        images=len(experiment.probes.scenes),
+        channels_per_block=width,
+        draws=draws,
+        seed=seed,
+        gates=measured("gates", measure_gates, experiment, rng),
+        accuracy=experiment.estimate(experiment.plain.right),
+        baseline=None if baseline is None else _compared(experiment, baseline[0], sampled(*baseline[1])),
+        open=measure_openings(experiment) if by_attribute else None,
+        concepts=measure_concepts(experiment, seed) if by_attribute else None,
+        variance=measured("variance", measure_variance, experiment, seed) if gated else None,
+        swap=measured("swap", measure_swap, pairs) if gated and pairs.pairs else None,
+        reliance=measured("exchanged attributes", measure_reliance, pairs) if model.scene and pairs.pairs else None,
+        pointing=measured("pointing", measure_pointing, experiment),
+        paraphrase=measured("paraphrases", measure_paraphrase, experiment, seed),
+        removal=measured("channels removed", measure_removal, experiment, channels, draws, rng),
+    )
 
 
-def read_faithfulness(folder: str | os.PathLike) -> dict[str, Any]:
+def _compared(experiment: Experiment, name: str, other: Experiment) -> Baseline:
+    difference = experiment.plain.right.astype(float) - other.plain.right
+    return Baseline(
+        name=name,
+        accuracy=experiment.estimate(other.plain.right),
+        difference=experiment.estimate(difference),
+    )
+
+
+def read_faithfulness(folder: str | os.PathLike) -> FaithfulnessReport:
     """The report `faithfulness.json` in a checkpoint's folder.
 
-    Raises InputError if it is missing, broken or made for other weights.
+    Raises InputError if it is missing or made for other weights, and one that names the field that is wrong.
     """
     path = Path(folder) / FILENAME
     remedy = "make it with `vqa explain faithfulness --data DIR`"
     try:
-        report = read_object(path, _MAX_BYTES, remedy)
+        report = from_json(FaithfulnessReport, read_limited(path, _MAX_BYTES, remedy), path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: this checkpoint has no report of faithfulness yet; {remedy}") from error
-    try:
-        for rows, names in ((report["gates"], ("accuracy", "loss")), (report["removal"], ("top", "random", "bottom"))):
-            for row in rows:
-                for name in names:
-                    format_interval(row[name])
-        format_faithfulness(report)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{path}: not a report of `vqa explain faithfulness --json`, or damaged; {remedy}") from error
-    if report.get("weights_sha256") != weights_sha256(folder):
+    if report.weights_sha256 != weights_sha256(folder):
         raise InputError(f"{path}: made for other weights; {remedy}")
     return report
 
 
-def format_faithfulness(report: dict[str, Any]) -> str:
+def format_faithfulness(report: FaithfulnessReport) -> str:
     """The report as tables for the terminal."""
-    lines = [
-        f"{report['questions']} questions about {report['pictures']} images; accuracy "
-        f"{format_interval(report['accuracy'])}",
-        "",
-        "Accuracy as gates and FiLM stop following the question",
-        *(
-            f"  {row['test']:52}{format_interval(row['accuracy'])}   lost {format_interval(row['loss'])}"
-            for row in report["gates"]
-        ),
-        "",
-        f"Accuracy as channels of every block (of {report['channels_per_block']}) are removed; random ones have like "
-        f"activation, {report['draws']} draws",
-        f"  {'ranked by':36}{'set to':8}{'k':>4}  {'top k':20}{'random k':20}{'bottom k':20}random less top",
-    ]
-    for row in report["removal"]:
-        cells = "".join(f"{format_interval(row[name]):20}" for name in ("top", "random", "bottom"))
-        name = RANKINGS[row["ranking"]]
-        lines.append(f"  {name:36}{row['removal']:8}{row['channels']:>4}  {cells}{format_interval(row['extra_loss'])}")
-    lines += ["", "Mean activation of the removed channels: top, random, bottom"]
-    for row in report["removal"]:
-        if row["removal"] == "zero":
-            norms = row["activation"]
-            numbers = ", ".join(f"{norms[name]:.3f}" for name in ("top", "random", "bottom"))
-            lines.append(f"  {RANKINGS[row['ranking']]:36}k = {row['channels']:<4} {numbers}")
-    lines += [
-        "",
-        "Highest place of a map on an object that is meant (half a cell of tolerance); chance: a random object",
-    ]
-    for name, row in report["pointing"].items():
-        lines.append(f"  {name:12}{format_interval(row)}   chance {row['chance']:6.1%}   {row['questions']} questions")
-    found = report["paraphrase"]
-    if found["questions"]:
-        lines += [
-            "",
-            f"Other wording, same program ({found['questions']} questions): same answer "
-            f"{format_interval(found['same_answer'])}; accuracy {format_interval(found['accuracy_before'])} before, "
-            f"{format_interval(found['accuracy_after'])} after",
-            "  Rank correlation of channels with the first wording's (with another question's about the image):",
-        ]
-        for k, row in enumerate(found["blocks"], 1):
-            lines.append(
-                f"  block {k}: weights {row['correlation']:.3f} ({row['correlation_other_question']:.3f}), deviations "
-                f"from their means {row['deviation_correlation']:.3f} "
-                f"({row['deviation_correlation_other_question']:.3f}), top quarter kept {row['overlap']:.1%} "
-                f"({row['overlap_other_question']:.1%})"
-            )
+    lines = [summary(report)]
+    for title, rows in sections(report):
+        lines += ["", title, *text_table(rows)]
     return "\n".join(lines)
 
 
-def plot_faithfulness(report: dict[str, Any]) -> bytes:
+def summary(report: FaithfulnessReport) -> str:
+    """What was asked, and the accuracies, in a sentence."""
+    said = f"{report.questions} questions about {report.images} images; accuracy {format_interval(report.accuracy)} %"
+    if found := report.baseline:
+        less = format_interval(found.difference, "+")
+        said += f", that of {found.name} {format_interval(found.accuracy)} %, the difference {less} points"
+    return said
+
+
+def sections(report: FaithfulnessReport) -> Iterator[tuple[str, list[list[str]]]]:
+    """The report's tables: title, header and rows."""
+    gates = [[row.test, format_interval(row.accuracy), format_interval(row.loss)] for row in report.gates]
+    yield "As gates and FiLM stop following the question", [["change", "accuracy, %", "points lost"], *gates]
+    yield from _selection(report)
+    for change, found in (report.reliance or {}).items():
+        kinds = [
+            [kind, *(format_interval(row[x]) if x in row else "-" for x in ATTRIBUTES)] for kind, row in found.items()
+        ]
+        yield f"Answers that change as {_CHANGES.get(change, change)}, in %", [["question", *ATTRIBUTES], *kinds]
+    removed = [["ranked by", "set to", "k", "top k", "random k", "bottom k", "random less top", "activation of these"]]
+    for row in report.removal:
+        accuracies = map(format_interval, (row.top, row.random, row.bottom, row.extra_loss))
+        activation = ", ".join(f"{row.activation.get(name, 0):.3f}" for name in _COLORS)
+        removed.append(
+            [RANKINGS.get(row.ranking, row.ranking), row.removal, str(row.channels), *accuracies, activation]
+        )
+    about = f"of {report.channels_per_block}; random ones have like activation, {report.draws} draws"
+    yield f"Accuracy in % as k channels of every block are removed ({about})", removed
+    head = ["peak of", "on an object that is meant, %", "chance, %", "questions"]
+    peaks = [
+        [name, format_interval(row), format_percent(row.chance), str(row.questions)]
+        for name, row in report.pointing.items()
+    ]
+    yield "Object attention and Grad-CAM, within half a cell; chance: a random object", [head, *peaks]
+    yield from _paraphrase(report.paraphrase)
+
+
+_CHANGES = {
+    "exchanged": "the model reads another value of an attribute, of every object",
+    "opened": "gates open an attribute",
+}
+
+
+def _selection(report: FaithfulnessReport) -> Iterator[tuple[str, list[list[str]]]]:
+    """What the gates open, and whether it is needed."""
+    if shares := report.variance:
+        yield (
+            "Variance of the gates' weights, in %",
+            [[*SOURCES], [format_percent(shares.get(name)) for name in SOURCES]],
+        )
+    if (opened := report.open) and opened.shut is not None:
+        cells = [format_percent(opened.shut.get(name)) for name in ATTRIBUTES]
+        open_share = format_percent(opened.share)
+        yield (
+            f"{open_share} % of the channels are open; questions that shut all of a group, in %",
+            [[*ATTRIBUTES], cells],
+        )
+    if found := report.concepts:
+        kinds, diagonal, rest = [*found.table["nothing"]], format_percent(found.diagonal), format_percent(found.opened)
+        rows = [
+            [name, *(format_percent(row[kind] / sum(row.values())) for kind in kinds), f"{sum(row.values()):.0f}"]
+            for name, row in found.table.items()
+            if any(row.values())
+        ]
+        title = (
+            f"{diagonal} % of the open channels track what is needed, {rest} % of what is needed is open; by concept"
+        )
+        yield title, [["needed", *kinds, "channels"], *rows]
+    if swap := report.swap:
+        rows = [["asked", "own gates, %", "the other's gates, %", "most common answer, %", "questions"]]
+        for name, item in {**swap.by_attribute, "all": swap}.items():
+            accuracies = format_interval(item.own), format_interval(item.swapped), format_percent(item.majority)
+            rows.append([name, *accuracies, str(item.questions)])
+        same = f"with the gates of a paraphrase {format_interval(swap.same_answer)} % of the answers stay"
+        yield f"{swap.pairs} pairs of questions about one object that ask for two attributes; {same}", rows
+
+
+def _paraphrase(found: Paraphrase) -> Iterator[tuple[str, list[list[str]]]]:
+    if found.same_answer is None or found.accuracy_before is None or found.accuracy_after is None:
+        return
+    same, before, after = map(format_interval, (found.same_answer, found.accuracy_before, found.accuracy_after))
+    rows = [["in brackets, under another question", "weights", "their deviations from the mean", "top quarter kept"]]
+    for k, row in enumerate(found.blocks, 1):
+        cells = ((row.get(name), row.get(f"{name}_other_question")) for name in _COMPARED)
+        rows.append(
+            [f"block {k}", *("{} ({})".format(*("-" if x is None else f"{x:.3f}" for x in pair)) for pair in cells)]
+        )
+    words = f"Other words, same program: {same} % of {found.questions} answers stay, accuracy {before}, then {after}"
+    yield f"{words}; rank correlation of channels", rows
+
+
+_COMPARED = ("correlation", "deviation_correlation", "overlap")
+
+
+def plot_faithfulness(report: FaithfulnessReport) -> bytes:
     """PNG: accuracy over the number of removed channels, for each ranking and removal."""
-    rankings = list(dict.fromkeys(row["ranking"] for row in report["removal"]))
+    rankings = list(dict.fromkeys(row.ranking for row in report.removal))
     figure = Figure((3.6 * len(rankings) + 1, 6), dpi=110, layout="constrained")
     panels = figure.subplots(len(REMOVALS), len(rankings), sharex=True, sharey=True, squeeze=False)
-    whole = 100 * report["accuracy"]["value"]
+    whole = 100 * report.accuracy.value
     for i, how in enumerate(REMOVALS):
         for j, ranking in enumerate(rankings):
             axes = panels[i][j]
-            rows = [row for row in report["removal"] if (row["ranking"], row["removal"]) == (ranking, how)]
-            x = [0, *(row["channels"] for row in rows)]
+            rows = [row for row in report.removal if (row.ranking, row.removal) == (ranking, how)]
+            x = [0, *(row.channels for row in rows)]
             for name, color in _COLORS.items():
                 middle, low, high = (
-                    [whole, *(100 * row[name][key] for row in rows)] for key in ("value", "low", "high")
+                    [whole, *(100 * getattr(getattr(row, name), key) for row in rows)]
+                    for key in ("value", "low", "high")
                 )
                 axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
                 axes.plot(x, middle, "o-", color=color, markersize=4, label=f"{name} k")
-            axes.set_title(f"{RANKINGS[ranking]}, set to {how}", fontsize=9)
+            axes.set_title(f"{RANKINGS.get(ranking, ranking)}, set to {how}", fontsize=9)
             axes.set_ylim(0, 102)
             axes.grid(color="#e3e5e8", linewidth=0.8)
             axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(f"channels removed from every block, of {report['channels_per_block']}", fontsize=9)
+    figure.supxlabel(f"channels removed from every block, of {report.channels_per_block}", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     file = io.BytesIO()

@@ -1,9 +1,8 @@
 """Whether answers and the ranking of channels stay when a question's wording changes and its meaning does not."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 from scipy.stats import ConstantInputWarning, spearmanr
@@ -11,25 +10,38 @@ from scipy.stats import ConstantInputWarning, spearmanr
 from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import Program, equivalent
 from vqa.errors import InputError
+from vqa.evaluation.metrics import Contrast
 from vqa.evaluation.perturbations import make_perturbation
 from vqa.explain.faithfulness import Experiment
 from vqa.explain.probe_set import ProbeSet
+from vqa.utils.records import LEFT_OUT_IF_NONE, Count, Number
 
 TOP = 0.25
 """Share of a block's channels whose overlap is measured."""
 
 
-def measure_paraphrase(experiment: Experiment, seed: int, on_progress: Callable[[int], object]) -> dict[str, Any]:
-    """How answers and the ranking of channels change when a question's words are exchanged for CLEVR's synonyms, its
-    program staying the same; and, for comparison, when another question is asked about the same image.
+@dataclass(frozen=True, kw_only=True)
+class Paraphrase:
+    """How answers and the ranking of channels change with the words of a question.
 
-    Rank correlations are Spearman's, within a block over the channels, of the gate's weights, or of the activations in
-    a model without gates; `overlap` is the share of the top quarter that stays.
+    `blocks` have for each block how alike channels are ranked, see `_compare`, under another wording, and with
+    "_other_question" under another question about the image. All but `questions` is None or empty without a paraphrase.
     """
+
+    questions: Count
+    same_answer: Annotated[Contrast | None, LEFT_OUT_IF_NONE] = None
+    accuracy_before: Annotated[Contrast | None, LEFT_OUT_IF_NONE] = None
+    accuracy_after: Annotated[Contrast | None, LEFT_OUT_IF_NONE] = None
+    blocks: list[dict[str, Number | None]] = field(default_factory=list)
+
+
+def measure_paraphrase(experiment: Experiment, seed: int) -> Paraphrase:
+    """How answers and the ranking of channels change when a question's words are exchanged for CLEVR's synonyms, its
+    program staying the same; and, for comparison, when another question is asked about the same image."""
     probes = experiment.probes
     texts, kept = _reworded(probes, seed)
     if not texts:
-        return {"questions": 0}
+        return Paraphrase(questions=0)
     other = _other_questions(probes)
     numbers, paired = np.array(kept), np.array([i for i in kept if other[i] >= 0], int)
     reworded = replace(
@@ -38,36 +50,35 @@ def measure_paraphrase(experiment: Experiment, seed: int, on_progress: Callable[
         tokens=experiment.processor.encode_questions(texts),
         images=probes.images[numbers],
     )
-    changed = Experiment(experiment.model, experiment.processor, reworded, on_progress)
-    plain = experiment.plain
+    changed, plain = experiment.on(reworded), experiment.plain
     before, after = (next(iter(some.plain.scores().values())) for some in (experiment, changed))
-    return {
-        "questions": len(kept),
-        "same_answer": changed.estimate(changed.plain.best == plain.best[numbers]),
-        "accuracy_before": changed.estimate(plain.right[numbers]),
-        "accuracy_after": changed.estimate(changed.plain.right),
-        "blocks": [
-            _compare(scores[numbers], new, scores.mean(0))
-            | {
-                f"{name}_other_question": value
-                for name, value in _compare(scores[paired], scores[other[paired]], scores.mean(0)).items()
-            }
-            for scores, new in zip(before, after, strict=True)
-        ],
-    }
+    blocks = []
+    for scores, new in zip(before, after, strict=True):
+        others = _compare(scores[paired], scores[other[paired]], scores.mean(0))
+        same = _compare(scores[numbers], new, scores.mean(0))
+        blocks.append(same | {f"{name}_other_question": value for name, value in others.items()})
+    return Paraphrase(
+        questions=len(kept),
+        same_answer=changed.estimate(changed.plain.best == plain.best[numbers]),
+        accuracy_before=changed.estimate(plain.right[numbers]),
+        accuracy_after=changed.estimate(changed.plain.right),
+        blocks=blocks,
+    )
 
 
-def _compare(one: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, float]:
-    """How alike two sets of scores (Q, C) rank channels, as they are and as deviations from their `mean` (C,).
+def _compare(one: np.ndarray, other: np.ndarray, mean: np.ndarray) -> dict[str, float | None]:
+    """How alike two sets of scores (Q, C) rank channels, as they are and as deviations from their `mean` (C,): rank
+    correlations (Spearman's) within a block, and which share of the top quarter stays; None if nothing is ranked.
 
     Most of a channel's weight is the same for all questions, so that plain ranks agree whatever is asked; deviations
     show whether the part that follows the question stays.
     """
-    return {
+    found = {
         "correlation": rank_correlation(one, other),
         "overlap": top_overlap(one, other),
         "deviation_correlation": rank_correlation(one - mean, other - mean),
     }
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

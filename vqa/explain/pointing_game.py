@@ -1,17 +1,27 @@
 """The pointing game (Zhang et al. 2018, "Top-down neural attention by excitation backprop"): does a map peak on an
 object that the step is about?"""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
+from vqa.evaluation.metrics import Contrast
+from vqa.explain.attribution import grad_cam
 from vqa.explain.explanation import answer_map
-from vqa.explain.faithfulness import Experiment, mean_estimate
-from vqa.explain.gradcam import grad_cam
+from vqa.explain.faithfulness import Experiment
 from vqa.explain.object_regions import WHOLE, Box, contains, discs_of, find_referents, grid_points
 from vqa.model.modeling import FilmSEOutput
+from vqa.utils.records import Count, Share
+
+
+@dataclass(frozen=True)
+class Pointing(Contrast):
+    """How often a map peaks on a right object, on so many questions, and how often an object drawn at random is one."""
+
+    chance: Share
+    questions: Count
 
 
 def peak_inside(spatial: np.ndarray, discs: np.ndarray, chosen: Sequence[int], box: Box = WHOLE) -> bool:
@@ -26,12 +36,9 @@ def peak_inside(spatial: np.ndarray, discs: np.ndarray, chosen: Sequence[int], b
     return bool(contains(wide, x[row, column], y[row, column]).any())
 
 
-def measure_pointing(experiment: Experiment, on_progress: Callable[[int], object]) -> dict[str, Any]:
+def measure_pointing(experiment: Experiment) -> dict[str, Pointing]:
     """How often a map peaks on a right object: a block's on those of its step; the answer's and Grad-CAM's on those
-    that the answer is read from.
-
-    `chance` is how often an object drawn at random would be one of them.
-    """
+    that the answer is read from."""
     model, processor, probes = experiment.model, experiment.processor, experiment.probes
     blocks, total = model.config.num_blocks, len(probes.questions)
     names = [*(f"block {k + 1}" for k in range(blocks)), "answer", "Grad-CAM"]
@@ -41,7 +48,7 @@ def measure_pointing(experiment: Experiment, on_progress: Callable[[int], object
         scene, program = probes.scenes[image], probes.questions[number].program
         assert program is not None
         found = find_referents(program, scene, blocks)
-        on_progress(1)
+        experiment.on_progress(1)
         if found is None:
             continue
         features = probes.features[image : image + 1]
@@ -60,11 +67,8 @@ def measure_pointing(experiment: Experiment, on_progress: Callable[[int], object
     for name in names:
         counted = ~np.isnan(hits[name])
         if counted.any():
-            out[name] = {
-                **mean_estimate(hits[name][counted], experiment.bootstrap.of(counted)),
-                "chance": float(chance[name][counted].mean()),
-                "questions": int(counted.sum()),
-            }
+            hit = asdict(experiment.estimate(hits[name], counted))
+            out[name] = Pointing(**hit, chance=float(chance[name][counted].mean()), questions=int(counted.sum()))
     return out
 
 

@@ -5,7 +5,7 @@ import argparse
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `explain` and its subcommands."""
-    from vqa.cli.explain import ask, atlas, faithfulness
+    from vqa.cli.explain import ask, atlas, faithfulness, masks
 
     parser = commands.add_parser(
         "explain",
@@ -14,5 +14,5 @@ def register(commands: argparse._SubParsersAction) -> None:
         "that weigh most matter most.",
     )
     actions = parser.add_subparsers(prog="vqa explain", dest="kind", metavar="WHAT", required=True)
-    for command in (ask, atlas, faithfulness):
+    for command in (ask, atlas, faithfulness, masks):
         command.register(actions)

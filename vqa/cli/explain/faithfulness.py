@@ -12,8 +12,9 @@ def register(actions: argparse._SubParsersAction) -> None:
         help="measure whether the channels that weigh most matter most",
         description="Rank channels by SE weight, by its distance from the channel's mean, and by gate x activation; "
         "remove the top, the bottom and random ones of like activation, and see how many answers are lost. Let gates "
-        "and FiLM no longer follow the question. See whether evidence points at the objects that are meant, and "
-        "whether rankings and answers stay under another wording.",
+        "and FiLM no longer follow the question, give questions the gates of others about the same object, see which "
+        "concepts the open channels track, and exchange what the model reads of each attribute. See whether object "
+        "attention points at the objects that are meant, and whether answers stay under another wording.",
     )
     add_set(parser)
     parser.add_argument("--num-questions", type=int, default=300, metavar="N", help="sample size (default: 300)")
@@ -31,6 +32,7 @@ def register(actions: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="write all figures as JSON; faithfulness.json beside the weights is shown on the page",
     )
+    parser.add_argument("--baseline", metavar="FOLDER|HUB_ID", help="compare the accuracy with this model's")
     parser.add_argument("--plot", metavar="FILE", help="write a PNG with accuracy over the channels removed")
     parser.set_defaults(run=_run)
 
@@ -55,11 +57,15 @@ def _run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from vqa.explain.faithfulness_report import format_faithfulness, measure_faithfulness, plot_faithfulness
+    from vqa.inference.checkpoints import load_checkpoint
+    from vqa.utils.records import to_json
 
     model, processor = load_model(args)
-    channels = args.channels or sorted({max(1, model.config.width // 16), max(1, model.config.width // 4)})
+    baseline = (Path(args.baseline).name, load_checkpoint(args.baseline, args.device)) if args.baseline else None
+    channels = args.channels or sorted({max(1, model.config.trunk_width // 16), max(1, model.config.trunk_width // 4)})
     words = ["vqa", "explain", "faithfulness", "--data", args.data, "--split", args.split]
     words += ["--num-questions", str(args.num_questions), "--channels", *map(str, channels), "--draws", str(args.draws)]
+    words += ["--baseline", args.baseline] if args.baseline else []
     report = measure_faithfulness(
         model,
         processor,
@@ -74,12 +80,13 @@ def _run(args: argparse.Namespace) -> None:
             "split": args.split,
             "weights_sha256": weights_sha256(args.checkpoint),
         },
-        progress=lambda answers: tqdm(total=answers, desc="answers", unit="", disable=None).update,
+        baseline=baseline,
+        progress=lambda stage: tqdm(desc=stage, unit=" answers", disable=None).update,
     )
     print(format_faithfulness(report))
     if args.json:
         with atomic_write(args.json) as file:
-            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+            file.write(orjson.dumps(to_json(report), option=orjson.OPT_INDENT_2) + b"\n")
     if args.plot:
         with atomic_write(args.plot) as file:
             file.write(plot_faithfulness(report))
