@@ -58,7 +58,7 @@ def seen_card(answer: Answer | None, image: Image.Image | None, truth: Scene | N
     if image is None:
         return ""
     sets = (answer.attended if answer else None) or []
-    frame = outlines(answer, image, {i for found in sets for i in found}, sets[-1] if sets else ())
+    frame = outlines(answer, image, {i for found in sets for i in found or ()}, (sets[-1] if sets else None) or ())
     names = [mark["name"] for mark in frame.marks]
     true, missed = true_names(answer, truth) if answer and truth else (names, [])
     wrong = sum(one != other for one, other in zip(names, true, strict=True)) + len(missed)

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language import foreign_language, read_free
-from vqa.clevr.programs import Program
+from vqa.clevr.language import foreign_language, parse_question, read_free, restate
+from vqa.clevr.programs import Program, equivalent
 from vqa.errors import InputError
 from vqa.inference.answer import Answer, first_array, read_block
 from vqa.inference.checkpoints import load_checkpoint
@@ -100,13 +100,17 @@ class VisualQuestionAnswerer:
         waiting: deque[list[tuple[int, Future[PreparedImage], str]]] = deque()
         opened: dict[Any, tuple[Any, Future[PreparedImage]]] = {}  # holds the images, so that no id comes twice
         with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            while batch := list(islice(numbered, size)):
+            while True:
                 before, opened, begun = opened, {}, []
-                for number, (image, question) in batch:
+                for number, (image, question) in islice(numbered, size):
                     key = image if isinstance(image, str) else id(image)
-                    known = before.get(key) or opened.get(key)
+                    known = (before.get(key) or opened.get(key)) if ahead else None
                     opened[key] = known or (image, pool.submit(self.processor.image_processor.prepare, image))
+                    if not ahead:
+                        opened[key][1].exception()  # waits: a generator may fill the same array with the next image
                     begun.append((number, opened[key][1], question))
+                if not begun:
+                    break
                 waiting.append(begun)
                 if len(waiting) > ahead:
                     yield from self._answer_batch([self._read_numbered(*item) for item in waiting.popleft()])
@@ -124,7 +128,11 @@ class VisualQuestionAnswerer:
         if isinstance(question, str) and (language := foreign_language(question)):
             raise InputError(f"question: it looks like {language}; only English is read")
         read = self.processor.check_question(question)
-        return read, None if read.is_clevr or self.model.scene is None else read_free(question)
+        if self.model.scene is None or (read.is_clevr and read.restated is None):
+            return read, None
+        program = read_free(question)
+        kept = read.is_clevr and (program is None or equivalent(program, parse_question(restate(question))))
+        return read, None if kept else program
 
     @torch.inference_mode()
     def _answer_batch(self, pairs: Sequence[_Read]) -> list[Answer]:

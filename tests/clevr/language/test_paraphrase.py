@@ -40,7 +40,6 @@ def test_official_questions_stay_as_they_are():
         ("any red cubes?", "are there any red cubes"),
         ("Are any of the balls gold?", "are there any yellow balls"),
         ("do you see a ball left of the big cube", "is there a ball left of the big cube"),
-        ("Is the large block red?", "is there a large red block"),
         ("Is the red ball metallic or matte?", "what material is the red ball"),
         ("What color is the cube that is metallic?", "what color is the metallic cube"),
         ("What shape is the shiny large cyan thing?", "what shape is the large cyan shiny thing"),

@@ -1,8 +1,8 @@
 """The grammar of free questions: symbol -> patterns with their meanings, for `vqa.clevr.language.free_questions`.
 
 In a pattern one|of|several words stands for itself (any word of them), a capitalized name for a symbol, whose meaning
-the function is given in its place; with "?", it may be missing. Earlier patterns are preferred. A meaning of None says
-that it is not read so.
+the function is given in its place; with "?", it may be missing; "!" before a symbol says that it does not follow.
+Earlier patterns are preferred. A meaning of None says that it is not read so.
 """
 
 from collections.abc import Callable
@@ -100,7 +100,7 @@ PHRASES: dict[str, list[Rule]] = {
             "Noun and|or Noun Posts",
             lambda one, other, mods: (True, (either(*one[1], *other[1]), *mods)) if one[1] and other[1] else None,
         ),
-        ("Pre Posts", lambda one, mods: (False, (*one, *mods)) if one else None),
+        ("Pre !Noun Posts", lambda one, mods: (False, (*one, *mods)) if one else None),
         ("Nth In from|on|to the far? Side", lambda n, np, side: modified(np, ("ordinal", f"{n} {side}"))),
     ],
     "Pre": [
@@ -124,8 +124,8 @@ PHRASES: dict[str, list[Rule]] = {
         ("that|what do|does not Same", lambda mod: (("not", mod),)),
         ("that|what? Near", lambda mod: (mod,)),
         ("that|what Same", lambda mod: (mod,)),
-        ("of|with|having|sharing? Like", lambda mod: (mod,)),
-        ("made of|from? Like", lambda mod: (mod,)),
+        ("of|with|having|sharing Like", lambda mod: (mod,)),
+        ("made of|from Like", lambda mod: (mod,)),
         ("not Place", lambda mod: (("not", mod),)),
         ("that Be both Place and Place", lambda one, other: (one, other)),
         ("with|of|in a|an|the? Adjective material|color|size?", lambda mod: (mod,)),
@@ -281,9 +281,9 @@ QUESTIONS: dict[str, list[Rule]] = {
         ),
     ],
     "Truth": [
-        ("is|are there Amount Np", lambda how, np: number(*how, objects(np))),
-        ("there is|are Amount Np", lambda how, np: number(*how, objects(np))),
-        ("is|are Amount of? the? Np Pred", lambda how, np, mod: number(*how, objects(modified(np, mod)))),
+        ("is|are there Amount Np", lambda how, np: number(how, objects(np))),
+        ("there is|are Amount Np", lambda how, np: number(how, objects(np))),
+        ("is|are Amount of? the? Np Pred", lambda how, np, mod: number(how, objects(modified(np, mod)))),
         ("is|are there any|a|an|some? Np", lambda np: exist(objects(np))),
         ("there is|are a|an|some Np", lambda np: exist(objects(np))),
         ("is|are any Np", lambda np: exist(objects(np))),
@@ -313,7 +313,7 @@ QUESTIONS: dict[str, list[Rule]] = {
             "is|does The Have a|the? different Attribute than|from|as The",
             lambda one, a, other: call("negate", alike(one, other, a)),
         ),
-        ("is|does|do The Have the? same Attribute as|of The", lambda one, a, other: alike(one, other, a)),
+        ("is|does|do The made? Have from? the? same Attribute as|of The", lambda one, a, other: alike(one, other, a)),
         (
             "is The a|an? Simple or a|an? Simple",
             lambda one, first, last: (a := choice(first, last)) and call(f"query_{a}", one),

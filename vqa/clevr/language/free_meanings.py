@@ -109,10 +109,10 @@ def count(found: Call) -> Call | None:
     return None if found.function.startswith(_SELECTING) else call("count", found)
 
 
-def number(how: str, many: str, found: Call) -> Call | None:
-    """Whether there are "exactly", "at_least" or "at_most" so many."""
+def number(amount: tuple[str, str], found: Call) -> Call | None:
+    """Whether there are ("exactly" or "at_least" or "at_most", so many)."""
     counted = count(found)
-    return counted and call(how, counted, value=many)
+    return counted and call(amount[0], counted, value=amount[1])
 
 
 def compare(how: str, one: NP, other: NP) -> Call | None:

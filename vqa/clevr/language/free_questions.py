@@ -152,7 +152,9 @@ def _spelled(tokens: list[str]) -> Iterator[tuple[str, ...]]:
 def _symbols(pattern: str) -> tuple[tuple[frozenset[str] | str, bool], ...]:
     """A pattern's parts, each a set of words or a symbol, and whether it may be missing."""
     parts = [(part.rstrip("?"), part.endswith("?")) for part in pattern.split()]
-    return tuple((name if name[0].isupper() else frozenset(name.split("|")), may) for name, may in parts)
+    return tuple(
+        (name if name[0].isupper() or name[0] == "!" else frozenset(name.split("|")), may) for name, may in parts
+    )
 
 
 _KNOWN = frozenset(
@@ -194,7 +196,10 @@ class _Chart:
             yield (), start
             return
         (part, optional), *rest = parts
-        if isinstance(part, str):
+        if isinstance(part, str) and part[0] == "!":
+            if not self.symbol(part[1:], start):
+                yield from self._match(tuple(rest), start)
+        elif isinstance(part, str):
             for value, end in self.symbol(part, start):
                 for values, last in self._match(tuple(rest), end):
                     yield (values if value == SILENT else (value, *values)), last

@@ -62,8 +62,10 @@ COMMON = frozenset(
 )
 """Words that are no misspelling of CLEVR's."""
 
-_STRANGE = ("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart")
-_STRANGE += ("black", "white", "orange", "pink")
+_STRANGE = (
+    *("cone", "pyramid", "ring", "torus", "donut", "prism", "triangle", "cat", "dog", "car", "star", "heart"),
+    *("black", "white", "orange", "pink"),
+)
 _COMPARED = ("larg", "bigg", "small", "tall", "short", "clos", "near", "tini")
 OUTSIDE = frozenset(
     [
@@ -164,7 +166,6 @@ _FORMS = [
         (r"(is the number of .+) (?:more|larger|bigger|higher) than (.+)", r"\1 greater than \2"),
         (rf"((?:do|are) the {_NP}) and ({_NP} (?:have )?the same {_ASKED})", r"\1 and the \2"),
         (rf"is the (.+) {_MATERIAL} or {_MATERIAL}", r"what material is the \1"),
-        (rf"is the ({_NP}) (?:made of )?({_ADJECTIVE})", r"is there a \2 \1"),
         (rf"({_ASKED} of .+)", r"what is the \1"),
         (rf"what ({_ASKED}) (the {_NP}\b.*?)(?: is| has)?", r"what \1 is \2"),
         (rf"(what {_ASKED} is|what is the {_ASKED} of) ({_NP}\b.*)", r"\1 the \2"),
