@@ -1,6 +1,7 @@
 """Rendering: the processes and the dataset with a stand-in for Blender, the images with Blender itself."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_an_interrupt_ends_the_processes(tmp_path, stand_in):
     process = start_render(tmp_path / "set", stand_in, "--num", "100")
     wait_for(lambda: stand_in.jobs() >= 3)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert not any(map(is_running, stand_in.started()))
@@ -268,6 +269,11 @@ def test_masks_of_given_scenes_go_beside_the_images_of_others(tmp_path, stand_in
     assert sorted(contents(out)) == [f"masks/val/CLEVR_val_00000{k}.png" for k in range(3)] + [
         "scenes/CLEVR_val_scenes.json"
     ]
+    (out / "images/val").mkdir(parents=True)
+    Image.new("RGB", (90, 60)).save(out / "images/val/CLEVR_val_000000.jpg")
+    assert main([*flags, "--scenes", str(given), "--masks", "--no-images"]) == 2
+    assert "give --width 90 --height 60" in capsys.readouterr().err
+    shutil.rmtree(out / "images")
     other = tmp_path / "other.json"
     write_scenes(other, [replace(scenes[1], image_filename=scenes[0].image_filename), *scenes[1:]])
     assert main([*flags, "--scenes", str(other), "--masks", "--no-images"]) == 2

@@ -73,8 +73,9 @@ def recover_location(objects: Sequence[SceneObject]) -> Vector:
 
     Without an annotated object it is the camera before jitter.
     """
+    from scipy.optimize import least_squares
+
     known = [item for item in objects if item.pixel_coords is not None]
-    location = np.asarray(CAMERA_LOCATION)
     if not known:
         return CAMERA_LOCATION
     centers = np.asarray([item.coords for item in known], float)
@@ -84,14 +85,7 @@ def recover_location(objects: Sequence[SceneObject]) -> Vector:
     def residual(place: np.ndarray) -> np.ndarray:
         return ((project(centers, place) - target) * trust).ravel()
 
-    for _ in range(20):
-        here = residual(location)
-        slope = np.stack([(residual(location + step) - here) / 1e-6 for step in 1e-6 * np.eye(3)], axis=1)
-        step = np.linalg.lstsq(slope, -here, rcond=None)[0]
-        location = location + step
-        if np.abs(step).max() < 1e-9:
-            break
-    x, y, z = location.tolist()
+    x, y, z = least_squares(residual, CAMERA_LOCATION, method="lm", xtol=1e-12, ftol=1e-12).x.tolist()
     return (x, y, z)
 
 

@@ -36,6 +36,10 @@ Job = tuple[Path, Callable[[], Layout]]
 
 _thread = threading.local()
 
+_SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+_CODE = hashlib.sha256(_SOURCES).hexdigest()[:8]
+"""What this process renders with; read now, for the files of one that runs for days may be replaced."""
+
 
 def render_on_cluster(
     address: str,
@@ -127,8 +131,7 @@ def _versions(blender: str | Path | None) -> dict[str, str]:
     """What decides an image's bytes; an installed Blender that is not here is unknown."""
     import PIL
 
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    found = {"vqa": f"{version('film-se-vqa')} ({hashlib.sha256(code).hexdigest()[:8]})", "Pillow": PIL.__version__}
+    found = {"vqa": f"{version('film-se-vqa')} ({_CODE})", "Pillow": PIL.__version__}
     if blender is not None and shutil.which(blender):
         said = subprocess.run(
             [str(blender), "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False

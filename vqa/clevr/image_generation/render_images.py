@@ -169,7 +169,7 @@ def render_dataset(
         cluster, shared: see `render_on_cluster`; `out` may be a folder that its workers see.
     """
     check_num(num)
-    part, parts = shard
+    size, (part, parts) = (settings.width, settings.height), shard
     if not 1 <= part <= parts:
         raise InputError(f"--shard {part}/{parts}: expected K/N with K from 1 to N")
     if not masks and not images:
@@ -177,10 +177,9 @@ def render_dataset(
     scenes = scenes_path(out, source.split)
     if not images and scenes.exists() and not _is_ours(read_info(scenes)):
         journal = None
-        _check_same_scenes(scenes, source, num)
+        _check_same_scenes(out, source, num, size)
     else:
         journal = _claim(out, source, num, source.info(settings))
-    size = (settings.width, settings.height)
     pictures = [(index, mask) for index in range(num) for mask in [False] * images + [True] * masks]
     paths = {picture: _path(out, source, source.filename(picture[0]), picture[1]) for picture in pictures}
     missing = [picture for picture in pictures if not _is_whole(paths[picture], size)]
@@ -238,13 +237,16 @@ def _is_ours(info: dict[str, Any]) -> bool:
     return not info.keys().isdisjoint(("seed", "scenes"))
 
 
-def _check_same_scenes(path: Path, source: SceneSource | SceneFile, num: int) -> None:
+def _check_same_scenes(
+    out: str | os.PathLike, source: SceneSource | SceneFile, num: int, size: tuple[int, int]
+) -> None:
+    path, first = scenes_path(out, source.split), image_path(out, source.split, source.filename(0))
     there = read_scenes(path)
     for scene in source.scenes(num):
         if scene.image_filename not in there or there[scene.image_filename].objects != scene.objects:
-            raise InputError(
-                f"{path}: has another scene of {scene.image_filename}; give its own --scenes, or another --out"
-            )
+            raise InputError(f"{path}: has another scene of {scene.image_filename}; give its own, or another --out")
+    if first.exists() and (found := load_image(first).size) != size:
+        raise InputError(f"{first}: is {found[0]}x{found[1]}; give --width {found[0]} --height {found[1]} for its mask")
 
 
 def _claim(out: str | os.PathLike, source: SceneSource | SceneFile, num: int, info: dict[str, Any]) -> Path:
