@@ -144,7 +144,7 @@ _FUNCTIONS = {
     "farthest": lambda value, x, worlds: _pick(x[0] & ~x[1], np.nan_to_num(_distances(x[1], worlds), posinf=-1)),
     "near": lambda value, x, worlds: x[0] & ~x[1] & (_distances(x[1], worlds) <= NEAR),
     "between": lambda value, x, worlds: _between(x, worlds),
-    "relate_all": lambda value, x, worlds: (
+    "beyond": lambda value, x, worlds: (
         worlds.present & x[0] & ~x[1] & ~(x[1].astype(int) @ (~worlds.relations[value]).astype(int) > 0)
     ),
     "hidden": lambda value, x, worlds: _touched(x[0], worlds.present, _covers(worlds)),

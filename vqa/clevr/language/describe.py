@@ -1,6 +1,6 @@
 """Sets of objects in words, from the part of a program that finds them."""
 
-from vqa.clevr.programs import Program
+from vqa.clevr.programs import ARITY, Program, Step
 
 RELATIONS = {"left": "left of", "right": "right of", "behind": "behind", "front": "in front of"}
 """Relation -> how it is said."""
@@ -18,9 +18,13 @@ def describe(program: Program, index: int, plural: bool = False, it: int | None 
     `it` is a step (a `unique`) that has been spoken of just before.
     """
     head, base = head_of(program, index, plural)
-    if head in ("thing", "things") and program[base].function in ("nearest", "farthest"):
-        inner, outer = program[base].inputs
-        return f"{describe(program, inner, plural)} {_PLACES[program[base].function]} the {describe(program, outer)}"
+    step = program[base]
+    if (
+        head in ("thing", "things")
+        and step.function in (*_PLACES, "minus")
+        and program[step.inputs[0]] != Step("scene")
+    ):
+        return f"{describe(program, step.inputs[0], plural, it)} {_place(program, base)}"
     return " ".join(filter(None, (head, modifier(program, base, it))))
 
 
@@ -58,12 +62,25 @@ def modifier(program: Program, index: int, it: int | None = None) -> str:
     if operation == "union":
         one, other = (describe(program, j, plural=True) for j in step.inputs)
         return f"among {one} and {other}"
+    return _place(program, index) if step.function not in ARITY else ""
+
+
+def _place(program: Program, index: int) -> str:
+    """What a function of people's questions says of a set: "nearest to the sphere", "partially hidden"."""
+    step = program[index]
+    kind, _, attribute = step.function.rpartition("_")
+    of = step.inputs[-1]
     if step.function in _PLACES:
-        inner, outer = step.inputs
-        place = f"{_PLACES[step.function]} the {describe(program, outer)}"
-        return " ".join(filter(None, (modifier(program, inner), place)))
+        return f"{_PLACES[step.function]} the {describe(program, of)}"
     if step.function == "minus":
-        inner, out = step.inputs
-        without = modifier(program, out) or f"a {head_of(program, out)[0]}"
-        return " ".join(filter(None, (modifier(program, inner), f"but not {without}")))
-    return ""
+        return f"but not {modifier(program, of) or 'a ' + head_of(program, of)[0]}"
+    if step.function == "between":
+        ends = program[of].inputs if program[of].function == "union" else ()
+        return f"between {' and '.join(f'the {describe(program, i)}' for i in ends) or describe(program, of, True)}"
+    if step.function == "beyond":
+        return f"{RELATIONS[str(step.value)]} all {describe(program, of, plural=True)}"
+    if step.function == "ordinal":
+        number, side = str(step.value).split()
+        return f"number {number} from the {side.replace('behind', 'back')}"
+    said = {"odd": f"with a {attribute} of its own", "different": f"of another {attribute} than the"}.get(kind, "")
+    return f"{said} {describe(program, of)}" if kind == "different" else said or "partially hidden"

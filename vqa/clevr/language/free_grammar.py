@@ -87,7 +87,11 @@ WORDS: dict[str, list[Rule]] = {
 
 PHRASES: dict[str, list[Rule]] = {
     # In within a phrase; Np also with "and ..." behind it
-    "Np": [("In", _same), ("In Ands", lambda np, mods: modified(np, *mods))],
+    "Np": [
+        ("In", _same),
+        ("In Ands", lambda np, mods: modified(np, *mods)),
+        ("Noun and|or Noun", lambda one, other: (True, (either(*one[1], *other[1]),)) if one[1] and other[1] else None),
+    ],
     "Ands": [("and|but Post", _same), ("and|but Post Ands", lambda one, more: (*one, *more))],
     "In": [
         ("larger|largest In", lambda np: modified(np, ("filter", "size", "large")) if np[0] else None),
@@ -96,10 +100,6 @@ PHRASES: dict[str, list[Rule]] = {
         ("closest|nearest In", lambda np: modified(np, ("extreme", "front"))),
         ("farthest In", lambda np: modified(np, ("extreme", "behind"))),
         ("Noun Posts", lambda noun, mods: modified(noun, *mods)),
-        (
-            "Noun and|or Noun Posts",
-            lambda one, other, mods: (True, (either(*one[1], *other[1]), *mods)) if one[1] and other[1] else None,
-        ),
         ("Pre !Noun Posts", lambda one, mods: (False, (*one, *mods)) if one else None),
         ("Nth In from|on|to the far? Side", lambda n, np, side: modified(np, ("ordinal", f"{n} {side}"))),
     ],
@@ -177,7 +177,7 @@ PHRASES: dict[str, list[Rule]] = {
     "Near": [
         ("Direction Ref", lambda way, to: ("relate", way, to)),
         ("Direction all|everything|every of? the? other|else things?", lambda way: ("extreme", way)),
-        ("Direction all|both of? the? In", lambda way, np: ("relate_all", way, objects(np))),
+        ("Direction all|both of? the? In", lambda way, np: ("beyond", way, objects(np))),
         ("Direction everything else?", lambda way: ("extreme", way)),
         ("closest|nearest to? Ref", lambda to: ("nearest", None, to)),
         ("next|adjacent|close to Ref", lambda to: ("near", None, to)),
