@@ -68,7 +68,7 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     gr.on([values.change, order.change], **show)
     gr.on([block.change, channel.change], **look)
     for picker in pickers:
-        picker.select(events.on_pick, asked, [block, channel, forced], **MODEL)
+        picker.select(events.on_pick, asked, [block, channel, forced], **latest)
 
 
 def _build_settings(events: "ChannelEvents") -> tuple[gr.Radio, gr.Radio]:
@@ -93,7 +93,7 @@ def _build_settings(events: "ChannelEvents") -> tuple[gr.Radio, gr.Radio]:
 
 def _build_choice(events: "ChannelEvents") -> list[gr.Number]:
     config = events.context.answerer.model.config
-    limits = (("Block", 1, config.num_blocks), ("Channel", 0, config.width - 1))
+    limits = (("Block", 1, config.num_blocks), ("Channel", 0, config.trunk_width - 1))
     with gr.Row(elem_classes="choice"):
         return [
             gr.Number(
@@ -175,7 +175,7 @@ class ChannelEvents:
         config = self.context.answerer.model.config
         for name, value, low, high in (
             ("block", block, 1, config.num_blocks),
-            ("channel", channel, 0, config.width - 1),
+            ("channel", channel, 0, config.trunk_width - 1),
         ):
             if type(value) is not int or not low <= value <= high:
                 raise InputError(f"{name}: {value!r:.20} is not one of {low} to {high}")
@@ -196,7 +196,7 @@ def most_important(answerer: VisualQuestionAnswerer, image: Image.Image, questio
     Of the `_CANDIDATES` channels with the largest |sum of map x gradient|, each is switched off. Raises InputError as
     `answerer.ask` does.
     """
-    model, width = answerer.model, answerer.model.config.width
+    model, width = answerer.model, answerer.model.config.trunk_width
     best = model.config.answers.index(answerer.ask(image, question).top_answers[0][0])
     inputs = model_inputs(answerer, image, question)
     watch = Watch(model)

@@ -72,7 +72,7 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
     asked = [context.image, context.question, edits]
     latest: dict[str, Any] = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
     tab.select(events.on_select, asked, [edits, result], **latest)
-    result.select(events.on_do, asked, [edits, result], **MODEL | {"show_progress": "hidden"})
+    result.select(events.on_do, asked, [edits, result], **latest | {"trigger_mode": "multiple"})
     for kind, button in zip(events.kinds, borrow, strict=True):
         button.click(events.borrower(kind), [*asked, other], [edits, result], **latest)
     off.click(events.on_off, [*asked, block, numbers], [edits, result], **latest)
@@ -104,7 +104,7 @@ class InterveneEvents:
 
         def change(now: Edits, before: Answer) -> Edits:
             k = _index(match and match[1], "block", len(before.blocks), first=1)
-            parse_channels(numbers, self.context.answerer.model.config.width)
+            parse_channels(numbers, self.context.answerer.model.config.trunk_width)
             return replace(now, changes={**now.changes, ("off", str(k)): numbers})
 
         return self._shown(file, question, edits, change)
@@ -185,7 +185,7 @@ def asked_with(answerer: VisualQuestionAnswerer, image: Image.Image, edits: Edit
         elif kind == "attend":
             seen.append(SetAttention(int(rest[0]), objects[int(rest[1])], value == "1"))
         elif kind == "off":
-            numbers = parse_channels(value, answerer.model.config.width)
+            numbers = parse_channels(value, answerer.model.config.trunk_width)
             network.append(Scale(int(rest[0]), numbers, 0.0))
         elif kind == "borrow":
             other = answerer.ask(image, value)
@@ -212,7 +212,7 @@ def opening(answerer: VisualQuestionAnswerer, image: Image.Image, edits: Edits, 
 def _candidates(edits: Edits, before: Answer) -> Iterator[Edits]:
     """The object that the answer was read from, with another value of what was asked, or hidden; other objects hidden;
     what the last block reads, shut."""
-    read = before.attended[-1] if before.attended else ()
+    read = (before.attended[-1] if before.attended else None) or ()
     asked = before.check.program[-1].function.removeprefix("query_") if before.check else ""
     for i in read:
         for value in ATTRIBUTES.get(asked, ()):

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from app.examples import load_examples
+from vqa.clevr.language import parse_question
+from vqa.explain.object_regions import find_referents
 from vqa.utils.resources import shipped
 
 OWN = shipped("data/clevr-mini/images/train/CLEVR_train_000001.jpg")
@@ -55,9 +57,10 @@ def test_open_click_read_why_intervene_and_ask_about_an_own_image(open_page, tmp
     page.locator("#intervene-result [data-do=undo]").click()
     page.locator("#intervene-result h2", has_text="Nothing changed").wait_for()
     assert said(page) == [answer, answer]
-    page.locator("#intervene-result [data-do=choose]").first.dispatch_event("click")
-    page.locator("#intervene-result [data-do=set][data-value=cyan]").click()
-    page.locator("#intervene-result h2", has_text="of color cyan").wait_for()
+    page.locator("#intervene-result [data-do=choose][data-object='0']").dispatch_event("click")
+    page.locator("#intervene-result .scene h2", has_text="1: ").wait_for()
+    page.locator("#intervene-result [data-do=set][data-value=gray]").click()
+    page.locator("#intervene-result .pair h2", has_text="of color gray").wait_for()
     gate = page.locator("#intervene-result [data-do=gate]").last
     gate.click()
     page.locator("#intervene-result .gates .forced").wait_for()
@@ -80,8 +83,6 @@ def test_open_click_read_why_intervene_and_ask_about_an_own_image(open_page, tmp
 
 def _read(example):
     """The object whose attribute the example's first question asks for."""
-    from vqa.clevr.language import parse_question
-    from vqa.explain.object_regions import find_referents
 
     return find_referents(parse_question(example.questions[0]), example.scene, 6).answer[0]
 
@@ -89,7 +90,7 @@ def _read(example):
 def test_a_scene_within_a_page_is_cropped_out_and_answered(open_page, tmp_path):
     page = open_page()
     example = load_examples()[3]
-    sheet = Image.new("RGB", (1000, 1000), "white")
+    sheet = Image.effect_noise((1000, 1000), 120).convert("RGB")
     sheet.paste(Image.open(example.path), (260, 500))
     sheet.save(tmp_path / "page.png")
     upload(page, tmp_path / "page.png")
