@@ -23,10 +23,12 @@ from vqa.ablation.results import read_ablation
 from vqa.calibration.report import card_section, format_calibration, read_calibration
 from vqa.cli.renamed import rename_flags
 from vqa.evaluation.report_markdown import compositional_tables, report_tables
+from vqa.explain.faithfulness_report import read_faithfulness, sections, summary
+from vqa.explain.object_masks import mask_table, read_masks
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.training.model_card import card
 from vqa.utils.markdown import replace_section
-from vqa.utils.tables import format_interval, format_percent, markdown_table
+from vqa.utils.tables import format_interval, markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -121,30 +123,16 @@ def _ablation() -> str:
 
 
 def _faithfulness() -> str:
-    report = _read(MAIN / "faithfulness.json")
-    most = max(row["channels"] for row in report["removal"])
-    gates = [[row["test"], format_interval(row["accuracy"]), format_interval(row["loss"])] for row in report["gates"]]
-    removed = [
-        [_RANKED[row["ranking"]], *(format_interval(row[name]) for name in ("top", "random", "extra_loss"))]
-        for row in report["removal"]
-        if (row["removal"], row["channels"]) == ("zero", most)
-    ]
-    pointing = [
-        [name, format_interval(row), format_percent(row["chance"]), str(row["questions"])]
-        for name, row in report["pointing"].items()
-    ]
-    off = f"{most} of {report['channels_per_block']} channels of each block off: the top"
-    return "\n\n".join(
-        [
-            f"{report['questions']} questions about {report['pictures']} images.",
-            _table(
-                ["change", "accuracy, %", "points lost"], [["none", format_interval(report["accuracy"]), ""], *gates]
-            ),
-            _table([f"{off} by", "accuracy, %", "random ones of like activation", "difference, points"], removed),
-            _table(["peak of", "on an object that is meant, %", "chance, %", "questions"], pointing),
-            _commands(report["command"]),
-        ]
-    )
+    report = read_faithfulness(MAIN)
+    tables = [f"{title}:\n\n{_table(rows[0], rows[1:])}" for title, rows in sections(report)]
+    return "\n\n".join([f"{summary(report)}.", *tables, _commands(report.command)])
+
+
+def _masks() -> str:
+    report = read_masks(MAIN)
+    rows = mask_table(report)
+    about = f"{report.correct} of {report.questions} questions about {report.images} images, answered correctly; in %."
+    return "\n\n".join([about, _table(rows[0], rows[1:]), _commands(report.command)])
 
 
 def _weights() -> str:
@@ -166,7 +154,7 @@ def _summary() -> str:
         _set_row("rendered images (`clevr-blender` val)", "clevr-blender_val", names),
         _set_row("genuine images, questions by people (CLEVR-Humans)", "human_questions_on_genuine_CLEVR", names),
         _unseen_row("genuine images, CLOSURE's seven unseen question forms, mean", names),
-        *_cogent_rows(("film-qcse-cogent-a", "film-base-A-2")),
+        *_cogent_rows(),
     ]
     return _table(head, rows)
 
@@ -185,14 +173,30 @@ def _unseen_row(label: str, names: Iterable[str]) -> list[str]:
     return [label, f"{questions:,}", *(found.get(name, "") for name in names)]
 
 
-def _cogent_rows(names: Iterable[str]) -> Iterator[list[str]]:
-    report = _read(COGENT / "results/CoGenT.json")
-    for part in report["axes"][0]["parts"]:
-        found = dict(
-            zip([model["name"] for model in report["models"]], map(format_interval, part["models"]), strict=True)
-        )
-        label = f"CoGenT: trained on condition A, tested on {part['label'].removeprefix('val')}"
-        yield [label, f"{part['models'][0]['questions']:,}", *(found.get(name, "") for name in names)]
+def _cogent_rows() -> Iterator[list[str]]:
+    found = _cogent_models()
+    for i, condition in enumerate("AB"):
+        ours, base = (found[name][i] for name in ("film-qcse-cogent-a", "film-base-A-2"))
+        label = f"CoGenT: trained on condition A, tested on {condition}"
+        yield [label, f"{ours['questions']:,}", format_interval(ours), format_interval(base)]
+
+
+def _cogent_models() -> dict[str, list[dict[str, Any]]]:
+    """Each model's estimates on valA and valB, and its gap."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted((COGENT / "results").glob("*.json"), reverse=True):
+        report = _read(path)
+        axis = report["axes"][0]
+        for i, model in enumerate(report["models"]):
+            found[model["name"]] = [*(part["models"][i] for part in axis["parts"]), axis["gap"][i]]
+    return found
+
+
+def _cogent() -> str:
+    rows = [[name, *map(format_interval, values)] for name, values in _cogent_models().items()]
+    table = _table(["accuracy, %", "valA", "valB", "gap, points"], rows)
+    commands = [_read(path)["command"] for path in sorted((COGENT / "results").glob("*.json"), reverse=True)]
+    return f"{table}\n\n{_commands(*commands)}"
 
 
 def _by_name(report: dict[str, Any], estimates: Iterable[dict[str, float]]) -> dict[str, str]:
@@ -219,8 +223,6 @@ def _commands(*commands: str) -> str:
     return "\n".join(["```bash", *commands, "```"])
 
 
-_RANKED = {"weight": "gate", "deviation": "gate's distance from its mean", "product": "gate x activation"}
-
 TABLES: dict[str, Callable[[], str]] = {
     "summary": _summary,
     "accuracy": _accuracy,
@@ -228,10 +230,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "robustness": _robustness,
     "calibration": _calibration,
     "closure": lambda: compositional_tables(MAIN),
-    "cogent": lambda: compositional_tables(COGENT),
+    "cogent": _cogent,
     "weights": _weights,
     "ablation": _ablation,
     "faithfulness": _faithfulness,
+    "masks": _masks,
 }
 
 

@@ -8,7 +8,7 @@ from vqa.layers import FiLM
 from vqa.model.presets import build_config, build_model
 from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid, SceneMaps
 
-SETTINGS = ("width=20", "vision_width=8", "text_dim=16", "word_dim=8", "num_blocks=3", "stem_widths=4,4,8")
+SETTINGS = ("width=16", "text_dim=16", "word_dim=8", "num_blocks=3", "stem_widths=4,4,8")
 
 
 def _model(*more):
@@ -98,7 +98,7 @@ def test_the_head_hears_the_kind_of_question_alone():
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("width=21", "multiple of 5"), ("trunk_features=true", "factored"), ("head_features=true", "factored")],
+    [("width=3", "at least 4"), ("trunk_features=true", "factored"), ("head_features=true", "factored")],
 )
 def test_what_does_not_fit_is_refused(setting, said):
     with pytest.raises(InputError, match=said):

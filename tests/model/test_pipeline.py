@@ -61,6 +61,14 @@ def test_a_generator_is_answered_as_it_comes(ask, images):
     answers = ask(pairs())
     assert len(next(iter(answers))) == 5
     assert len(taken) < 3
+    array = np.zeros((32, 48, 3), np.uint8)
+
+    def frames():  # all in one array
+        for image in images:
+            array[:] = np.asarray(image)
+            yield array
+
+    assert scores(ask(frames(), QUESTIONS[0])) == pytest.approx(scores(ask(images, QUESTIONS[0])), abs=1e-5)
 
 
 def test_what_cannot_be_asked(ask, images):

@@ -44,12 +44,23 @@ def test_film_is_built_as_published():
     assert not build_processor(config).image_processor.do_pad
 
 
-def test_film_base_and_film_qcse_differ_by_the_gate_alone(tiny):
-    torch.manual_seed(0)
+def test_film_base_has_the_products_encoders_and_neither_gate_nor_groups(tiny):
     product, base = (build_model(build_config(name, tiny)) for name in ("film-qcse", "film-base"))
-    missing = {name for name, _ in product.named_parameters()} - {name for name, _ in base.named_parameters()}
-    assert missing == {name for name, _ in product.named_parameters() if "gate." in name}
-    assert missing
+    shapes = [{name: tuple(value.shape) for name, value in model.named_parameters()} for model in (product, base)]
+    parts = ("vision.", "scene.", "second_look.", "text.", "word_attention.", "steps.")
+    product_encoders, base_encoders = ({k: v for k, v in each.items() if k.startswith(parts)} for each in shapes)
+    assert product_encoders == base_encoders
+    assert product.input_gate is not None
+    assert base.input_gate is None
+    assert (product.blocks[0].conv.groups, base.blocks[0].conv.groups) == (5, 1)
+
+
+def test_the_product_without_its_gate_differs_by_the_gate_alone(tiny):
+    ungated = ("channel_attention=none", "gate=sigmoid", "gate_join=concat", "gate_placement=output", "reduction=8")
+    models = [build_model(build_config("film-qcse", (*tiny, *more))) for more in ((), ungated)]
+    product, base = ({name for name, _ in model.named_parameters()} for model in models)
+    assert product - base == {name for name in product if name.startswith("input_gate.")}
+    assert not base - product
 
 
 def test_qcse_conditions_by_the_gate_alone(tiny):

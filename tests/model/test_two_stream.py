@@ -6,6 +6,7 @@ import torch
 from vqa.errors import InputError
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.presets import build_config, build_model
+from vqa.model.scene import SceneMaps
 from vqa.model.second_look import REREAD_SIZES, SecondLook, crop_around
 from vqa.model.two_stream import TwoStreamEncoder
 
@@ -94,7 +95,7 @@ def test_a_gated_model_reads_nothing_of_shut_attributes() -> None:
     ids = torch.randint(5, 60, (1, 9))
     features = model.encode_images(torch.randn(1, 3, 128, 192))
     scene = model.scene(features)
-    other = scene.map(torch.clone)
+    other = SceneMaps(**{name: value.clone() for name, value in vars(scene).items()})
     other.attributes = torch.randn_like(scene.attributes)
     logits = {}
     for bias in (-50.0, 50.0):

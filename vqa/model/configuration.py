@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from vqa.clevr.vocabulary import ANSWERS
+from vqa.clevr.vocabulary import ANSWERS, ATTRIBUTES
 from vqa.errors import InputError
 
 OWN_VISION_ENCODERS = ("conv", "mbconv", "film", "two_stream")
@@ -96,9 +96,8 @@ class FilmSEConfig(PretrainedConfig):
         stem_blocks: residual blocks at that stem's end.
         random_gray: in training, the luminance stream of `two_stream` mixes red, green and blue by random weights.
         second_look: size, material and shape are read again from crops around the objects (`two_stream`, `evidence`).
-        vision_width: channels of the image features (of a `two_stream` encoder's form, and half as many of color); None
-            for as many as the trunk's.
-        width: channels C of the trunk.
+        width: channels of the image features (of a `two_stream` encoder's form, and half as many of color), and of the
+            trunk; in a `factored` trunk a quarter of it in each of five groups.
         num_blocks: residual blocks K of the trunk.
         text_encoder: `gru`, `transformer` (small BERT from scratch), or the name or folder of a Hugging Face encoder.
         text_config: configuration of a Hugging Face encoder, filled in by `vqa.model.presets.build_config`.
@@ -150,7 +149,6 @@ class FilmSEConfig(PretrainedConfig):
         stem_blocks: int = 2,
         random_gray: bool = True,
         second_look: bool = True,
-        vision_width: int | None = None,
         width: int = 64,
         num_blocks: int = 5,
         text_encoder: str = "gru",
@@ -201,9 +199,9 @@ class FilmSEConfig(PretrainedConfig):
         return [labels[i] for i in range(len(labels))]
 
     @property
-    def image_channels(self) -> int:
-        """`vision_width`, or where that is None `width`."""
-        return self.width if self.vision_width is None else self.vision_width
+    def trunk_width(self) -> int:
+        """Channels C of the trunk."""
+        return (1 + len(ATTRIBUTES)) * (self.width // 4) if self.factored else self.width
 
     def _check(self) -> None:
         for name, choices in _CHOICES.items():
@@ -212,8 +210,6 @@ class FilmSEConfig(PretrainedConfig):
         for name, (low, high) in _RANGES.items():
             if not _whole(getattr(self, name), low, high):
                 raise InputError(f"config.{name}: {getattr(self, name)!r} must be a whole number, {low} to {high}")
-        if self.vision_width is not None and not _whole(self.vision_width, 2, 8192):
-            raise InputError(f"config.vision_width: {self.vision_width!r} must be a whole number, 2 to 8192, or none")
         for name in _FLAGS:
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"config.{name}: {getattr(self, name)!r} must be true or false")
@@ -248,8 +244,8 @@ class FilmSEConfig(PretrainedConfig):
             )
         if self.factored and self.channel_attention != "none" and self.gate_placement != "input":
             raise InputError("config.factored: needs gate_placement=input, or channel_attention=none")
-        if self.factored and self.width % 5:
-            raise InputError(f"config.width: {self.width} must be a multiple of 5, the groups of factored=true")
+        if self.factored and self.width < 4:
+            raise InputError(f"config.width: {self.width} must be at least 4 with factored=true")
         if not self.film and self.channel_attention == "none":
             raise InputError("config.film: without FiLM and without channel attention the question reaches no block")
         if self.film_gamma == self.film_beta == "fixed":

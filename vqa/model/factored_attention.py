@@ -36,7 +36,7 @@ class FactoredAttention(nn.Module):
         self.pointer = Pointer(config.text_dim, index, config.num_blocks)
         self.read_join = GroupedLinear(self.CHANNELS, self.GROUPS * _JOINED, self.GROUPS)
         self.query_join = GroupedLinear(self.GROUPS * _reading_size(), self.GROUPS * _JOINED, self.GROUPS)
-        self.select = GroupedLinear(self.condition_dim(config), config.width + self.GROUPS, self.GROUPS)
+        self.select = GroupedLinear(self.condition_dim(config), config.trunk_width + self.GROUPS, self.GROUPS)
 
     @staticmethod
     def condition_dim(config: FilmSEConfig) -> int:

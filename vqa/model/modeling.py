@@ -82,7 +82,7 @@ class FilmSEBlock(nn.Module):
 
     def __init__(self, config: FilmSEConfig, in_channels: int, condition_dim: int) -> None:
         super().__init__()
-        width = config.width
+        width = config.trunk_width
         self.placement = cast(Placement, config.film_placement)
         groups = FactoredAttention.GROUPS if config.factored else 1
         self.reduce = nn.Conv2d(in_channels, width, 1, groups=groups)
@@ -209,11 +209,11 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
             return None
         if isinstance(self.vision, TwoStreamEncoder):
             return TwoStreamSceneHead(self.vision.form_channels, self.vision.color_channels)
-        return SceneHead(config.image_channels)
+        return SceneHead(config.width)
 
     def _features_read(self, config: FilmSEConfig) -> int:
         if not isinstance(self.vision, TwoStreamEncoder):
-            return config.image_channels if config.trunk_features else config.width
+            return config.width
         return self.vision.out_channels if config.trunk_features else config.width
 
     @_in_own_precision
@@ -336,7 +336,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
     def _first_features(self, features: Tensor, image_index: Tensor | None, questions: int) -> Tensor:
         """What the first block begins from, (B, C, h, w): the encoder's features, or nothing."""
         if not self.config.trunk_features:
-            return features.new_zeros(questions, self.config.width, *features.shape[-2:])
+            return features.new_zeros(questions, self.config.trunk_width, *features.shape[-2:])
         if isinstance(self.vision, TwoStreamEncoder):
             features = features[:, : self.vision.out_channels]
         return features if image_index is None else features.index_select(0, image_index)

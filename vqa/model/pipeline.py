@@ -31,13 +31,15 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
     _load_tokenizer: Any = False
     _load_image_processor: Any = False
     _load_feature_extractor: Any = False
-    _last: tuple[Any, Any] = (None, None)
+    _last: tuple[Any, Any] = ("", None)
+    _remembers = False
 
     def __call__(  # type: ignore[override]
         self, image: Any = None, question: Any = None, *, inputs: Any = None, **kwargs: Any
     ) -> Any:
         """Answers, as the class says; `batch_size` is 64, and 1 for a generator, where it is not given."""
         given = asked(image if inputs is None else inputs, question)
+        self._last, self._remembers = ("", None), given.form == "list"
         pairs = ({"image": image, "question": question} for image, question in given.pairs)
         if given.form == "one":
             return super().__call__(next(pairs), **kwargs)
@@ -56,7 +58,8 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
         processor: Any = self.processor
         question = processor.check_question(input_["question"])
         last, image = self._last[0], input_["image"]
-        if image is not last and not (isinstance(image, str | os.PathLike) and image == last):
+        same = image is last or (isinstance(image, str | os.PathLike) and image == last)
+        if not same or not self._remembers:  # a generator may fill the same array with the next image
             pixels = processor.image_processor.to_array(image)
             values = processor.image_processor.normalize_pixels(torch.from_numpy(pixels[None]))
             self._last = image, {"pixel_values": values, "key": torch.tensor([hash(pixels.tobytes())])}

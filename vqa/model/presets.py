@@ -23,7 +23,7 @@ _TWO_STREAM: dict[str, Any] = {
     "num_blocks": 6,
 }
 _INPUT_GATE: dict[str, Any] = {"gate": "hard", "gate_join": "query", "gate_placement": "input", "reduction": 1}
-_FACTORED: dict[str, Any] = {"factored": True, "head_features": False, "width": 80, "vision_width": 64}
+_FACTORED: dict[str, Any] = {"factored": True, "head_features": False}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "film-qcse": {**_TWO_STREAM, **_INPUT_GATE, **_FACTORED},
@@ -50,9 +50,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Preset -> what it changes in `FilmSEConfig`.
 
-film-qcse is the product; film-base has the same encoders and plain FiLM blocks, without gates or factors; film-qcse-1 is
-the product of version 0.1, with one stem and a sigmoid gate on each block's output; film is Perez et al. 2018 from raw
-pixels (sections 4.1 and 4.2); qcse has the gate as the only conditioning.
+film-qcse is the product; film-base has the same encoders and plain FiLM blocks, without gate or factors; film-qcse-1
+is the product of version 0.1, with one stem and a sigmoid gate on each block's output; film is Perez et al. 2018 from
+raw pixels (sections 4.1 and 4.2); qcse has the gate as the only conditioning.
 """
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -188,7 +188,6 @@ _PARSERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     bool: (_boolean, "true or false"),
     str: (_text, "a name"),
     str | None: (_optional_text, "a name, or none"),
-    int | None: (lambda text: None if text.lower() == "none" else int(text), "a whole number, or none"),
     tuple[int, int]: (_numbers, "height x width, such as 128x192"),
     tuple[int, ...]: (_numbers, "whole numbers, such as 32,64,96"),
 }

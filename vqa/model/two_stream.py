@@ -35,7 +35,7 @@ class TwoStreamEncoder(nn.Module):
 
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__()
-        self.form_channels, self.color_channels = config.image_channels, config.image_channels // 2
+        self.form_channels, self.color_channels = config.width, config.width // 2
         self.random_gray = config.random_gray
         self.cell_patches = 2 ** len(config.stem_widths) // _PATCH
         layers: list[nn.Module] = []
@@ -51,10 +51,10 @@ class TwoStreamEncoder(nn.Module):
         layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
         self.layers = nn.Sequential(*layers)
         self.project = nn.Sequential(
-            nn.Conv2d(channels, config.image_channels, 1, bias=False), nn.BatchNorm2d(config.image_channels)
+            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
         )
         self.where = nn.Sequential(
-            nn.Conv2d(config.image_channels + 2, 96, 1), nn.ReLU(inplace=True), nn.Conv2d(96, _WINDOW**2, 1)
+            nn.Conv2d(config.width + 2, 96, 1), nn.ReLU(inplace=True), nn.Conv2d(96, _WINDOW**2, 1)
         )
         colors = self.color_channels
         self.pixels = nn.Sequential(nn.Conv2d(3, colors, 1), nn.ReLU(inplace=True), nn.Conv2d(colors, colors, 1))

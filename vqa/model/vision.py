@@ -29,7 +29,7 @@ class ConvStem(nn.Module):
         layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
         self.layers = nn.Sequential(*layers)
         self.project = nn.Sequential(
-            nn.Conv2d(channels, config.image_channels, 1, bias=False), nn.BatchNorm2d(config.image_channels)
+            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
         )
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ class MBConvStem(nn.Module):
         super().__init__()
         self.layers = MBConvEncoder(config.stem_widths, config.stem_blocks)
         self.project = nn.Sequential(
-            nn.Conv2d(config.stem_widths[-1], config.image_channels, 1, bias=False),
-            nn.BatchNorm2d(config.image_channels),
+            nn.Conv2d(config.stem_widths[-1], config.width, 1, bias=False),
+            nn.BatchNorm2d(config.width),
         )
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -64,11 +64,11 @@ class FilmStem(nn.Sequential):
         channels = 3
         for _ in range(4):
             layers += [
-                nn.Conv2d(channels, config.image_channels, 4, stride=2, padding=1),
-                nn.BatchNorm2d(config.image_channels),
+                nn.Conv2d(channels, config.width, 4, stride=2, padding=1),
+                nn.BatchNorm2d(config.width),
                 nn.ReLU(inplace=True),
             ]
-            channels = config.image_channels
+            channels = config.width
         super().__init__(*layers)
 
 
@@ -82,7 +82,7 @@ class TorchvisionEncoder(nn.Module):
         probe = torch.zeros(1, 3, 64, 64, device=next(self.backbone.parameters()).device)
         channels = self.backbone.eval()(probe).shape[1]
         self.project = nn.Sequential(
-            nn.Conv2d(channels, config.image_channels, 1, bias=False), nn.BatchNorm2d(config.image_channels)
+            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
         )
         self.train()
 

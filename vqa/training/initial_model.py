@@ -1,7 +1,9 @@
 """The model that a run starts from: new, with encoders of another, or a checkpoint that is trained further."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.clevr.dataset.loading import open_data
@@ -17,7 +19,9 @@ from vqa.training.model_card import read_record
 from vqa.training.options import TrainingOptions
 from vqa.training.runtime import warn
 
-ENCODERS = ("vision", "scene", "second_look", "text", "word_attention", "steps", "input_gate")
+IMAGE_ENCODERS = ("vision", "scene", "second_look")
+TEXT_ENCODERS = ("text", "word_attention", "steps", "input_gate")
+ENCODERS = (*IMAGE_ENCODERS, *TEXT_ENCODERS)
 """The parts of a model that `--pretrain-epochs` trains."""
 
 
@@ -37,7 +41,11 @@ def initial_model(
     if not init:
         model = build_model(config)
         if options.encoders and not options.resume:
-            take_encoders(model, options.encoders)
+            take_encoders(model, options.encoders, IMAGE_ENCODERS if options.text_encoders else ENCODERS)
+        if options.text_encoders and not options.resume:
+            take_encoders(model, options.text_encoders, TEXT_ENCODERS)
+        for part in frozen_encoders(model, options.freeze_encoders):
+            part.requires_grad_(False)
         return model, build_processor(config, words), {}
     if options.overrides:
         raise InputError("--set: the model of --init has its configuration already; leave --set out")
@@ -64,10 +72,16 @@ def add_vocabulary(config: FilmSEConfig, data: PackedDataset) -> tuple[str, ...]
     return words
 
 
-def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str) -> None:
-    """Load the encoders of a checkpoint into a model. Raises InputError if they do not fit."""
+def frozen_encoders(model: FilmSEForVisualQuestionAnswering, kind: str | None) -> list[nn.Module]:
+    """The encoders that `--freeze-encoders` keeps as they are."""
+    names = {None: (), "image": IMAGE_ENCODERS, "text": TEXT_ENCODERS, "all": ENCODERS}[kind]
+    return [part for name in names if (part := getattr(model, name)) is not None]
+
+
+def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str, names: Sequence[str] = ENCODERS) -> None:
+    """Load encoders of a checkpoint into a model. Raises InputError if they do not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
-    for name in ENCODERS:
+    for name in names:
         part, taken = getattr(model, name), getattr(source, name)
         if part is not None:
             try:
