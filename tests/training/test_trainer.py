@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,17 @@ from vqa.clevr.language.parser import parse_question
 from vqa.clevr.programs import answer_string, execute
 from vqa.cli import main
 from vqa.errors import InputError
+from vqa.training import online_questions
 from vqa.training.checkpointing import FILE, load_state
 from vqa.training.data import TrainingData
+from vqa.training.initial_model import ENCODERS, IMAGE_ENCODERS, TEXT_ENCODERS
 from vqa.training.online_questions import OnlineQuestions, QuestionMaker
 from vqa.training.options import TrainingOptions
 from vqa.training.setup import build_trainer
+from vqa.training.targets import stacked, step_target
 from vqa.utils.resources import shipped
 
-TINY = ["width=16", "text_dim=32", "word_dim=16", "stem_widths=8,16,16", "stem_blocks=1", "classifier_dim=32"]
+TINY = ["width=20", "text_dim=32", "word_dim=16", "stem_widths=8,16,16", "stem_blocks=1", "classifier_dim=32"]
 MINI = str(shipped("data/clevr-mini"))
 
 
@@ -226,7 +230,7 @@ def launch(processes: int, *script: str) -> None:
         [sys.executable, "-m", "accelerate.commands.launch", *flags, *script],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ
         | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
@@ -308,29 +312,51 @@ def test_new_questions_are_the_same_for_the_same_epoch_and_true(tmp_path: Path) 
     trainer = build_trainer(options(tmp_path))
     data = trainer.data
     make = QuestionMaker(data.pack.path, 5, 0.0, trainer.model.config.num_blocks)
-    first, again, next_epoch = (make(data.rows[:8].tolist(), seed) for seed in ("0 1", "0 1", "0 2"))
+    first, again, next_epoch = (make(data.rows[:8], (0, epoch)) for epoch in (1, 1, 2))
     assert first[:3] == again[:3]
     assert first[1] != next_epoch[1]
-    assert len(first[0]) > 30
-    for row, text, answer, target in zip(*first, strict=True):
+    assert len(first[0]) == 40
+    targets = [part[[i]] for part in first.targets for i in range(len(part.known))]
+    for row, text, answer, target in zip(*first[:3], targets, strict=True):
         scene = data.pack.scene(row)
         assert scene is not None
-        assert answer_string(execute(parse_question(text), scene)[-1]) == answer
-        assert target.known
+        program = parse_question(text)
+        assert answer_string(execute(program, scene)[-1]) == answer
+        expected = stacked([step_target(program, scene, make.blocks)])
+        for item in fields(target):
+            assert np.array_equal(getattr(target, item.name), getattr(expected, item.name)), (item.name, text)
 
 
-def test_workers_generate_chunks_of_their_own_joined_in_order(tmp_path: Path) -> None:
+def test_chunks_are_the_same_whatever_the_number_of_workers_and_wherever_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online_questions, "FIRST", 16)
+    monkeypatch.setattr(online_questions, "CHUNK", 16)
     trainer = build_trainer(options(tmp_path))
-    data = trainer.data
-    make = QuestionMaker(data.pack.path, 3, 0.0, trainer.model.config.num_blocks)
-    online = OnlineQuestions(make, data.rows, data.encode, data.answers, 0, data.device, workers=2)
-    found = online.take(4)
-    online.close()
-    assert found is not None
-    chunks = [make(rows.tolist(), f"0 4 {i}") for i, rows in enumerate(np.array_split(data.rows, 2))]
-    assert found.rows.tolist() == [row for chunk in chunks for row in chunk.rows]
-    texts = [text for chunk in chunks for text in chunk.texts]
-    assert [found.tokens_of(i) for i in range(len(found))] == [list(ids) for ids in data.encode(texts)]
+    data, rows = trainer.data, trainer.data.rows
+    make = QuestionMaker(data.pack.path, 3, 0.5, trainer.model.config.num_blocks)
+    order = online_questions.epoch_order(rows, 0, 4)
+    whole, resumed = (
+        OnlineQuestions(make, rows, trainer.processor.encode_clevr, data.answers, 0, data.device, workers)
+        for workers in (2, 1)
+    )
+    try:
+        late = resumed.about(4, order[20:30])
+        assert set(resumed.ready) == {(4, 1)}, "no chunk is made that is not needed"
+        early = whole.about(4, order)
+        assert len({id(questions) for questions, _ in early}) == len(whole.ready) == 3
+        for (one, numbers), (other, again) in zip(late, early[20:30], strict=True):
+            assert len(numbers) == 3
+            assert [one.tokens_of(i) for i in numbers] == [other.tokens_of(i) for i in again]
+        for chunk, (questions, _) in zip(range(3), early[::16], strict=True):
+            made = make(order[chunk * 16 : (chunk + 1) * 16], (0, 4, 4, chunk))
+            assert questions.rows.tolist() == made.rows
+            tokens = [questions.tokens_of(i) for i in range(len(questions))]
+            assert tokens == data.encode(made.texts), "CLEVR's words are read one by one as by the whole reader"
+            assert questions.labels.tolist() == [data.answers[answer] for answer in made.answers]
+    finally:
+        whole.close()
+        resumed.close()
 
 
 def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> None:
@@ -362,11 +388,29 @@ def test_encoders_are_taught_before_the_trunk_and_handed_on(tmp_path: Path) -> N
         build_trainer(options(tmp_path / "d", pretrain_epochs=1, supervision="answers"))
 
 
+@pytest.mark.parametrize("kind", ["image", "text", "all"])
+def test_frozen_encoders_stay_as_they_were(tmp_path: Path, kind: str) -> None:
+    build_trainer(options(tmp_path / "a", epochs=1)).run()
+    build_trainer(options(tmp_path / "b", epochs=1, seed=1)).run()
+    given = {"encoders": str(tmp_path / "a"), "text_encoders": str(tmp_path / "b")}
+    build_trainer(options(tmp_path / "c", epochs=1, seed=2, freeze_encoders=kind, **given)).run()
+    image, text, after = (weights(tmp_path / name) for name in "abc")
+    same = {}
+    for name in after:
+        part = name.partition(".")[0]
+        source = image if part in IMAGE_ENCODERS else text
+        same.setdefault(part, []).append(torch.equal(after[name], source[name]))
+    frozen = {"image": IMAGE_ENCODERS, "text": TEXT_ENCODERS, "all": ENCODERS}[kind]
+    assert {part for part, equal in same.items() if all(equal)} == set(frozen)
+    with pytest.raises(InputError, match="--freeze-encoders: give --encoders"):
+        options(tmp_path / "d", freeze_encoders=kind)
+
+
 def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
     trainer = build_trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
     epoch = trainer.data.epoch(0)
-    chosen = np.concatenate([epoch.numbers(int(row), 8) for row in trainer.data.rows])
-    assert (chosen >= len(trainer.data.stored)).mean() > 0.9
+    stored, made = zip(*epoch.asked(trainer.data.rows, 8), strict=True)
+    assert sum(len(numbers) for _, numbers in made) > 9 * sum(len(numbers) for _, numbers in stored)
     trainer.run()
 
 

@@ -250,10 +250,10 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         views, word_weights = self._views(input_ids, attention_mask)
         scene = self.scene(features) if self.scene is not None else None
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
-        kinds = cast(EvidenceHead, self.head).kinds(views[:, -1]) if self.config.factored else None
         gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
-            return FilmSEOutput(step_logits=steps, kind_logits=kinds, scene=scene, gate_logits=gate_logits)
+            return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
+        kinds = cast(EvidenceHead, self.head).kinds(views[:, -1]) if self.config.factored else None
         grid = scene.per_question(image_index) if scene is not None else None
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)

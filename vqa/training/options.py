@@ -4,6 +4,7 @@ Loads neither torch nor numpy, so that `vqa --help` is quick.
 """
 
 from dataclasses import Field, asdict, dataclass, fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,24 @@ FINETUNING: dict[str, Any] = {"learning_rate": 3e-4, "warmup_steps": 10, "ema": 
 REMOVED = {"hide_colors": "--mask-colors", "hide_shapes": "--mask-shapes"}
 """Options that no longer exist, by saved names: a run with one of them on cannot be resumed."""
 
+SHIPPED: dict[str, Any] = {
+    "generated": 0.5,
+    "compositions": 0.4,
+    "composed_families": ["composition-2", "composition-long"],
+    "mixed_precision": "bf16",
+    "pretrain_epochs": 20,
+    "max_minutes": 8.2,
+    "batch_size": 1024,
+    "learning_rate": 2.5e-3,
+    "question_epochs": 4,
+}
+"""The recipe of the shipped weights on one H100; a slower machine needs more minutes, which the schedule fits."""
+
 _SHARE = (0.0, 1.0)
 _COUNT = (1, 1_000_000_000)
 _MINUTES = (0.0, 1_000_000)
+
+_data, _model, _learning, _run = (partial(option, group=name) for name in ("data", "model", "learning", "run"))
 
 
 @dataclass
@@ -38,206 +54,145 @@ class TrainingOptions:
     Raises InputError for values out of range or that contradict each other.
     """
 
-    data: str = option(
-        help="CLEVR folder, packed file, exported folder or hub name", metavar="DIR", group="data", free=True
-    )
-    out: str = option(
-        help="folder of the run and its checkpoint", metavar="DIR", group="run", free=True, saved="output"
-    )
-    split: str = option("train", "CLEVR_SPLIT_questions.json", metavar="NAME", group="data")
-    questions: str | None = option(None, "another question file over the same images", metavar="FILE", group="data")
-    columns: str | None = option(
+    data: str = _data(help="CLEVR folder, packed file, exported folder or hub name", metavar="DIR", free=True)
+    out: str = _run(help="folder of the run and its checkpoint", metavar="DIR", free=True, saved="output")
+    split: str = _data("train", "CLEVR_SPLIT_questions.json", metavar="NAME")
+    questions: str | None = _data(None, "another question file over the same images", metavar="FILE")
+    columns: str | None = _data(
         None,
         "which columns of rows are what (default: by their usual names)",
         metavar="image=X,question=Y,answer=Z",
-        group="data",
         free=True,
     )
-    vocabulary: str = option(
+    vocabulary: str = _data(
         "clevr",
         "data adds the words and answers of the data to CLEVR's, for other languages and things (default: clevr)",
         choices=("clevr", "data"),
-        group="data",
         later=True,
     )
-    strict: bool = option(False, "an error where images are missing", group="data", free=True)
-    split_protocol: str | None = option(
+    strict: bool = _data(False, "an error where images are missing", free=True)
+    split_protocol: str | None = _data(
         None,
         "train on this protocol's training part only, questions and images, online questions too; `vqa evaluate "
         "--suite compositional` tests the rest. cogent-a selects images that keep condition A, as of CLEVR's own train "
         "split; the published data for it is --split trainA, without this option (default: everything)",
         choices=tuple(TRAINING_PARTS),
-        group="data",
     )
-    holdout: float = option(
-        0.05, "share of the images that chooses the best checkpoint", range=(0.0, 0.9), group="data"
+    holdout: float = _data(0.05, "share of the images that chooses the best checkpoint", range=(0.0, 0.9))
+    generated: float = _data(
+        0.0, "share of online questions, generated from the scenes in every epoch (default: 0)", range=_SHARE
     )
-    generated: float = option(
-        0.0,
-        "share of online questions, generated from the scenes in every epoch (default: 0)",
-        range=_SHARE,
-        group="data",
+    question_workers: int = _data(
+        1, "processes that generate online questions; another number gives other questions", range=(1, 256), later=True
     )
-    question_workers: int = option(
-        1,
-        "processes that generate online questions; another number gives other questions",
-        range=(1, 256),
-        group="data",
-        later=True,
-    )
-    question_epochs: int = option(
+    question_epochs: int = _data(
         1,
         "epochs that share their online questions; more where the processes are slower than the training",
         range=(1, 1000),
-        group="data",
         later=True,
     )
-    compositions: float = option(
-        0.0,
-        "share of the online questions that combine relations as CLEVR's never do (default: 0)",
-        range=_SHARE,
-        group="data",
+    compositions: float = _data(
+        0.0, "share of the online questions that combine relations as CLEVR's never do (default: 0)", range=_SHARE
     )
-    composed_families: list[str] = option(  # noqa: RUF009 - it makes a field
+    composed_families: list[str] = _data(  # noqa: RUF009 - it makes a field
         [],
         'sets of families that --compositions draws from: composition (default), composition-2 (also "and" of a '
         'relation and a "same ... as"), composition-long (the same in six steps); several get equal shares',
         choices=("composition", "composition-2", "composition-long"),
         metavar="NAME",
-        group="data",
         later=True,
     )
-    augment: float = option(
-        None, "strength of image augmentation, 0 to 1", recipe=(1.0, 0.0), range=_SHARE, group="data"
+    augment: float = _data(None, "strength of image augmentation, 0 to 1", recipe=(1.0, 0.0), range=_SHARE)
+    preset: str = _model("film-qcse", "film-qcse, film-base, film or qcse", metavar="NAME")
+    overrides: list[str] = _model(  # noqa: RUF009 - it makes a field
+        [], "change the preset, as in reduction=4", flag="--set", metavar="key=value"
     )
-    preset: str = option("film-qcse", "film-qcse, film-base, film or qcse", metavar="NAME", group="model")
-    overrides: list[str] = option(  # noqa: RUF009 - it makes a field
-        [], "change the preset, as in reduction=4", flag="--set", metavar="key=value", group="model"
+    init: str | None = _model(None, "start from these weights, with a fresh schedule", metavar="CHECKPOINT")
+    encoders: str | None = _model(
+        None, "start from this model's image and text encoders, with the trunk from scratch", metavar="CHECKPOINT"
     )
-    init: str | None = option(
-        None, "start from these weights, with a fresh schedule", metavar="CHECKPOINT", group="model"
+    text_encoders: str | None = _model(
+        None, "start from this model's text encoder instead", metavar="CHECKPOINT", later=True
     )
-    encoders: str | None = option(
+    freeze_encoders: str | None = _model(
         None,
-        "start from this model's image and text encoders, with the trunk from scratch",
-        metavar="CHECKPOINT",
-        group="model",
+        "keep those of --encoders as they are; without training image encoders a step is twice as fast",
+        choices=("image", "text", "all"),
+        later=True,
     )
-    resume: bool = option(False, "continue the run in --out", group="run", free=True)
-    epochs: int | None = option(
-        None,
-        "passes over the images (default: 10, or until another end)",
-        range=(1, 1_000_000),
-        group="run",
-        free=True,
+    resume: bool = _run(False, "continue the run in --out", free=True)
+    epochs: int | None = _run(
+        None, "passes over the images (default: 10, or until another end)", range=(1, 1_000_000), free=True
     )
-    max_minutes: float | None = option(
+    max_minutes: float | None = _run(
         None,
         "end after M minutes of training steps; the schedule fits them",
         range=(0.001, 1_000_000),
         metavar="M",
-        group="run",
         free=True,
     )
-    training_questions: int | None = option(
+    training_questions: int | None = _run(
         None,
         "end after N training questions, repeats counted; the schedule fits them",
         range=_COUNT,
-        group="run",
         free=True,
         saved="max_presentations",
     )
-    pretrain_epochs: int = option(
+    pretrain_epochs: int = _run(
         0,
         "epochs spent first on the encoders only, supervised by scenes and programs, before the trunk joins them: five "
         "times faster than the whole model (default: 0)",
         range=(0, 1_000_000),
-        group="run",
     )
-    seed: int = option(0, "of weights, order and augmentation (default: 0)", range=(0, 2**63 - 1), group="run")
-    save_minutes: float = option(
-        5.0, "save the run every M minutes", range=_MINUTES, metavar="M", group="run", free=True
+    seed: int = _run(0, "of weights, order and augmentation (default: 0)", range=(0, 2**63 - 1))
+    save_minutes: float = _run(5.0, "save the run every M minutes", range=_MINUTES, metavar="M", free=True)
+    evaluate_minutes: float = _run(
+        5.0, "measure held-out accuracy every M minutes", range=_MINUTES, metavar="M", free=True
     )
-    evaluate_minutes: float = option(
-        5.0, "measure held-out accuracy every M minutes", range=_MINUTES, metavar="M", group="run", free=True
-    )
-    evaluate_every: int | None = option(
+    evaluate_every: int | None = _run(
         None,
         "measure held-out accuracy every N training questions too",
         range=_COUNT,
-        group="run",
         free=True,
         saved="evaluate_presentations",
     )
-    log_every: int = option(20, "log the losses every N steps", range=(1, 1_000_000), group="run", free=True)
-    trackers: list[str] = option(  # noqa: RUF009 - it makes a field
-        [],
-        "log there too (extra `trackers`)",
-        flag="--tracker",
-        choices=("tensorboard", "trackio"),
-        group="run",
-        free=True,
+    log_every: int = _run(20, "log the losses every N steps", range=(1, 1_000_000), free=True)
+    trackers: list[str] = _run(  # noqa: RUF009 - it makes a field
+        [], "log there too (extra `trackers`)", flag="--tracker", choices=("tensorboard", "trackio"), free=True
     )
-    supervision: str = option(
-        None,
-        "what supervises the model, where the data has it",
-        recipe=("programs", "answers"),
-        choices=SUPERVISION,
-        group="learning",
+    supervision: str = _learning(
+        None, "what supervises the model, where the data has it", recipe=("programs", "answers"), choices=SUPERVISION
     )
-    loss_weights: dict[str, float] = option(  # noqa: RUF009 - it makes a field
-        {},
-        "weight of a loss, as in evidence=2; 0 leaves it out",
-        flag="--loss-weight",
-        metavar="name=value",
-        group="learning",
+    loss_weights: dict[str, float] = _learning(  # noqa: RUF009 - it makes a field
+        {}, "weight of a loss, as in evidence=2; 0 leaves it out", flag="--loss-weight", metavar="name=value"
     )
-    curriculum: float = option(
+    curriculum: float = _learning(
         0.0,
         "start with questions of one reasoning step and admit longer ones step by step over this share of the run "
         "(default: 0, all at once)",
         range=_SHARE,
-        group="learning",
         later=True,
     )
-    learning_rate: float = option(
-        None, "peak of AdamW's learning rate", recipe=(1e-3, 3e-4), range=(0.0, 10.0), group="learning"
+    learning_rate: float = _learning(None, "peak of AdamW's learning rate", recipe=(1e-3, 3e-4), range=(0.0, 10.0))
+    weight_decay: float = _learning(
+        None, "weight decay of matrices and kernels", recipe=(1e-4, 1e-5), range=(0.0, 10.0)
     )
-    weight_decay: float = option(
-        None, "weight decay of matrices and kernels", recipe=(1e-4, 1e-5), range=(0.0, 10.0), group="learning"
+    warmup_steps: int = _learning(
+        None, "steps of linear warm-up before the cosine", recipe=(200, 0), range=(0, 1_000_000)
     )
-    warmup_steps: int = option(
-        None,
-        "steps of linear warm-up before the cosine",
-        recipe=(200, 0),
-        range=(0, 1_000_000),
-        group="learning",
-    )
-    clip_norm: float = option(
-        None, "largest norm of the gradient, 0 for any", recipe=(5.0, 0.0), range=(0.0, 1e9), group="learning"
-    )
-    ema: float = option(
-        None, "decay of the weights' moving average", recipe=(0.998, 0.0), range=(0.0, 0.999999), group="learning"
-    )
-    freeze_norm: bool = option(False, "keep normalization layers in evaluation mode", group="learning")
-    batch_size: int = option(
-        None, "questions at a time, over all processes", recipe=(128, 64), range=(1, 1_000_000), group="learning"
-    )
-    gradient_accumulation: int = option(
+    clip_norm: float = _learning(None, "largest norm of the gradient, 0 for any", recipe=(5.0, 0.0), range=(0.0, 1e9))
+    ema: float = _learning(None, "decay of the weights' moving average", recipe=(0.998, 0.0), range=(0.0, 0.999999))
+    freeze_norm: bool = _learning(False, "keep normalization layers in evaluation mode")
+    batch_size: int = _learning(None, "questions at a time, over all processes", recipe=(128, 64), range=(1, 1_000_000))
+    gradient_accumulation: int = _learning(
         1,
         "batches whose gradients make one step, as if they were one that does not fit the memory (default: 1)",
         range=(1, 10_000),
-        group="learning",
         later=True,
     )
-    questions_per_image: int = option(
-        None, "questions about each image of a batch", recipe=(8, 1), range=(1, 1_000), group="learning"
-    )
-    mixed_precision: str = option(
-        "auto",
-        "auto is bf16 where it measures faster (default: auto)",
-        choices=("auto", "no", "bf16", "fp16"),
-        group="learning",
+    questions_per_image: int = _learning(None, "questions about each image of a batch", recipe=(8, 1), range=(1, 1_000))
+    mixed_precision: str = _learning(
+        "auto", "auto is bf16 where it measures faster (default: auto)", choices=("auto", "no", "bf16", "fp16")
     )
 
     def __post_init__(self) -> None:
@@ -255,6 +210,8 @@ class TrainingOptions:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
         if self.init and self.encoders:
             raise InputError("--encoders: the model of --init has its own; give one of them")
+        if (self.text_encoders or self.freeze_encoders) and not self.encoders:
+            raise InputError("--text-encoders, --freeze-encoders: give --encoders too, the model they come from")
         if self.resume and self.init:
             raise InputError("--resume continues the run in --out, --init starts a new one: give one of them")
         if self.compositions and not self.generated:

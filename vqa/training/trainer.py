@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from vqa.model.processing import FilmSEProcessor
 from vqa.training.augmentation import augment
 from vqa.training.checkpointing import FILE, Progress, save_state
 from vqa.training.data import Batch, Epoch, TrainingData
+from vqa.training.initial_model import frozen_encoders
 from vqa.training.losses import (
     answer_loss,
     entropy_loss,
@@ -37,6 +37,7 @@ from vqa.training.optim import Schedule, update_average
 from vqa.training.options import TrainingOptions
 from vqa.training.run_log import plot_curve, rewind_log, write_log
 from vqa.training.runtime import Interruption, warn
+from vqa.training.tensors import constant
 
 
 @dataclass(eq=False, repr=False)
@@ -197,6 +198,8 @@ class Trainer:
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
 
         self.prepared.train()
+        for part in frozen_encoders(self.model, options.freeze_encoders):
+            part.eval()
         keep_norm_statistics(self.model, len(batch.labels), options.freeze_norm)
         losses, output = self.losses(batch, images)
         gates = tuple(weights.detach() for weights in output.channel_weights or ())
@@ -240,7 +243,7 @@ class Trainer:
             held_out = {"accuracy": accuracy, "questions": len(everything), "by_type": by_type}
             self.record |= training_record(self.options, progress, len(self.data.rows), self.supervision, self.record)
             record = self.record | {"held_out": held_out}
-            write_checkpoint(self.options.folder, self._averaged(), self.processor, record)
+            write_checkpoint(self.options.folder, self.averaged, self.processor, record)
         progress.history.append(progress.log_line() | {"held_out_accuracy": accuracy, "by_type": by_type})
         if everything:
             self._log({"held_out_accuracy": accuracy})
@@ -252,14 +255,16 @@ class Trainer:
             self.after_evaluation()
         return accuracy
 
-    def _averaged(self) -> FilmSEForVisualQuestionAnswering:
+    @property
+    def averaged(self) -> FilmSEForVisualQuestionAnswering:
+        """The moving average of the weights, which is evaluated and written."""
         model = self.average.module
         assert isinstance(model, FilmSEForVisualQuestionAnswering)
         return model
 
     def _held_out_answers(self) -> dict[str, list[int]]:
         """1 for each held-out question answered correctly, else 0, by question type; unfinished if interrupted."""
-        model = self._averaged().eval()
+        model = self.averaged.eval()
         correct: dict[str, list[int]] = {}
         with torch.inference_mode(), self.accelerator.autocast():
             for batch, types in self.data.held_out_batches(self.options.images_per_batch):
@@ -357,28 +362,20 @@ class Trainer:
 
 
 def forward(
-    model: nn.Module,
-    processor: FilmSEProcessor,
-    batch: Batch,
-    images: Tensor,
-    encoders_only: bool = False,
+    model: nn.Module, processor: FilmSEProcessor, batch: Batch, images: Tensor, encoders_only: bool = False
 ) -> Any:
     """The model's output for a batch whose images (N, 3, H, W) lie in 0..1."""
     scaling = processor.image_processor
-    mean, std = (_on_device(tuple(values), images.device) for values in (scaling.image_mean, scaling.image_std))
+    mean, std = (constant(tuple(values), images.device) for values in (scaling.image_mean, scaling.image_std))
     return model(
-        pixel_values=((images - mean) / std).contiguous(memory_format=torch.channels_last),
+        pixel_values=((images - mean[:, None, None]) / std[:, None, None]).contiguous(
+            memory_format=torch.channels_last
+        ),
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         image_index=batch.image_index,
         encoders_only=encoders_only,
     )
-
-
-@lru_cache(maxsize=8)
-def _on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Values, one a channel, as (C, 1, 1); kept, for an upload in every step would wait for the device."""
-    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 def keep_norm_statistics(model: nn.Module, questions: int, freeze: bool) -> None:
