@@ -17,8 +17,9 @@ from vqa.clevr.annotations import iter_scenes, read_info, write_questions
 from vqa.clevr.programs import Program, Step, answer_string
 from vqa.clevr.question import FALSE_PREMISES, Question
 from vqa.clevr.question_generation.false_premises import altered_scene, false_premise
-from vqa.clevr.question_generation.instantiate import SceneIndex, fill, is_degenerate, program_of, text_of
+from vqa.clevr.question_generation.instantiate import SceneIndex, fill, is_degenerate, program_of, values_of
 from vqa.clevr.question_generation.templates import Template
+from vqa.clevr.question_generation.wording import text_of
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
@@ -42,11 +43,9 @@ class Balance:
 
     def accepts(self, family: str, answer: str) -> bool:
         """Whether the family's most frequent answer stays within a tenth of the next with one more of this."""
-        counts = self.answers.get(family)
-        if not counts:
-            return True
-        others = [count for name, count in counts.items() if name != answer]
-        return counts[answer] <= max(1, 1.1 * max(others, default=0))
+        counts = self.answers.get(family, {})
+        mine = counts.get(answer, 0)
+        return mine <= 1 or any(mine <= 1.1 * count for name, count in counts.items() if name != answer)
 
     def add(self, family: str, answer: str) -> None:
         """Count one question."""
@@ -142,14 +141,15 @@ class QuestionGenerator:
                 continue
             if is_degenerate(template, filled, index):
                 continue
-            program = program_of(template, filled)
+            values = values_of(template, filled)
+            program = program_of(template, values)
             if program in seen or (wanted and not wanted(program)):
                 continue
             seen.add(program)
             balance.add(template.name, answer)
             scene = index.scene
             return Question(
-                question=text_of(template, filled, rng),
+                question=text_of(template, values, rng),
                 answer=answer,
                 program=program,
                 image_filename=scene.image_filename,

@@ -1,23 +1,18 @@
-"""Filling a question template on a scene: choices for its nodes, the checks on them, their program and their words."""
+"""Filling a question template on a scene: choices for its nodes, the checks on them, and their program."""
 
 import random
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from vqa.clevr.programs import Program, Step
-from vqa.clevr.question_generation.templates import PARAMETER, Node, Template
+from vqa.clevr.question_generation.templates import Node, Template
 from vqa.clevr.scenes import Scene
-from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS, SYNONYMS
+from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS
 
-_WORDS = {"thing": ("thing", "object"), **SYNONYMS}
 _NAMES = tuple(ATTRIBUTES)
 _ANYTHING: tuple[str | None, ...] = (None,) * len(_NAMES)
-_OPTIONAL = re.compile(r"\[([^][]*)\]")
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
-_LOOSE = re.compile(r" +(?=[?;,.])")
-_OTHER = re.compile(r"\banother |\bother ")
 
 Key = tuple[str | None, ...]
 """A description: one value or None for each attribute, in the order of ATTRIBUTES."""
@@ -245,18 +240,28 @@ def _implies(one: FilledNode, other: FilledNode) -> bool:
     return all(wide is None or wide == narrow for narrow, wide in zip(one.key, other.key, strict=True))
 
 
-def program_of(template: Template, filled: list[FilledNode]) -> Program:
-    """The program of a filled template, its composite nodes spelt out."""
+def values_of(template: Template, filled: list[FilledNode]) -> list[str | None]:
+    """What a filled template says: for each node its relation, if it has one, and the values of its filters."""
+    values: list[str | None] = []
+    for node, item in zip(template.nodes, filled, strict=True):
+        if node.relation:
+            values.append(item.reference[0] if item.reference else None)
+        values += [item.key[_NAMES.index(attribute)] for attribute, _ in node.filters]
+    return values
+
+
+def program_of(template: Template, values: Iterable[str | None]) -> Program:
+    """The program of a template that says these values, its composite nodes spelt out."""
     steps: list[Step] = []
     last: list[int] = []
-    for node, item in zip(template.nodes, filled, strict=True):
+    said = iter(values)
+    for node in template.nodes:
         inputs = tuple(last[j] for j in node.inputs)
         if node.operation:
-            value = item.reference[0] if node.relation and item.reference else None
-            steps.append(Step(node.operation, inputs, value))
+            steps.append(Step(node.operation, inputs, next(said) if node.relation else None))
             inputs = (len(steps) - 1,)
         for attribute, _ in node.filters:
-            value = item.key[_NAMES.index(attribute)]
+            value = next(said)
             if value is not None:
                 steps.append(Step(f"filter_{attribute}", inputs, value))
                 inputs = (len(steps) - 1,)
@@ -265,33 +270,3 @@ def program_of(template: Template, filled: list[FilledNode]) -> Program:
             inputs = (len(steps) - 1,)
         last.append(inputs[0])
     return tuple(steps)
-
-
-def text_of(template: Template, filled: list[FilledNode], rng: random.Random) -> str:
-    """One of the template's wordings, with one of the synonyms for each value."""
-    said: dict[str, str] = {}
-    for node, item in zip(template.nodes, filled, strict=True):
-        if node.relation and item.reference:
-            said[node.relation] = item.reference[0]
-        for attribute, name in node.filters:
-            said[name] = item.key[_NAMES.index(attribute)] or ("thing" if attribute == "shape" else "")
-    words = {name: rng.choice(_WORDS[value]) if value in _WORDS else value for name, value in said.items()}
-    text = rng.choice(template.texts)
-    if len(template.parameters) == 2 * len(_NAMES):
-        text = _drop_other(text, template, said, rng)
-    text = _OPTIONAL.sub(lambda match: match[1] if rng.random() < 0.5 else "", text)
-    text = PARAMETER.sub(lambda match: words.get(match[0], ""), text)
-    return _ARTICLE.sub(r"\1n ", _LOOSE.sub("", " ".join(text.split())))
-
-
-def _drop_other(text: str, template: Template, said: dict[str, str], rng: random.Random) -> str:
-    """Leave "other" out where the words set two objects apart already; toss a coin where one is just a "thing"."""
-    described = [dict(node.filters) for node in template.nodes if node.filters]
-    if len(described) != 2 or not _OTHER.search(text):
-        return text
-    pairs = [(said[described[0][name]], said[described[1][name]]) for name in _NAMES]
-    apart = [one and other and one != other for one, other in pairs]
-    vague = "thing" in pairs[-1]
-    if any(apart[:-1]) or (apart[-1] and (not vague or rng.random() < 0.5)):
-        return _OTHER.sub(lambda match: "a " if match[0] == "another " else "", text)
-    return text

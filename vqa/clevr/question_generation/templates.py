@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Node:
         return self.operation.partition("_")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Template:
     """One question family, checked: `key` is (file name, index in the file), `parameters` name -> kind."""
 
@@ -59,6 +60,18 @@ class Template:
     def name(self) -> str:
         """The family's name as files give it: "one_hop.json:3"."""
         return f"{self.key[0]}:{self.key[1]}"
+
+    @cached_property
+    def slots(self) -> tuple[str, ...]:
+        """The parameters that nodes give a value, in the nodes' order: a node's relation, then its filters."""
+        return tuple(name for node in self.nodes for name in (node.relation, *(n for _, n in node.filters)) if name)
+
+    @cached_property
+    def pair(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """The parameters of the two objects that a family of no other parameters describes, by attribute."""
+        described = [tuple(name for _, name in node.filters) for node in self.nodes if node.filters]
+        alone = len(self.parameters) == 2 * len(ATTRIBUTES) and len(described) == 2
+        return (described[0], described[1]) if alone else None
 
 
 def read_templates(path: str | os.PathLike) -> list[Template]:
