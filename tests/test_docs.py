@@ -85,7 +85,7 @@ def test_reports_are_about_the_shipped_weights() -> None:
     assert shipped_ones
 
 
-@pytest.mark.parametrize("name", ["atlas.json", "faithfulness.json", "calibration.json"])
+@pytest.mark.parametrize("name", ["atlas.json", "faithfulness.json", "masks.json", "calibration.json"])
 def test_what_lies_beside_weights_is_about_them(name: str) -> None:
     for path in ROOT.glob(f"checkpoints/*/{name}"):
         digest = hashlib.sha256(path.with_name("model.safetensors").read_bytes()).hexdigest()
