@@ -3,6 +3,7 @@
 import json
 import random
 from contextlib import suppress
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,13 +46,15 @@ def written(program) -> str:
     return " ".join(f"{step.function}[{step.value}]" if step.value else step.function for step in program)
 
 
-def answers(program, scenes: list[Scene] = SCENES) -> list[str | None]:
+@cache
+def worlds() -> list[Worlds]:
+    return [Worlds.of(seen_without_doubt(scene)) for scene in SCENES]
+
+
+def answers(program) -> list[str | None]:
     """The program's answer on each scene, "ill-posed" where it has none."""
-    found = []
-    for scene in scenes:
-        outcome = execute_softly(program, Worlds.of(seen_without_doubt(scene)))
-        found.append(outcome.answers[0] if outcome.failed[0] < 0 else "ill-posed")
-    return found
+    found = [execute_softly(program, each) for each in worlds()]
+    return [outcome.answers[0] if outcome.failed[0] < 0 else "ill-posed" for outcome in found]
 
 
 @pytest.mark.parametrize(
