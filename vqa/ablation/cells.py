@@ -81,12 +81,7 @@ def make_cells(variants: Sequence[Variant], output: Path, **options: Any) -> lis
         own = options | variant.training
         own["loss_weights"] = options.get("loss_weights", {}) | variant.loss_weights
         made = TrainingOptions(
-            out="",
-            preset=variant.preset,
-            overrides=list(variant.overrides),
-            seed=seed,
-            evaluate_minutes=_NEVER,
-            **own,
+            out="", preset=variant.preset, overrides=list(variant.overrides), seed=seed, evaluate_minutes=_NEVER, **own
         )
         slug = re.sub(r"[^\w.=-]+", "_", variant.name).strip("_")[:80]
         folder = output / f"{slug}-seed{seed}-{_digest(_identity(made))}"
@@ -187,7 +182,7 @@ def _result(trainer: Trainer, log: Sequence[Mapping[str, Any]]) -> dict[str, Any
     """A `CellResult` as JSON."""
     return {
         "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-        "channels": trainer.model.config.width,
+        "channels": trainer.model.config.trunk_width,
         "minutes": trainer.progress.seconds / 60,
         "presentations": trainer.progress.questions_seen,
         "precision": trainer.progress.precision,

@@ -22,7 +22,7 @@ from vqa.evaluation.evaluate import EvaluationSet
 from vqa.evaluation.metrics import ImageBootstrap, accuracies, paired_difference
 from vqa.evaluation.predictions import read_predictions
 from vqa.evaluation.report import GroupEstimate, Intervals
-from vqa.utils.files import atomic_write
+from vqa.utils.plots import save_figure
 from vqa.utils.tables import format_interval, format_percent, markdown_table, text_table
 
 THRESHOLD = 0.6
@@ -225,5 +225,4 @@ def plot_curves(report: AblationReport, path: Path) -> None:
     axis.grid(alpha=0.3)
     if report.variants:
         axis.legend(fontsize="small")
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=110)
+    save_figure(figure, path)

@@ -67,7 +67,6 @@ def _parse(text: str, seeds: int, overrides: tuple[str, ...]) -> Variant:
     own, training, losses = [], {}, {}
     for change in changes:
         key, _, value = (part.strip() for part in change.partition("="))
-        key = key.replace("hide_", "mask_", 1) if key.startswith("hide_") else key  # their former names
         if key in TRAINING:
             training[key] = _value(get_type_hints(TrainingOptions)[key], change, value)
         elif key.startswith("loss."):

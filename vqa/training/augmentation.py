@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqa.training.tensors import constant, upload
+
 MAX_SHIFT = 4
 """Pixels by which an image may move, its edge repeated."""
 
@@ -27,6 +29,7 @@ _CHROMINANCE = (
 )
 
 _TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_FROM_YCBCR = tuple(map(tuple, torch.linalg.inv(torch.tensor(_TO_YCBCR)).tolist()))
 
 
 class Motion(NamedTuple):
@@ -44,7 +47,8 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     """Brightness, contrast, saturation, blur, noise, borders, small shifts and JPEG for images (N, 3, H, W) in 0..1.
 
     Returns the images and where their content went. The generator lives on the CPU; a seed gives the same images on
-    every device but for the noise, which each draws itself. At `strength` 0 nothing changes.
+    every device but for the noise, which each draws itself. At `strength` 0 nothing changes. What is drawn on the CPU
+    is uploaded without a wait for the device.
     """
     number, _, height, width = images.shape
     device = images.device
@@ -53,7 +57,7 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
         return torch.rand(number, 1, 1, 1, generator=generator)
 
     def spread(size: float) -> Tensor:
-        return ((2 * draw() - 1) * size * strength).to(device)
+        return upload((2 * draw() - 1) * size * strength, device)
 
     def some(share: float) -> Tensor:
         return torch.nonzero(draw().flatten() < share * strength).flatten()
@@ -77,12 +81,13 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
         shift[i] = torch.tensor([left / width, top / height])
     soft, amount = some(_BLURRED), draw()
     if len(soft):
-        sharp = images[soft.to(device)]
+        chosen = upload(soft, device)
+        sharp = images[chosen]
         blurred = F.avg_pool2d(F.pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        images[soft.to(device)] = sharp + amount[soft].to(device) * (blurred - sharp)
+        images[chosen] = sharp + upload(amount[soft], device) * (blurred - sharp)
     seed = int(torch.randint(2**31, (), generator=generator))
     noise = torch.randn(images.shape, generator=torch.Generator(device).manual_seed(seed), device=device)
-    images = images + noise * (0.02 * strength * draw() ** 2).to(device)
+    images = images + noise * upload(0.02 * strength * draw() ** 2, device)
     reach = round(MAX_SHIFT * strength)
     moves = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
     if reach:
@@ -95,8 +100,10 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     images = images.clamp(0, 1)
     coarse, quality = some(_JPEG), 20 + 70 * draw().flatten()
     if len(coarse):
-        images[coarse.to(device)] = jpeg(images[coarse.to(device)], quality[coarse].to(device))
-    return images, Motion(scale.to(device), (shift + moves / torch.tensor([width, height])).to(device))
+        chosen = upload(coarse, device)
+        images[chosen] = jpeg(images[chosen], upload(quality[coarse], device))
+    shift += moves / torch.tensor([width, height])
+    return images, Motion(upload(scale, device), upload(shift, device))
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
@@ -106,13 +113,8 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     padded = F.pad(images, (0, -width % 16, 0, -height % 16), mode="replicate")
-    matrix = torch.tensor(_TO_YCBCR)
-    back = torch.linalg.inv(matrix).to(images.device)  # inverted on the CPU: on a GPU it would wait for the result
-    matrix = matrix.to(images.device)
-    planes = (
-        255 * torch.einsum("ij,njhw->nihw", matrix, padded)
-        - torch.tensor([128.0, 0, 0], device=images.device)[:, None, None]
-    )
+    matrix, back, middle = (constant(values, images.device) for values in (_TO_YCBCR, _FROM_YCBCR, (128.0, 0.0, 0.0)))
+    planes = 255 * torch.einsum("ij,njhw->nihw", matrix, padded) - middle[:, None, None]
     scaling = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None] / 100
     luminance = _quantised(planes[:, :1], _LUMINANCE, scaling)
     colors = _quantised(F.avg_pool2d(planes[:, 1:], 2), _CHROMINANCE, scaling)
@@ -123,7 +125,7 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
 
 def _quantised(planes: Tensor, table: tuple[int, ...], scaling: Tensor) -> Tensor:
     """Planes (N, C, H, W) after the cosine transform of 8x8 blocks, rounding, and back."""
-    steps = torch.tensor(table, dtype=planes.dtype, device=planes.device).view(8, 8)
+    steps = constant(table, planes.device).to(planes.dtype).view(8, 8)
     steps = (steps * scaling + 0.5).floor().clamp(1, 255)[:, None, None, None]
     wave = torch.arange(8, dtype=planes.dtype, device=planes.device)
     cosine = torch.cos(math.pi / 16 * wave[:, None] * (2 * wave + 1)) / 2

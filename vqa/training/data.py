@@ -18,9 +18,9 @@ from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.split_protocols import TRAINING_PARTS
 from vqa.errors import InputError
 from vqa.model.processing import FilmSEImageProcessor
-from vqa.training.online_questions import OnlineQuestions, QuestionMaker
+from vqa.training.online_questions import OnlineQuestions, QuestionMaker, epoch_order
 from vqa.training.targets import SceneTargets, StepTarget, StepTargets, scene_target, step_target
-from vqa.training.tensors import Encode, Images, Questions
+from vqa.training.tensors import Encode, Images, Questions, upload
 from vqa.utils.images import load_image
 
 _CPU = torch.device("cpu")
@@ -85,10 +85,7 @@ class TrainingData:
 
     def epoch(self, epoch: int) -> "Epoch":
         """The rows of an epoch in their order, with the questions generated for it."""
-        generated = self.online.take(epoch) if self.online else None
-        questions = self.stored if generated is None else Questions.join([self.stored, generated])
-        order = np.random.default_rng((self.seed, 2, epoch)).permutation(self.rows)
-        return Epoch(self, epoch, questions, order, generated.of_rows(len(self.pack)) if generated else None)
+        return Epoch(self, epoch, epoch_order(self.rows, self.seed, epoch))
 
     def close(self) -> None:
         """Stop the processes that generate questions, even while they do."""
@@ -100,12 +97,12 @@ class TrainingData:
         asked = np.concatenate(numbers)
         input_ids, attention_mask = questions.padded(asked)
         image_index = np.repeat(np.arange(len(rows)), [len(some) for some in numbers])
-        shown, chosen = (torch.from_numpy(indices).to(self.device) for indices in (rows, asked))
+        shown, chosen, image_index = (upload(indices, self.device) for indices in (rows, asked, image_index))
         return Batch(
             self.images.at(rows),
             input_ids,
             attention_mask,
-            torch.from_numpy(image_index).to(self.device),
+            image_index,
             questions.labels[chosen].long(),
             SceneTargets(*(values[shown] for values in self.scenes)),
             StepTargets(*(values[chosen] for values in questions.targets)),
@@ -120,15 +117,17 @@ class TrainingData:
             yield self.batch(self.stored, rows, numbers), self.stored.types[np.concatenate(numbers)]
 
 
+Asked = tuple[Questions, np.ndarray]
+"""Some questions of many, by their numbers."""
+
+
 @dataclass(eq=False, repr=False)
 class Epoch:
-    """The training rows in the `order` of one epoch, and its questions: the dataset's, then those generated for it."""
+    """The training rows in the `order` of one epoch, and its questions: the dataset's, and those generated for it."""
 
     data: TrainingData
     number: int
-    questions: Questions
     order: np.ndarray
-    generated: list[np.ndarray] | None = None
 
     def batch(
         self, index: int, images: int, per_image: int, rank: int = 0, world: int = 1, longest: int | None = None
@@ -139,32 +138,50 @@ class Epoch:
         without a question of its own gets one without targets, since all processes must take part in a step.
         """
         rows = self.order[index * images : (index + 1) * images]
-        numbers = [self.numbers(int(row), per_image, longest) for row in rows]
-        answered = int(self.questions.answered[np.concatenate(numbers)].sum())
+        questions, numbers = _together(self.asked(rows, per_image, longest))
+        answered = int(questions.answered.sum())
         rows, numbers = rows[rank::world], numbers[rank::world]
         if any(map(len, numbers)):
-            return self.data.batch(self.questions, rows, numbers, answered)
-        batch = self.data.batch(self.questions, self.data.stored.rows[:1].astype(np.int64), [np.array([0])], answered)
+            return self.data.batch(questions, rows, numbers, answered)
+        stored = self.data.stored
+        batch = self.data.batch(stored, stored.rows[:1].astype(np.int64), [np.array([0])], answered)
         batch.labels.fill_(-100)
         batch.scenes.number.fill_(-1)
         batch.steps.known.fill_(False)
         return batch
 
-    def numbers(self, row: int, per_image: int, longest: int | None = None) -> np.ndarray:
-        """The numbers in `questions` of those asked about a row in this epoch; see `batch`."""
+    def asked(self, rows: np.ndarray, per_image: int, longest: int | None = None) -> list[list[Asked]]:
+        """What each row is asked: some of the dataset's questions and of those generated for it; see `batch`."""
         data = self.data
-        rng = np.random.default_rng((data.seed, 3, self.number, row))
-        stored = rng.permutation(self._admitted(data.numbers[row], longest))
-        new = self.generated[row] + len(data.stored) if self.generated else stored[:0]
-        new = rng.permutation(self._admitted(new, longest)) if self.generated else new
-        wanted = min(len(new), int(rng.binomial(per_image, data.generated)) if len(stored) else per_image)
-        return np.concatenate([stored[: per_image - wanted], new[:wanted]])
+        none = (data.stored, np.zeros(0, int))
+        generated = data.online.about(self.number, rows) if data.online else [none] * len(rows)
+        found: list[list[Asked]] = []
+        for row, (source, new) in zip(rows.tolist(), generated, strict=True):
+            rng = np.random.default_rng((data.seed, 3, self.number, row))
+            stored = rng.permutation(_admitted(data.stored, data.numbers[row], longest))
+            new = rng.permutation(_admitted(source, new, longest)) if data.online else new
+            wanted = min(len(new), int(rng.binomial(per_image, data.generated)) if len(stored) else per_image)
+            found.append([(data.stored, stored[: per_image - wanted]), (source, new[:wanted])])
+        return found
 
-    def _admitted(self, numbers: np.ndarray, longest: int | None) -> np.ndarray:
-        if longest is None or not len(numbers):
-            return numbers
-        steps = self.questions.steps[numbers]
-        return numbers[steps <= max(longest, steps.min())]
+
+def _admitted(questions: Questions, numbers: np.ndarray, longest: int | None) -> np.ndarray:
+    if longest is None or not len(numbers):
+        return numbers
+    steps = questions.steps[numbers]
+    return numbers[steps <= max(longest, steps.min())]
+
+
+def _together(asked: list[list[Asked]]) -> tuple[Questions, list[np.ndarray]]:
+    """All that rows are asked as questions of their own, and each row's numbers in these."""
+    sources = list({id(source): source for some in asked for source, _ in some}.values())
+    parts = [[(i, numbers) for i, some in enumerate(asked) for each, numbers in some if each is one] for one in sources]
+    joined = Questions.join(
+        [one.take(np.concatenate([numbers for _, numbers in part])) for one, part in zip(sources, parts, strict=True)]
+    )
+    owners = np.concatenate([np.repeat(i, len(numbers)) for part in parts for i, numbers in part])
+    order = np.argsort(owners, kind="stable")
+    return joined, np.split(order, np.searchsorted(owners[order], np.arange(1, len(asked))))
 
 
 def load_training_data(
@@ -183,6 +200,7 @@ def load_training_data(
     protocol: str | None = None,
     device: torch.device = _CPU,
     progress: Callable[[range], Sequence[int]] = lambda rows: rows,
+    encode_clevr: Encode | None = None,
 ) -> TrainingData:
     """Read one split of a dataset and divide its rows; one row at least is trained on.
 
@@ -200,6 +218,7 @@ def load_training_data(
         question_epochs: epochs that share what was generated.
         protocol: one of `split_protocols.TRAINING_PARTS`, whose training part alone is trained on and held out:
             images, questions, and online questions.
+        encode_clevr: as `encode` for online questions, which are known to be in CLEVR's language; `encode` if None.
         device: where batches are made, and questions, targets and, if they fit, images stay.
 
     Raises InputError for a split without images, without an answer that the model has, or, where questions are to be
@@ -219,7 +238,10 @@ def load_training_data(
     per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
     families = tuple(composed_families) or ("composition",)
     make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol, families)
-    online = OnlineQuestions(make, rows, encode, answers, seed, device, workers, question_epochs) if generated else None
+    online = None
+    if generated:
+        reader = encode_clevr or encode
+        online = OnlineQuestions(make, rows, reader, answers, seed, device, workers, question_epochs)
     return TrainingData(
         pack=pack,
         encode=encode,
@@ -241,8 +263,9 @@ def load_training_data(
 def _generating_rows(pack: PackedDataset, protocol: str | None) -> list[int]:
     """The rows whose scenes questions can be generated from, in the training part of `protocol`. Raises InputError."""
     part = TRAINING_PARTS.get(protocol or "")
-    scenes = ((row, pack.scene(row)) for row in range(len(pack)))
-    rows = [row for row, scene in scenes if scene is not None and (part is None or part.train_images(scene))]
+    rows = [row for row in range(len(pack)) if pack.scene_json(row) is not None]
+    if part:
+        rows = [row for row in rows if (scene := pack.scene(row)) is not None and part.train_images(scene)]
     if not rows:
         raise InputError(
             f"--generated: questions are generated from scenes, and --split {pack.split} has none; leave it out"

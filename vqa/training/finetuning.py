@@ -16,15 +16,15 @@ import numpy as np
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import QuestionTable
 from vqa.evaluation.evaluate import EvaluationSet, open_table
-from vqa.evaluation.metrics import ImageBootstrap, accuracies
+from vqa.evaluation.metrics import Estimate, ImageBootstrap, accuracies
 from vqa.evaluation.predict import predict
 from vqa.inference.checkpoints import checkpoint_folder
-from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.training.model_card import read_record
 from vqa.training.options import FINETUNING, TrainingOptions
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
 from vqa.utils.files import atomic_write
+from vqa.utils.plots import save_figure
 from vqa.utils.records import to_json
 
 CURVE, PLOT = "finetuning.jsonl", "finetuning.png"
@@ -60,26 +60,25 @@ class FineTuning:
         """Add a line to the curve. Raises KeyboardInterrupt, without one, if the run is interrupted."""
         trainer = self.trainer
         if trainer.accelerator.is_main_process:
-            sets = {name: self.accuracy(table) for name, table in self.watched.items() if not self._interrupted}
+            watched = self.watched.items()
+            sets = {name: to_json(accuracy_on(trainer, table)) for name, table in watched if not self._interrupted}
             if not self._interrupted:
                 self.curve.append(trainer.progress.log_line() | {"sets": sets})
                 with atomic_write(trainer.options.folder / CURVE) as file:
                     file.write("".join(json.dumps(item) + "\n" for item in self.curve).encode())
         trainer.agree()
 
-    def accuracy(self, table: QuestionTable) -> dict[str, Any]:
-        """Accuracy of the averaged weights on a set, with its interval, as JSON."""
-        model = self.trainer.average.module
-        assert isinstance(model, FilmSEForVisualQuestionAnswering)
-        workers = min(16, os.cpu_count() or 1)
-        given = predict(model, self.trainer.processor, table.data, workers=workers).of(table.numbers)
-        correct = np.array(given.answers, object) == np.array(table.answers, object)
-        everything = np.ones((len(correct), 1), bool)
-        return to_json(accuracies(correct[:, None], everything, ImageBootstrap(table.images))[0][0])
-
     @property
     def _interrupted(self) -> bool:
         return self.trainer.interruption.asked
+
+
+def accuracy_on(trainer: Trainer, table: QuestionTable) -> Estimate:
+    """Accuracy of a run's averaged weights on a set, by one process."""
+    workers = min(16, os.cpu_count() or 1)
+    given = predict(trainer.averaged, trainer.processor, table.data, workers=workers).of(table.numbers)
+    correct = table.correct(given.answers)
+    return accuracies(correct[:, None], np.ones((len(correct), 1), bool), ImageBootstrap(table.images))[0][0]
 
 
 def build_finetuning(
@@ -142,15 +141,13 @@ def plot_finetuning(folder: Path) -> Path | None:
 
     Raises InputError if the disk refuses.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     lines = read_curve(folder)
     if not lines:
         return None
-    figure, axis = pyplot.subplots(figsize=(6, 3.8), layout="constrained")
+    figure = Figure((6, 3.8), layout="constrained")
+    axis = figure.add_subplot()
     seen = [line["presentations"] for line in lines]
     for name in lines[0]["sets"]:
         middle, low, high = ([100 * line["sets"][name][key] for line in lines] for key in ("value", "low", "high"))
@@ -160,8 +157,4 @@ def plot_finetuning(folder: Path) -> Path | None:
     axis.set_ylabel("accuracy, %")
     axis.grid(alpha=0.3)
     axis.legend()
-    path = folder / PLOT
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=110)
-    pyplot.close(figure)
-    return path
+    return save_figure(figure, folder / PLOT)

@@ -15,46 +15,7 @@ from vqa.training.options import SUPERVISION, TrainingOptions
 
 RECORD = "training.json"
 
-_CARD = """\
----
-library_name: transformers
-pipeline_tag: visual-question-answering
-license: cc-by-4.0
-tags: [CLEVR, FiLM, squeeze-and-excitation]
----
-
-# {title}
-
-Answers questions about CLEVR images with one of {answers} answers.
-A convolutional encoder and {blocks} residual blocks{film}{gate};
-{parameters:,} parameters.
-
-    vqa ask image.png "What color is the cube left of the big sphere?" --checkpoint {folder}
-
-## Training
-
-- Data: {data}; {images:,} images. CLEVR and its question language: Johnson et al., CVPR 2017 (CC BY 4.0).
-- Supervision: {supervision}{supervision_note}.
-- Training questions that these weights have seen, all runs together: {presentations:,}. They are those of the best
-  evaluation on held-out images; what a run saw after it does not count. The last run until then: {minutes:.0f} minutes,
-  precision {precision}, seed {seed}.
-- Commands, in order:
-
-{commands}
-
-![Accuracy on training batches and on held-out images, over training questions and minutes](learning_curve.png)
-
-## Accuracy on held-out training images
-
-{table}
-
-## Limits
-
-Images of CLEVR's kind alone: up to ten cubes, spheres and cylinders of two sizes, two materials and eight colors,
-seen by CLEVR's camera. English questions in CLEVR's language or near it. One of {answers} answers is always given; once
-calibrated (`vqa calibrate`), `in_domain` says whether image and question are of this kind.
-Compositions unlike those trained on are answered worse (`vqa evaluate --suite compositional`).
-"""
+_CARD = Path(__file__).parent / "templates" / "model_card.md"
 
 _NOTES = {
     "answers": " (nothing but the answers)",
@@ -142,7 +103,7 @@ def write_checkpoint(folder: Path, model: PreTrainedModel, processor: FilmSEProc
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
+def card(record: dict[str, Any], model: PreTrainedModel, title: str) -> str:
     """The model card of a checkpoint, from its training record."""
     config = model.config
     held = record["held_out"]
@@ -150,9 +111,8 @@ def card(record: dict[str, Any], model: PreTrainedModel, folder: str) -> str:
         f"| {name} | {100 * value:.1f} % |" for name, value in [("all", held["accuracy"]), *held["by_type"].items()]
     )
     table = f"| questions | accuracy |\n|---|---|\n{rows}\n\n{_CHOSEN}" if held["questions"] else _NO_HOLDOUT
-    return _CARD.format(
-        title=folder,
-        folder=folder,
+    return _CARD.read_text().format(
+        title=title,
         answers=len(config.answers),
         blocks=config.num_blocks,
         film=" modulated by FiLM (Perez et al. 2018)" if config.film else "",

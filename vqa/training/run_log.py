@@ -7,6 +7,7 @@ from typing import Any
 
 from vqa.errors import InputError
 from vqa.utils.files import atomic_write
+from vqa.utils.plots import save_figure
 
 LOG = "log.jsonl"
 
@@ -43,39 +44,23 @@ def plot_curve(folder: Path) -> Path | None:
 
     None if nothing was logged. Raises InputError if the disk refuses.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     lines = read_log(folder)
     held = [line for line in lines if "held_out_accuracy" in line]
     train = [line for line in lines if "train/accuracy" in line]
     if not held and not train:
         return None
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 3.5), sharey=True, layout="constrained")
+    figure = Figure((10, 3.5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, key, name in zip(axes, ("presentations", "minutes"), ("training questions", "minutes"), strict=True):
-        axis.plot(
-            [line[key] for line in train],
-            [100 * line["train/accuracy"] for line in train],
-            color="0.75",
-            lw=0.8,
-            label="training batches",
-        )
-        axis.plot(
-            [line[key] for line in held],
-            [100 * line["held_out_accuracy"] for line in held],
-            "o-",
-            color="C0",
-            ms=3,
-            label="held-out images",
-        )
+        for some, accuracy, style in (
+            (train, "train/accuracy", {"color": "0.75", "lw": 0.8, "label": "training batches"}),
+            (held, "held_out_accuracy", {"color": "C0", "marker": "o", "ms": 3, "label": "held-out images"}),
+        ):
+            axis.plot([line[key] for line in some], [100 * line[accuracy] for line in some], **style)
         axis.set_xlabel(name)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("accuracy, %")
     axes[0].legend()
-    path = folder / "learning_curve.png"
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=110)
-    pyplot.close(figure)
-    return path
+    return save_figure(figure, folder / "learning_curve.png")

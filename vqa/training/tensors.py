@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
@@ -15,6 +15,18 @@ from vqa.training.targets import StepTarget, StepTargets
 
 Encode = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 """Texts -> token ids, without padding."""
+
+
+def upload(values: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """Values of the host on a device, without waiting for the work begun there, as a copy of pageable memory would."""
+    tensor = torch.as_tensor(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+@lru_cache(maxsize=32)
+def constant(values: tuple, device: torch.device) -> Tensor:
+    """Nested numbers as a tensor that is kept on the device."""
+    return torch.tensor(values, device=device)
 
 
 @dataclass
@@ -83,6 +95,31 @@ class Questions:
         order = np.argsort(self.rows, kind="stable")
         return np.split(order, np.searchsorted(self.rows[order], np.arange(1, number)))
 
+    def of_row(self, row: int) -> np.ndarray:
+        """The numbers of one row's questions."""
+        order, rows = self._by_row
+        return order[slice(*np.searchsorted(rows, (row, row + 1)))]
+
+    @cached_property
+    def _by_row(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.rows, kind="stable")
+        return order, self.rows[order]
+
+    def take(self, numbers: np.ndarray) -> "Questions":
+        """Some of the questions, in this order."""
+        ends = np.cumsum([0, *(self.starts[numbers + 1] - self.starts[numbers])])
+        places = np.arange(ends[-1]) + np.repeat(self.starts[numbers] - ends[:-1], np.diff(ends))
+        chosen = upload(numbers, self.tokens.device)
+        return Questions(
+            self.tokens[upload(places, self.tokens.device)],
+            ends,
+            self.labels[chosen],
+            StepTargets(*(values[chosen] for values in self.targets)),
+            self.rows[numbers],
+            self.types[numbers],
+            self.answered[numbers],
+        )
+
     def tokens_of(self, number: int) -> list[int]:
         """The tokens of one question."""
         return self.tokens[self.starts[number] : self.starts[number + 1]].tolist()
@@ -92,8 +129,8 @@ class Questions:
         starts, ends = self.starts[numbers], self.starts[numbers + 1]
         places = starts[:, None] + np.arange((ends - starts).max(initial=1))
         inside = places < ends[:, None]
-        mask = torch.from_numpy(inside.astype(np.int64)).to(self.tokens.device)
-        return self.tokens[torch.from_numpy(places * inside).to(self.tokens.device)].long() * mask, mask
+        mask = upload(inside.astype(np.int64), self.tokens.device)
+        return self.tokens[upload(places * inside, self.tokens.device)].long() * mask, mask
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -122,11 +159,9 @@ class Images:
 
     def at(self, rows: np.ndarray) -> Tensor:
         """Images (N, 3, H, W) as uint8, channels last in memory. Raises InputError if the file was cut short."""
-        if self.resident is not None:
-            found = self.resident[torch.from_numpy(rows).to(self.device)]
-        else:
-            found = torch.from_numpy(self._read(rows)).to(self.device)
-        return found.permute(0, 3, 1, 2)
+        resident = self.resident
+        found = upload(self._read(rows) if resident is None else rows, self.device)
+        return (found if resident is None else resident[found]).permute(0, 3, 1, 2)
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         found = np.empty((len(rows), *self.shape), np.uint8)
