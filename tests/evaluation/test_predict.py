@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.test_trainer import launch
 from vqa.clevr.dataset.loading import open_data, pack_data
 from vqa.errors import InputError
 from vqa.evaluation import predict as predicting
@@ -37,6 +38,42 @@ def test_batches_change_nothing(model, clevr_folder, split, batch_size):
     found = predict(*model, data, batch_size=batch_size)
     assert found.confidence == pytest.approx(confidence, abs=1e-5)
     assert list(found.answers) == answers
+
+
+_BOTH_COMMANDS = """
+import sys
+from vqa.cli import main
+folder, data, checkpoint = sys.argv[1:]
+model = ["--data", data, "--checkpoint", checkpoint, "--batch-size", "2"]
+report = ["--perturb", "typo", "--resamples", "200", "--json", folder + "/report.json"]
+assert main(["evaluate", *model, "--split", "val", "human", *report]) == 0
+assert main(["predict", *model, "--split", "val", "--out", folder + "/answers.jsonl"]) == 0
+"""
+
+
+def test_two_processes_give_the_report_of_one_to_the_digit(clevr_folder, tiny_checkpoint, tmp_path):
+    (tmp_path / "both.py").write_text(_BOTH_COMMANDS)
+    for processes in ("1", "2"):
+        script = (tmp_path / "both.py", tmp_path / processes, clevr_folder, tiny_checkpoint)
+        launch(int(processes), *map(str, script))
+    for name in ("report.json", "answers.jsonl"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert len((tmp_path / "2" / "answers.jsonl").read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize("world", [3, 7])
+def test_shares_of_a_set_have_every_question_once(model, clevr_folder, world):
+    data = open_data(clevr_folder, "val")
+    shares = [
+        [
+            number
+            for numbers, _ in predicting.answer_questions(*model, data, batch_size=1, share=(k, world))
+            for number in numbers
+        ]
+        for k in range(world)
+    ]
+    assert len({*map(len, shares)}) > 1, "uneven"
+    assert sorted(number for share in shares for number in share) == list(range(20))
 
 
 def test_the_stem_runs_once_for_each_image(model, clevr_folder, monkeypatch):

@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 
+from vqa.cli.arguments import add_list
 from vqa.cli.train import training_arguments
 from vqa.training.options import TrainingOptions
 from vqa.utils.options import add_options
@@ -24,27 +25,18 @@ def register(commands: argparse._SubParsersAction) -> None:
         "finished cells with the same options are reused; several commands may share a folder.",
     )
     variants = parser.add_argument_group("variants")
-    variants.add_argument(
+    add_list(
+        variants,
         "--presets",
-        required=True,
-        nargs="+",
-        action="extend",
-        metavar="PRESET[key=value,...]*SEEDS",
-        help="such as 'film-base*3,film-qcse*3,film-qcse[reduction=4]'; a key is one of --set's, a training option "
+        "PRESET[key=value,...]*SEEDS",
+        "such as 'film-base*3,film-qcse*3,film-qcse[reduction=4]'; a key is one of --set's, a training option "
         "(supervision=answers, learning_rate=...), or loss.NAME; the others are compared with the first",
+        required=True,
     )
     variants.add_argument(
         "--seeds", type=int, default=1, metavar="N", help="of variants without a number of their own (default: 1)"
     )
-    variants.add_argument(
-        "--set",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="key=value",
-        help="change all variants, as in width=32",
-    )
+    add_list(variants, "--set", "key=value", "change all variants, as in width=32", dest="overrides", default=[])
     test = parser.add_argument_group("test")
     test.add_argument("--test-data", metavar="DIR", help="where the test questions are (default: --data)")
     test.add_argument("--test-split", default="val", metavar="SPLIT", help="split to compare on (default: val)")

@@ -1,7 +1,8 @@
 """Arguments that several commands share, and what is made of them."""
 
 import argparse
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from vqa.errors import InputError
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+
+
+def add_list(parser: "argparse._ActionsContainer", flag: str, metavar: str, help: str, **more: Any) -> None:
+    """Add an option that takes several values, and may be given several times."""
+    parser.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=help, **more)
 
 
 def add_model(parser: argparse.ArgumentParser, help: str = "model (default: the shipped one)") -> None:
@@ -95,3 +101,14 @@ def running_options(args: argparse.Namespace) -> "Running":
     logging.disable_progress_bar()
     check_range("--batch-size", args.batch_size, 1, 65536)
     return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
+
+
+def command_line(args: argparse.Namespace, command: str, **flags: object) -> str:
+    """The command that does the same again: its `flags`, by field, that are not what a field has here."""
+    words = ["vqa", command]
+    for name, usual in flags.items():
+        value = getattr(args, name)
+        if value != usual and value is not None and value is not False and value != []:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else map(str, value if isinstance(value, list) else [value])
+    return shlex.join(words)

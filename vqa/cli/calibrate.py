@@ -2,7 +2,7 @@
 
 import argparse
 
-from vqa.cli.arguments import add_device
+from vqa.cli.arguments import add_device, add_list, command_line
 
 
 def register(commands: argparse._SubParsersAction) -> None:
@@ -20,16 +20,11 @@ def register(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--checkpoint", metavar="FOLDER", help="model to calibrate (default: the shipped one)")
     parser.add_argument("--holdout", type=float, metavar="SHARE", help="held out in training (default: as recorded)")
     parser.add_argument("--seed", type=int, metavar="N", help="of the training (default: as recorded)")
-    parser.add_argument(
-        "--on",
-        nargs="+",
-        action="extend",
-        metavar="DIR",
-        default=[],
-        help="data never trained on: calibration error and false-positive rate there too",
+    add_list(
+        parser, "--on", "DIR", "data never trained on: calibration error and false-positive rate there too", default=[]
     )
-    parser.add_argument("--on-split", nargs="+", action="extend", metavar="NAME", help="its splits, matched in order")
-    parser.add_argument("--on-questions", nargs="+", action="extend", metavar="FILE", help="other questions about it")
+    add_list(parser, "--on-split", "NAME", "its splits, matched in order")
+    add_list(parser, "--on-questions", "FILE", "other questions about it")
     parser.add_argument("--report", action="store_true", help="measure as it is; fit and write nothing")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, too")
     add_device(parser)
@@ -38,7 +33,6 @@ def register(commands: argparse._SubParsersAction) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     import json
-    import shlex
     import sys
 
     from transformers.utils import logging
@@ -69,16 +63,11 @@ def _run(args: argparse.Namespace) -> None:
     )
     model = load_checkpoint(args.checkpoint, args.device)
     running = Running(args.device)
-    words = ["vqa", "calibrate", "--data", args.data]
-    words += ["--split", args.split] * (args.split != "train")
-    for flag in ("questions", "checkpoint", "holdout", "seed", "on", "on_split", "on_questions"):
-        value = getattr(args, flag)
-        if value not in (None, []):
-            words += [f"--{flag.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+    flags = dict.fromkeys(("questions", "checkpoint", "holdout", "seed", "on", "on_split", "on_questions", "report"))
     fitted = None if args.report else fit(model, slices, running)
     report = CalibrationReport(
         **vars(measure(model, sets, (slices.data, slices.held_out), running, seed=0)),
-        command=shlex.join([*words, *["--report"] * args.report]),
+        command=command_line(args, "calibrate", data=None, split="train", **flags),
         weights_sha256=weights_sha256(args.checkpoint),
         fitted=fitted,
     )

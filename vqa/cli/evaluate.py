@@ -3,7 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from vqa.cli.arguments import add_columns, add_running, add_strict, check_strict, running_options
+from vqa.cli.arguments import (
+    add_columns,
+    add_list,
+    add_running,
+    add_strict,
+    check_strict,
+    command_line,
+    running_options,
+)
 
 if TYPE_CHECKING:
     from vqa.evaluation.evaluate import Running
@@ -16,44 +24,37 @@ def register(commands: argparse._SubParsersAction) -> None:
         "evaluate",
         help="accuracy of checkpoints and prediction files",
         description="Score models on questions with answers: accuracy overall and by question type, program length, "
-        "scene and more, with 95% intervals, calibration, confusion of counts, and every pair of models compared.",
+        "scene and more, with 95% intervals, calibration, confusion of counts, and every pair of models compared. On "
+        "several GPUs or hosts: `accelerate launch -m vqa evaluate ...`.",
         epilog="Several --data, --split and --questions are matched in order; one of them alone serves all.",
     )
-    parser.add_argument(
-        "--data", nargs="+", action="extend", metavar="DIR", required=True, help="CLEVR folder or packed file"
-    )
-    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="such as val, valA or valB")
-    parser.add_argument(
-        "--questions", nargs="+", action="extend", metavar="FILE", help="another question file over the same images"
-    )
-    parser.add_argument(
+    add_list(parser, "--data", "DIR", "CLEVR folder or packed file", required=True)
+    add_list(parser, "--split", "NAME", "such as val, valA or valB")
+    add_list(parser, "--questions", "FILE", "another question file over the same images")
+    add_list(
+        parser,
         "--checkpoint",
-        nargs="+",
-        action="extend",
-        metavar="FOLDER|HUB_ID",
-        help="models to run (default: the shipped one, unless --predictions is given)",
+        "FOLDER|HUB_ID",
+        "models to run (default: the shipped one, unless --predictions is given)",
     )
-    parser.add_argument(
+    add_list(
+        parser,
         "--predictions",
-        nargs="+",
-        action="extend",
-        metavar="FILE",
-        help="answers of any models: as `vqa predict` writes, a JSON list, CSV, or a text file with an answer a line",
+        "FILE",
+        "answers of any models: as `vqa predict` writes, a JSON list, CSV, or a text file with an answer a line",
     )
-    parser.add_argument(
+    add_list(
+        parser,
         "--by",
-        nargs="+",
-        action="extend",
-        metavar="WHAT",
-        help="breakdowns to print: type, form, family, length, objects, asked, mentioned, value, answer, all "
+        "WHAT",
+        "breakdowns to print: type, form, family, length, objects, asked, mentioned, value, answer, all "
         "(default: type; the files have all)",
     )
-    parser.add_argument(
+    add_list(
+        parser,
         "--perturb",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="score perturbed images and questions too, and by how much that lowers accuracy: jpeg30, border96, "
+        "NAME",
+        "score perturbed images and questions too, and by how much that lowers accuracy: jpeg30, border96, "
         "square320, screenshot1.25, width240, blur1, noise5, brightness0.8, typo, synonyms, casual; with other numbers "
         "for other amounts",
     )
@@ -86,6 +87,7 @@ def _run(args: argparse.Namespace) -> None:
     from vqa.evaluation.evaluate import check_writable, evaluate, make_sets, perturbed_sets
     from vqa.evaluation.report import CompositionalReport, EvaluationReport
     from vqa.evaluation.report_text import format_report, format_suite
+    from vqa.training.runtime import processes
     from vqa.utils.files import atomic_write
     from vqa.utils.records import to_json
 
@@ -103,9 +105,9 @@ def _run(args: argparse.Namespace) -> None:
     report: EvaluationReport | CompositionalReport
     if args.suite:
         report = run_suite(args, running, _command(args))
-        print(format_suite(report))
     else:
-        refuse_suite_flags(args)
+        if given := [name for name in _FLAGS if getattr(args, name)]:
+            raise InputError(f"--{given[0]}: belongs to --suite compositional; give that too")
         sets = make_sets(args.data, args.split, args.questions, args.columns)
         check_strict(args, sets)
         report = evaluate(
@@ -117,7 +119,9 @@ def _run(args: argparse.Namespace) -> None:
             seed=args.seed,
             command=_command(args),
         )
-        print(format_report(report, by))
+    if not processes().is_main_process:
+        return
+    print(format_suite(report) if isinstance(report, CompositionalReport) else format_report(report, by))
     if args.json:
         with atomic_write(args.json) as file:
             file.write(orjson.dumps(to_json(report), option=orjson.OPT_INDENT_2) + b"\n")
@@ -137,8 +141,11 @@ def _run_second_reading(args: argparse.Namespace) -> None:
     from vqa.errors import InputError
     from vqa.evaluation.second_reading import measure
     from vqa.inference.answerer import load
+    from vqa.training.runtime import processes
     from vqa.utils.files import atomic_write
 
+    if processes().num_processes > 1:
+        raise InputError("--second-reading: runs in one process; give it without accelerate launch")
     for name in ("data", "split", "questions", "checkpoint"):
         if len(getattr(args, name) or ()) > 1:
             raise InputError(f"--{name}: --second-reading takes one; run it once for each")
@@ -156,31 +163,9 @@ def _run_second_reading(args: argparse.Namespace) -> None:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """The command that makes the same report again."""
-    import shlex
-
-    words = ["vqa", "evaluate"]
-    for flag in (
-        "suite",
-        "data",
-        "split",
-        "questions",
-        "columns",
-        "closure",
-        "humans",
-        "axes",
-        "checkpoint",
-        "predictions",
-        "perturb",
-    ):
-        value = getattr(args, flag)
-        words += [f"--{flag}", *([value] if isinstance(value, str) else value)] if value else []
-    words += ["--strict"] * args.strict
-    words += ["--resamples", str(args.resamples)] * (args.resamples != 1000)
-    words += ["--seed", str(args.seed)] * (args.seed != 0)
-    words += ["--perturb-seed", str(args.perturb_seed)] * (args.perturb_seed != 0)
-    words += ["--mixed-precision", args.mixed_precision] * (args.mixed_precision != "no")
-    return shlex.join(words)
+    sets = dict.fromkeys(("suite", "data", "split", "questions", "columns", "closure", "humans", "axes"))
+    flags = sets | dict.fromkeys(("checkpoint", "predictions", "perturb", "strict"))
+    return command_line(args, "evaluate", **flags, resamples=1000, seed=0, perturb_seed=0, mixed_precision="no")
 
 
 _FLAGS = ("closure", "humans", "axes")
@@ -197,29 +182,14 @@ def add_suite(parser: argparse.ArgumentParser) -> None:
         "(valA and valB, or the split's images of either condition), scene size x program depth, held-out attribute "
         "pairs and question families, CLOSURE and CLEVR-Humans; one gap for each",
     )
-    suite.add_argument(
+    add_list(
+        suite,
         "--closure",
-        nargs="+",
-        action="extend",
-        metavar="DIR|FILE",
-        help="CLOSURE's question files over the split's images (default: such questions made on its scenes)",
+        "DIR|FILE",
+        "CLOSURE's question files over the split's images (default: such questions made on its scenes)",
     )
     suite.add_argument("--humans", metavar="FILE", help="CLEVR-Humans' questions over the split's images")
-    suite.add_argument(
-        "--axes",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="only these: cogent, size-depth, attribute-pairs, families, closure, humans",
-    )
-
-
-def refuse_suite_flags(args: argparse.Namespace) -> None:
-    """Raises InputError for options that mean nothing without --suite."""
-    from vqa.errors import InputError
-
-    if given := [name for name in _FLAGS if getattr(args, name)]:
-        raise InputError(f"--{given[0]}: belongs to --suite compositional; give that too")
+    add_list(suite, "--axes", "NAME", "only these: cogent, size-depth, attribute-pairs, families, closure, humans")
 
 
 def run_suite(args: argparse.Namespace, running: "Running", command: str) -> "CompositionalReport":

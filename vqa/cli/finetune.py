@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 
+from vqa.cli.arguments import add_list
 from vqa.cli.train import training_arguments
 from vqa.training.options import FINETUNING, TrainingOptions
 from vqa.utils.options import add_options
@@ -25,9 +26,7 @@ def register(commands: argparse._SubParsersAction) -> None:
         "recipe of its own.",
     )
     parser.add_argument("--checkpoint", required=True, metavar="FOLDER|HUB_ID", help="model to start from")
-    parser.add_argument(
-        "--evaluate-on", nargs="+", action="extend", metavar="SPLIT", help="splits to measure (default: valA valB)"
-    )
+    add_list(parser, "--evaluate-on", "SPLIT", "splits to measure (default: valA valB)")
     parser.add_argument("--evaluate-data", metavar="DIR", help="where these are (default: --data)")
     add_options(
         parser,

@@ -31,6 +31,7 @@ from vqa.evaluation.report import AxisPart, AxisScores, CompositionalReport, Int
 from vqa.evaluation.report_text import notes
 from vqa.evaluation.scoring import ModelPredictions, as_read, remarks
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, checkpoint_folder
+from vqa.training.runtime import processes
 
 AXES = {
     "cogent": "CoGenT: colors of shapes",
@@ -107,7 +108,8 @@ def evaluate_suite(
     What the data lacks for an axis is one of the report's notes. Raises InputError as `read_axes` and `answer_tables`
     do; everything is opened before the first model runs.
     """
-    axes = read_axes(suite)
+    with processes().local_main_process_first():  # which may have to convert the data
+        axes = read_axes(suite)
     sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
     names = distinct_names(sources)
     tables = list({id(part.table): (part.set_name, part.table) for axis in axes for part in axis.parts}.values())

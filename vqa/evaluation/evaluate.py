@@ -23,6 +23,7 @@ from vqa.evaluation.scoring import ModelPredictions, make_report
 from vqa.inference.checkpoints import DEFAULT_CHECKPOINT, load_checkpoint, weights_sha256
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
+from vqa.training.runtime import processes
 from vqa.utils.files import atomic_write
 
 Loaded = tuple[FilmSEForVisualQuestionAnswering, FilmSEProcessor]
@@ -114,7 +115,8 @@ def evaluate(
     if predictions and len(sets) != 1:
         raise InputError("--predictions: such a file is about one set; give one --data, --split and --questions")
     plain = [replace(item, perturbation=None) for item in sets]
-    opened = {item: open_table(item) for item in dict.fromkeys(plain)}
+    with processes().local_main_process_first():  # which may have to convert the data
+        opened = {item: open_table(item) for item in dict.fromkeys(plain)}
     tables = [opened[item] for item in plain]
     sources = [DEFAULT_CHECKPOINT if source is None else source for source in checkpoints]
     names = distinct_names([*sources, *predictions])
@@ -162,7 +164,7 @@ def answer_tables(
 
     All models are loaded before the first one runs. Raises InputError as `load_checkpoint` and `predict` do.
     """
-    loaded = [load_checkpoint(source, running.device) for source in checkpoints]
+    loaded = [_load(source, running) for source in checkpoints]
     found: list[list[ModelPredictions]] = [[] for _ in tables]
     for source, name, model in zip(checkpoints, names, loaded, strict=True):
         origin: dict[str, Any] = {
@@ -190,19 +192,23 @@ def predict_file(
     does, and where `out` cannot be written, before the model runs.
     """
     check_writable(out)
-    data = item.open()
-    model = load_checkpoint(checkpoint, running.device)
+    with processes().local_main_process_first():
+        data = item.open()
+    model = _load(checkpoint, running)
     predictions = run_model(model, data, running, item.name)
-    with atomic_write(out) as file:
-        write_predictions(file, data, question_keys(data), predictions, plain=Path(out).suffix == ".txt")
+    if processes().is_main_process:
+        with atomic_write(out) as file:
+            write_predictions(file, data, question_keys(data), predictions, plain=Path(out).suffix == ".txt")
     return len(data.answers), *count_words(data, range(len(data.answers)), unknown_words(model, data))
 
 
 def run_model(
     model: Loaded, data: PackedDataset, running: Running, title: str, perturbation: Perturbation | None = None
 ) -> Predictions:
-    """`predict`, with a progress bar on a terminal."""
-    with tqdm(total=len(data.answers), desc=title, unit=" questions", disable=None) as bar:
+    """`predict` by all processes, with a progress bar of the main one's share on a terminal."""
+    place = processes()
+    mine = len(data.answers) // place.num_processes
+    with tqdm(total=mine, desc=title, unit=" questions", disable=None if place.is_main_process else True) as bar:
         return predict(
             *model,
             data,
@@ -210,8 +216,14 @@ def run_model(
             batch_size=running.batch_size,
             bf16=running.bf16,
             workers=min(16, os.cpu_count() or 1),
+            shared=True,
             on_questions=bar.update,
         )
+
+
+def _load(source: str | None, running: Running) -> Loaded:
+    place = processes()
+    return load_checkpoint(source, running.device or (place.device if place.num_processes > 1 else None))
 
 
 def unknown_words(model: Loaded, data: PackedDataset) -> frozenset[str]:

@@ -4,10 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import orjson
 import torch
+from accelerate.utils import reduce
 from torch import Tensor
 
 from vqa.clevr.dataset.packed import PackedDataset
@@ -17,6 +20,7 @@ from vqa.evaluation.perturbations import Perturbation
 from vqa.evaluation.predictions import Predictions
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor, ImageLike, to_image
+from vqa.training.runtime import processes
 
 _QUESTIONS_AT_ONCE = {"cpu": 64, "cuda": 1024}
 
@@ -30,19 +34,27 @@ def predict(
     batch_size: int | None = None,
     bf16: bool = False,
     workers: int = 2,
+    shared: bool = False,
     on_questions: Callable[[int], object] = lambda number: None,
 ) -> Predictions:
-    """The model's answer to every question of a set, whatever its words; see `answer_questions`."""
-    best = np.zeros(len(data.answers), np.int64)
-    confidence = np.zeros(len(data.answers), np.float32)
-    for numbers, logits in answer_questions(
-        model, processor, data, perturbation=perturbation, batch_size=batch_size, bf16=bf16, workers=workers
-    ):
+    """The model's answer to every question of a set, whatever its words; see `answer_questions`.
+
+    With `shared` all processes of a distributed run must call this; they share the questions, and each gets all
+    answers, which are those of one process.
+    """
+    place = processes() if shared else None
+    share = (place.process_index, place.num_processes) if place else (0, 1)
+    best, confidence = np.zeros((2, len(data.answers)))
+    run = partial(answer_questions, perturbation=perturbation, batch_size=batch_size, bf16=bf16, workers=workers)
+    for numbers, logits in run(model, processor, data, share=share):
         confidence[numbers], best[numbers] = (part.numpy() for part in logits.softmax(-1).max(-1))
         on_questions(len(numbers))
+    if place and place.num_processes > 1:  # each question was answered by one of them, and is 0 in the others
+        found = torch.from_numpy(np.stack([best, confidence])).to(place.device)
+        best, confidence = reduce(found, "sum").cpu().numpy()
     names: Mapping[int, str] = model.config.id2label  # type: ignore[assignment]
     normalized = {number: normalize_answer(name) for number, name in names.items()}
-    return Predictions([normalized[i] for i in best.tolist()], confidence)
+    return Predictions([normalized[i] for i in best.astype(int).tolist()], confidence.astype(np.float32))
 
 
 def answer_questions(
@@ -55,6 +67,7 @@ def answer_questions(
     batch_size: int | None = None,
     bf16: bool = False,
     workers: int = 2,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Logits for all questions of a set, batch by batch: their numbers (B,) in it and logits (B, answers), on the CPU.
 
@@ -65,12 +78,13 @@ def answer_questions(
         batch_size: questions that pass the trunk at once; by default chosen for the device.
         bf16: compute in bfloat16, as autocast does.
         workers: threads that open images.
+        share: (k, n) for the k-th of n shares of the batches, which are the same however they are shared.
 
     Raises InputError for an image that cannot be read, a model whose outputs are not finite, and a full GPU.
     """
     model.eval()
     size = batch_size or _QUESTIONS_AT_ONCE.get(model.device.type, 256)
-    chunks = _rows(data, 4 * size, rows)
+    chunks = islice(_rows(data, 4 * size, rows), share[0], None, share[1])
     with ThreadPoolExecutor(workers) as pool:
         for chunk in _ahead(pool, lambda some: _load(processor, data, some, perturbation), chunks, workers + 1):
             for places, logits in _answer(model, processor, chunk, size, bf16):

@@ -11,13 +11,7 @@ from typing import TypeVar
 
 from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
-from vqa.evaluation.report import (
-    CompositionalReport,
-    EvaluationReport,
-    ModelScores,
-    SetScores,
-    read_report,
-)
+from vqa.evaluation.report import CompositionalReport, EvaluationReport, ModelScores, SetScores, read_report
 from vqa.evaluation.report_text import summaries
 from vqa.utils.files import atomic_write, read_limited
 from vqa.utils.markdown import replace_section

@@ -12,14 +12,7 @@ import orjson
 from vqa.clevr.language.parser import WORDS
 from vqa.clevr.vocabulary import ANSWERS
 from vqa.evaluation.breakdowns import QuestionTable, count_words
-from vqa.evaluation.metrics import (
-    Estimate,
-    ImageBootstrap,
-    accuracies,
-    calibration,
-    count_confusion,
-    paired_difference,
-)
+from vqa.evaluation.metrics import Estimate, ImageBootstrap, accuracies, calibration, count_confusion, paired_difference
 from vqa.evaluation.predictions import Predictions
 from vqa.evaluation.report import (
     AnswerCounts,

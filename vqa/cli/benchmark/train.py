@@ -2,7 +2,7 @@
 
 import argparse
 
-from vqa.cli.arguments import check_range
+from vqa.cli.arguments import add_list, check_range
 
 
 def register(actions: argparse._SubParsersAction) -> None:
@@ -14,22 +14,8 @@ def register(actions: argparse._SubParsersAction) -> None:
         "second each learns from, what share of the machine's bfloat16 matrix peak that is, what loading takes, and "
         "how much memory the process held. The data is repeated to --images images.",
     )
-    parser.add_argument(
-        "--presets",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="the first is what the others are compared with (default: film film-qcse)",
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="key=value",
-        help="change all presets, as in width=128",
-    )
+    add_list(parser, "--presets", "NAME", "the first is what the others are compared with (default: film film-qcse)")
+    add_list(parser, "--set", "key=value", "change all presets, as in width=128", dest="overrides", default=[])
     parser.add_argument("--steps", type=int, default=200, metavar="N", help="timed steps of each (default: 200)")
     parser.add_argument(
         "--max-seconds", type=float, default=300.0, metavar="S", help="end a preset's steps after S (default: 300)"
