@@ -7,7 +7,6 @@ later blocks and the head read it.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +107,8 @@ def _edited(attention: ObjectAttention, edits: Sequence[SetAttention]) -> Object
         return attention
     twin = twin_of(attention)
 
-    def attend(x: Tensor, condition: Tensor, grid: Grid, *gates: Any) -> tuple[Tensor, Tensor]:
-        logits, attended = attention.attend(x, condition, grid, *gates)
+    def attend(x: Tensor, condition: Tensor, grid: Grid, gate: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        logits, attended = attention.attend(x, condition, grid, gate)
         attended = attended.clone()
         for edit in edits:
             rows, columns = zip(*edit.item.cells, strict=True)
