@@ -15,7 +15,7 @@ from vqa.cli import main
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import build_config
 
-TINY = ["text_dim=32", "word_dim=16", "width=16", "head_width=16", "image_size=32x48", "classifier_dim=16"]
+TINY = ["text_dim=32", "word_dim=16", "width=20", "head_width=16", "image_size=32x48", "classifier_dim=16"]
 
 
 @pytest.mark.parametrize("preset", ["film", "film-qcse"])
@@ -40,7 +40,7 @@ def test_a_stem_is_paid_for_once_a_image() -> None:
 
 def test_repeated_images_keep_their_scenes_and_questions(tmp_path: Path) -> None:
     pack = open_images(MINI, (16, 24))
-    repeat_images(pack, 100, tmp_path / "more.pack")
+    repeat_images(pack, 100, tmp_path / "more.pack", (16, 24))
     more = PackedDataset(tmp_path / "more.pack")
     assert len(more) == len(set(more.filenames)) == 100
     for row in (0, 47, 48, 99):

@@ -3,6 +3,8 @@
 All presets are timed in one run, a step of each in turn, so that whatever else the machine does slows all alike.
 """
 
+import os
+import platform
 import resource
 import sys
 import time
@@ -27,6 +29,7 @@ from vqa.model.presets import build_config
 from vqa.training.options import TrainingOptions
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
+from vqa.utils.images import load_image
 from vqa.utils.tables import markdown_table
 
 WARMUP = 2
@@ -92,8 +95,8 @@ class TrainingBenchmark:
 
 
 @dataclass
-class _TimedPreset:
-    """A preset in training, and how long its steps took."""
+class TimedRun:
+    """A run, and how long its steps took."""
 
     trainer: Trainer
     preparation: float
@@ -105,12 +108,12 @@ class _TimedPreset:
     def advance(self) -> None:
         """One step."""
         started = _now()
-        batch = self.trainer.load()
+        parts = [self.trainer.load(part) for part in range(self.trainer.options.gradient_accumulation)]
         loaded = _now()
-        self.trainer.step(batch)
+        self.trainer.step(*parts)
         self.loads.append(loaded - started)
         self.steps.append(_now() - loaded)
-        self.shapes.append((len(batch.images), *batch.input_ids.shape))
+        self.shapes += [(len(batch.images), *batch.input_ids.shape) for batch in parts]
 
     def warm_up(self) -> None:
         """Steps that do not count."""
@@ -170,7 +173,7 @@ def benchmark_training(
         for i, preset in enumerate(presets):
             height, width = build_config(preset, overrides).image_size
             path = Path(folder, f"{i}.pack")
-            repeat_images(open_images(data, (height, width), split), images, path)
+            repeat_images(open_images(data, (height, width), split), images, path, (height, width))
             started = _now()
             options = TrainingOptions(
                 str(path),
@@ -183,7 +186,7 @@ def benchmark_training(
                 epochs=1_000_000,
             )
             trainer = build_trainer(options)
-            timed.append(_TimedPreset(trainer, _now() - started))
+            timed.append(TimedRun(trainer, _now() - started))
             timed[-1].warm_up()
         peak = matrix_peak(timed[0].trainer.accelerator.device)
         while (share := min(item.share(steps, seconds) for item in timed)) < 1:
@@ -193,7 +196,7 @@ def benchmark_training(
         peak, memory = max(peak, matrix_peak(device)), peak_memory()
         used = timed[0].trainer.data
         return TrainingBenchmark(
-            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            device=device_name(device),
             threads=torch.get_num_threads(),
             images=len(used.pack),
             questions=len(used.stored.labels),
@@ -226,10 +229,13 @@ def format_benchmark(found: TrainingBenchmark) -> str:
     return "\n".join([*lines, "", about])
 
 
-def repeat_images(pack: PackedDataset, number: int, path: Path) -> None:
-    """Write a pack of `number` images: those of `pack` again and again, with their scenes and questions."""
-    assert pack.images is not None
-    images = pack.images
+def repeat_images(pack: PackedDataset, number: int, path: Path, size: tuple[int, int]) -> None:
+    """Write a pack of `number` images at a size (H, W): `pack`'s again and again, with their scenes and questions."""
+
+    def load(name: str) -> Image.Image:
+        row = int(name[:6]) % len(known)
+        return load_image(pack.image_file(row)) if pack.images is None else Image.fromarray(pack.images[row])
+
     known: list[tuple[Scene | None, list[Question]]] = [
         (pack.scene(row), pack.questions(row)) for row in range(min(number, len(pack)))
     ]
@@ -243,8 +249,9 @@ def repeat_images(pack: PackedDataset, number: int, path: Path) -> None:
         (replace(scene, **names) for names, scene, _ in copies() if scene is not None),
         (replace(question, **names) for names, _, questions in copies() for question in questions),
         pack.split,
-        load=lambda name: Image.fromarray(images[int(name[:6]) % len(known)]),
-        size=images.shape[1:3],
+        load=load,
+        size=size,
+        workers=os.cpu_count() or 1,
     )
 
 
@@ -280,6 +287,21 @@ def training_flops(config: FilmSEConfig, images: int, questions: int, length: in
     two, four = count(2), count(4)
     per_question = (four - two) // 2
     return images * (two // 2 - per_question) + questions * per_question
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def machine(device: torch.device) -> str:
+    """The device, and the processor that feeds it, by name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    return f"{device_name(device)}, {processor}, {torch.get_num_threads()} threads"
 
 
 def peak_memory() -> int:

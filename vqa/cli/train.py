@@ -20,6 +20,11 @@ def register(commands: argparse._SubParsersAction) -> None:
         "film has the paper's. On several GPUs or hosts: `accelerate launch -m vqa train ...`.",
     )
     add_options(parser, TrainingOptions, defaults=_DEFAULTS)
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="do not train: say what the run will need here (images, memory, cache, time) and what bounds it",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -35,6 +40,11 @@ def _run(args: argparse.Namespace) -> None:
         options = _resumed_options(args, options)
     if options["data"] is None:
         raise InputError("--data: say what to train on, such as data/clevr-mini")
+    if args.plan:
+        from vqa.benchmarks.plan import plan
+
+        print(plan(TrainingOptions(**options)))
+        return
     trainer = build_trainer(TrainingOptions(**options), shlex.join(["vqa", *sys.argv[1:]]))
     try:
         folder = trainer.run()
