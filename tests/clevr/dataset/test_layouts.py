@@ -59,7 +59,8 @@ def test_a_folder_for_each_split(nscl, clean, capsys):
 
 
 @pytest.mark.parametrize("layout", ["official", "nscl"])
-def test_a_zip_is_read_in_place(layout, nscl, clean, tiny_checkpoint, tmp_path, capsys):
+def test_a_zip_is_read_in_place(layout, nscl, clean, tiny_checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VQA_CACHE_DIR", str(tmp_path / "cache/of/tests"))  # which is not there yet
     path = zipped(Path(shutil.copytree(MINI, tmp_path / "mini")) if layout == "official" else nscl)
     assert contents(path) == clean
     assert splits_of(path) == ["train", "val"]

@@ -9,9 +9,11 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import TypeVar
 
 from vqa.errors import InputError
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error)
@@ -50,6 +52,7 @@ def unpack(
             check_structure([str(place) for info, place in entries if not info.is_dir()], required or {}, path)
             entries = [(info, place) for info, place in entries if wanted(place)]
             size = sum(info.file_size for info, _ in entries)
+            target.parent.mkdir(parents=True, exist_ok=True)
             require_space(target.parent, size, f"unpacking {path.name}")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -160,19 +163,17 @@ def _write(
         file.mkdir(parents=True, exist_ok=True)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(info) as source, file.open("xb") as sink:
-        while chunk := _read(source, path):
+    with _checked(lambda: archive.open(info), info, path) as source, file.open("xb") as sink:
+        while chunk := _checked(lambda: source.read(_CHUNK), info, path):
             sink.write(chunk)
             progress(len(chunk))
     if file.stat().st_size != info.file_size:
         raise InputError(f"{path}: member {info.filename!r:.100} is cut short: fetch the archive again")
 
 
-def _read(source: IO[bytes], path: Path) -> bytes:
-    """A chunk of a member; whatever a decompressor raises on damaged bytes becomes an InputError."""
+def _checked(read: Callable[[], T], info: zipfile.ZipInfo, path: Path) -> T:
+    """What a step of reading a member gives; whatever is raised for damaged bytes becomes an InputError."""
     try:
-        return source.read(_CHUNK)
+        return read()
     except Exception as error:
-        raise InputError(
-            f"{path}: member {source.name!r:.100} is damaged ({error}): fetch the archive again"
-        ) from error
+        raise InputError(f"{path}: member {info.filename!r:.100} is damaged ({error}): fetch it again") from error

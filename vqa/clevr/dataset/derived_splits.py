@@ -163,7 +163,7 @@ def merge_splits(
         raise InputError(f"--questions: {len(questions)} files for {len(sources)} splits; give one for each")
     _check_places(sources, Path(out), split)
     names = [f"{i}-{check_split(name)}" for i, (_, name) in enumerate(sources)]
-    files: Sequence[str | os.PathLike | None] = questions or [None] * len(sources)
+    files: list[str | os.PathLike | None] = [*questions] if questions else [None] * len(sources)
     readings = [SplitReading.of_folder(*source, file) for source, file in zip(sources, files, strict=True)]
     scenes: list[Scene] = []
     numbers: dict[str, int] = {}

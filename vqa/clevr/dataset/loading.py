@@ -160,8 +160,9 @@ class _Split:
             if not others and questions is None and nearest_dataset(data):
                 raise no_dataset(data, "holds no questions itself", "--data ")
             hint = f"--split {' or '.join(others)}, " if others else ""
+            shown = self.folder / path.relative_to(root) if questions is None else path
             raise InputError(
-                f"{path}: no such question file; try {hint}--questions FILE, or make one with `vqa data questions`"
+                f"{shown}: no such question file; try {hint}--questions FILE, or make one with `vqa data questions`"
             )
         self.questions, self.scenes = path.resolve(), find_annotations(root.resolve(), split, "scenes")
         self.images = find_images(self.folder, split)
@@ -216,8 +217,11 @@ def _find_root(data: str | os.PathLike, split: str, columns: str | None, cache: 
         def is_wanted(place: PurePosixPath) -> bool:
             return place.name in wanted or str(place) in wanted
 
-        if not root.exists():
-            unpack(path, root, wanted=is_wanted)
+        try:
+            if not root.exists():
+                unpack(path, root, wanted=is_wanted)
+        except OSError as error:
+            raise InputError(f"{root}: cannot be written: {error.strerror or error}; set VQA_CACHE_DIR") from error
         return root, path.resolve()
     files = _row_files(path)
     if files or (not path.exists() and not path.parent.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(data))):
