@@ -83,7 +83,7 @@ class TrainingOptions:
         0.0, "share of online questions, generated from the scenes in every epoch (default: 0)", range=_SHARE
     )
     question_workers: int = _data(
-        1, "processes that generate online questions; another number gives other questions", range=(1, 256), later=True
+        1, "processes that generate online questions", range=(1, 256), later=True
     )
     question_epochs: int = _data(
         1,

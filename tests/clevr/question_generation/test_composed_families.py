@@ -1,10 +1,11 @@
 """The question families beyond CLEVR's: well-posed, in its language, and without CLOSURE's seven forms."""
 
+import itertools
 import random
 from collections import Counter
 
 import pytest
-from scene_strategies import random_scenes
+from scene_strategies import batch_questions, random_scenes
 
 from vqa.clevr.language.parser import parse_question, unknown_words
 from vqa.clevr.programs import MAX_STEPS, answer_string, equivalent, execute, question_type, reasoning_steps
@@ -22,16 +23,19 @@ from vqa.errors import InputError
 SETS = {"composition": composed_templates(), "new": unlike_templates(), "long": long_unlike_templates()}
 
 
-def questions_of(templates):
+def questions_of(templates, at_once=False):
+    if at_once:
+        return batch_questions(templates, random_scenes(150), 12)
     rng, balance, generator = random.Random(0), Balance(), QuestionGenerator(templates)
     return [
         (scene, question) for scene in random_scenes(150) for question in generator.generate(scene, 12, rng, balance)
     ]
 
 
-@pytest.fixture(scope="module", params=SETS)
+@pytest.fixture(scope="module", params=itertools.product(SETS, (False, True)))
 def asked(request):
-    return questions_of(SETS[request.param])
+    name, at_once = request.param
+    return questions_of(SETS[name], at_once)
 
 
 def test_every_question_has_its_answer_and_parses_to_its_program(asked):

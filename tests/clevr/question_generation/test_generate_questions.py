@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scene_strategies import SHARED, make_scene, needs_shared, random_scenes, scenes
+from scene_strategies import SHARED, batch_questions, make_scene, needs_shared, random_scenes, scenes
 
 from vqa.clevr.annotations import read_questions, read_scenes, write_scenes
 from vqa.clevr.language.describe import describe
@@ -54,9 +54,11 @@ CLOSURE_FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def asked():
+@pytest.fixture(scope="module", params=["scene by scene", "at once"])
+def asked(request):
     """(scene, question) pairs of all families on 200 random scenes."""
+    if request.param == "at once":
+        return batch_questions(ALL, random_scenes(200), 20)
     rng, balance, generator = random.Random(0), Balance(), QuestionGenerator(ALL)
     return [
         (scene, question) for scene in random_scenes(200) for question in generator.generate(scene, 20, rng, balance)
@@ -199,6 +201,23 @@ def test_any_scene_yields_only_right_questions(scene, seed):
         assert question.answer in ANSWERS
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(scenes, min_size=1, max_size=3))
+def test_any_scenes_at_once_yield_only_right_questions(world):
+    for scene, question in batch_questions(ALL, world, 10):
+        assert answer_string(execute(question.program, scene)[-1]) == question.answer
+        assert question.answer in ANSWERS
+
+
+def test_scenes_at_once_have_as_many_questions_as_they_afford():
+    alone = make_scene([SceneObject("cube", "red", "large", "metal", (0.0, 0.0, 0.7))])
+    counts = Counter(
+        id(scene) for scene, _ in batch_questions(TEMPLATES, [make_scene([]), alone, *random_scenes(3)], 30)
+    )
+    assert sorted(counts.values())[-3:] == [30] * 3
+    assert counts[id(alone)] > 5
+
+
 def test_more_objects_than_answers_is_survived():
     crowd = make_scene(SceneObject("cube", "red", "large", "metal", (float(i), 0.0, 0.7)) for i in range(30))
     for question in QuestionGenerator(TEMPLATES).generate(crowd, 50, random.Random(0)):
@@ -256,6 +275,8 @@ def test_speed():
     start = time.process_time()
     made = sum(len(generator.generate(scene, 10, rng, balance)) for scene in world)
     assert made / (time.process_time() - start) > 3000
+    start = time.process_time()
+    assert len(batch_questions(TEMPLATES, world, 10)) / (time.process_time() - start) > 10_000
 
 
 # ---- the official language -----------------------------------------------------------------------------------------

@@ -119,9 +119,9 @@ def _ask(
     answers: list[str] = []
     used: set[int] = set()
     parts: list[list[np.ndarray]] = []
-    chance = 0.5 ** sum(node.operation.startswith(("same", "intersect")) for node in template.nodes)
+    chance = 0.35
     while len(answers) < quota and tried < ATTEMPTS * quota:
-        size = int(np.clip(1.3 * (quota - len(answers)) / chance, 16, _CANDIDATES))
+        size = int(np.clip(1.1 * (quota - len(answers)) / chance, 16, _CANDIDATES))
         filling = _Filling(template, scenes, pool[np.arange(tried, tried + size) % len(pool)], rng)
         filling.fill()
         tried += size
