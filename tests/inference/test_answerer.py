@@ -204,6 +204,18 @@ def test_a_generator_is_answered_as_it_comes(answerer, images):
     assert next(answerer.ask((image for image in images), QUESTION)).answer in ANSWERS
 
 
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_a_generator_may_use_one_array_for_all_images(answerer, images, batch_size):
+    array = np.zeros((32, 48, 3), np.uint8)
+
+    def frames():
+        for image in images:
+            array[:] = np.asarray(image)
+            yield array
+
+    same(list(answerer.ask(frames(), QUESTION, batch_size=batch_size)), answerer.ask(images, QUESTION))
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -201,29 +201,30 @@ _JSON_KEYS = (
 )
 
 
-def read_block(output: FilmSEOutput, k: int) -> Block:
-    """What block k (from 0) did for the first question of a batch."""
+def read_block(output: FilmSEOutput, k: int, i: int = 0) -> Block:
+    """What block k (from 0) did for question i of a batch."""
     found = {attribute: getattr(output, name) for name, attribute in ARRAYS.items()}
-    arrays = {attribute: first_array(per_block and per_block[k]) for attribute, per_block in found.items()}
-    return Block(**arrays, step=None if output.step_logits is None else read_step(output, k))
+    arrays = {attribute: array_of(per_block and per_block[k], i) for attribute, per_block in found.items()}
+    return Block(**arrays, step=None if output.step_logits is None else read_step(output, k, i))
 
 
-def read_step(output: FilmSEOutput, k: int) -> Step:
-    """What block k (from 0) takes its part of the first question of a batch to be."""
+def read_step(output: FilmSEOutput, k: int, i: int = 0) -> Step:
+    """What block k (from 0) takes its part of question i of a batch to be."""
     assert output.step_logits is not None
     assert output.pointer_logits is not None
-    operation, *filters = output.step_logits[0, k].float().split(STEP_SIZES)
-    probabilities = operation.softmax(0)
-    best = int(probabilities.argmax())
+    logits = output.step_logits[i, k].float().cpu().numpy()
+    operation, *filters = np.split(logits, np.cumsum(STEP_SIZES)[:-1])  # in NumPy, which is quicker on so few numbers
+    best = int(operation.argmax())
+    probability = float(np.exp(operation[best] - np.logaddexp.reduce(operation)))
     chosen = {
-        name: values[int(logits.argmax()) - 1]
-        for (name, values), logits in zip(ATTRIBUTES.items(), filters, strict=True)
-        if logits.argmax() > 0
+        name: values[int(scores.argmax()) - 1]
+        for (name, values), scores in zip(ATTRIBUTES.items(), filters, strict=True)
+        if scores.argmax() > 0
     }
-    reads = output.pointer_logits[0, k].float().softmax(0)[1 : k + 1]
-    return Step(OPERATIONS[best], float(probabilities[best]), chosen, tuple(reads.tolist()))
+    reads = output.pointer_logits[i, k].float().softmax(0)[1 : k + 1]
+    return Step(OPERATIONS[best], probability, chosen, tuple(reads.tolist()))
 
 
-def first_array(batch: Tensor | None) -> np.ndarray | None:
-    """What a batch holds of its first question, in float32; None of None."""
-    return None if batch is None else batch[0].float().cpu().numpy()
+def array_of(batch: Tensor | None, i: int = 0) -> np.ndarray | None:
+    """What a batch holds of question i, in float32; None of None."""
+    return None if batch is None else batch[i].float().cpu().numpy()

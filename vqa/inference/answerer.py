@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from operator import itemgetter
 from typing import Any, overload
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from vqa.clevr.language import foreign_language, parse_question, read_free, restate
 from vqa.clevr.programs import Program, equivalent
 from vqa.errors import InputError
-from vqa.inference.answer import Answer, first_array, read_block
+from vqa.inference.answer import Answer, array_of, read_block
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
 from vqa.model.inputs import asked
@@ -144,12 +145,12 @@ class VisualQuestionAnswerer:
             if len(pairs) > 1:
                 inputs["image_index"] = torch.tensor(index, device=self.device)
             output = self.model(image_features=self._encode(list(images.values())), **inputs)
-        output = _each(output, lambda name, tensor: tensor.cpu())
+        output = FilmSEOutput(**{name: _each(value, Tensor.cpu) for name, value in output.items()})
+        readings = [output.scene and _each(output.scene, itemgetter((i, None))) for i in range(len(images))]
         answers = []
         unfamiliar = self._unfamiliar(output, pairs, index)
         for i, (read, program, image) in enumerate(pairs):
-            one = _each(output, lambda name, tensor: tensor[index[i] if name == "scene" else i][None])  # noqa: B023
-            answer = self._answer(one, read, image, unfamiliar[i])
+            answer = self._answer(output, i, readings[index[i]], read, image, unfamiliar[i])
             answers.append(answer if program is None else _answered_by(program, answer))
         return answers
 
@@ -184,25 +185,32 @@ class VisualQuestionAnswerer:
         return torch.cat([found[key] for key in keys])
 
     def _answer(
-        self, output: FilmSEOutput, question: ReadQuestion, image: PreparedImage, unfamiliar: tuple[str, ...] | None
+        self,
+        output: FilmSEOutput,
+        i: int,
+        readings: SceneMaps | None,
+        question: ReadQuestion,
+        image: PreparedImage,
+        unfamiliar: tuple[str, ...] | None,
     ) -> Answer:
+        """The answer to question i of a batch, about an image with these readings."""
         assert output.logits is not None
-        ranked = rank_answers(output.logits[0], self.model.config.answers, TOP_ANSWERS)
+        ranked = rank_answers(output.logits[i], self.model.config.answers, TOP_ANSWERS)
         return Answer(
             answer=ranked[0][0],
             confidence=ranked[0][1],
             top_answers=ranked,
             unknown_words=question.unknown_words,
             in_domain=None if unfamiliar is None else not unfamiliar,
-            blocks=tuple(read_block(output, k) for k in range(self.model.config.num_blocks)),
+            blocks=tuple(read_block(output, k, i) for k in range(self.model.config.num_blocks)),
             words=question.words,
             picture_box=image.box,
-            pathway_weights=first_array(output.pathway_weights),
-            head_gate=first_array(output.head_channel_weights),
+            pathway_weights=array_of(output.pathway_weights, i),
+            head_gate=array_of(output.head_channel_weights, i),
             unfamiliar=unfamiliar or (),
             read_as=question.restated,
             question=question.text,
-            readings=output.scene,
+            readings=readings,
         )
 
 
@@ -228,13 +236,9 @@ def load(
     return VisualQuestionAnswerer(*load_checkpoint(checkpoint, device))
 
 
-def _each(output: FilmSEOutput, change: Callable[[str, Tensor], Tensor]) -> FilmSEOutput:
-    """The output with every tensor changed, given its field's name."""
-
-    def changed(name: str, value: Any) -> Any:
-        if isinstance(value, SceneMaps):
-            parts = {part: tensor for part, tensor in vars(value).items() if tensor is not None}
-            return replace(value, **{part: change(name, tensor) for part, tensor in parts.items()})
-        return tuple(change(name, item) for item in value) if isinstance(value, tuple) else change(name, value)
-
-    return FilmSEOutput(**{name: changed(name, value) for name, value in output.items()})
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A field of the output with every tensor changed."""
+    if isinstance(value, SceneMaps):
+        parts: list[Any] = [part if part is None else change(part) for part in vars(value).values()]
+        return SceneMaps(*parts)
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
