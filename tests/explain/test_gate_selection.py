@@ -82,7 +82,7 @@ def test_open_channels_track_what_is_needed(experiment):
     assert found.diagonal > 0.95
     assert found.opened > 0.95
     wrong = experiment.plain.weights.copy()
-    experiment.plain.weights, kept = np.roll(wrong, 5, axis=2), experiment.plain.weights
+    experiment.plain.weights, kept = np.roll(wrong, 8, axis=2), experiment.plain.weights
     try:
         assert measure_concepts(experiment, 0).diagonal < 0.5
     finally:

@@ -71,17 +71,20 @@ def pixel_relevance(
 
 @contextmanager
 def _gamma_rule(model: nn.Module) -> Iterator[None]:
-    """Makes gradient x input that of LRP-gamma: a layer's output z is rewritten as z' * (z / z'), with z' of weights
-    w + gamma max(w, 0) and the quotient held constant (Montavon et al. 2019, section 10.4)."""
+    """Makes gradient x input that of LRP-gamma (Montavon et al. 2019, section 10.2.3).
+
+    A layer's output z is rewritten as z' * (z / z') with the quotient held constant. z' counts contributions of z's own
+    sign 1 + gamma times, whatever the sign of the inputs, so that the quotient stays within 0 and 1.
+    """
 
     def rewrite(function: Callable[..., Tensor]) -> Callable[[Any, tuple[Tensor, ...], Tensor], Tensor]:
         def hook(layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            weight = layer.weight + GAMMA * layer.weight.clamp(min=0)
-            bias = None if layer.bias is None else layer.bias + GAMMA * layer.bias.clamp(min=0)
-            more = (layer.stride, layer.padding) if isinstance(layer, nn.Conv2d) else ()
-            raised = function(inputs[0], weight, bias, *more)
-            raised = raised + torch.where(raised >= 0, 1e-6, -1e-6)
-            return raised * (output / raised).detach()
+            more = (layer.stride, layer.padding, layer.dilation, layer.groups) if isinstance(layer, nn.Conv2d) else ()
+            bias = None if layer.bias is None else layer.bias.clamp(min=0)
+            positive = function(inputs[0].clamp(min=0), layer.weight.clamp(min=0), bias, *more)
+            positive = positive + function(inputs[0].clamp(max=0), layer.weight.clamp(max=0), None, *more)
+            raised = output + GAMMA * torch.where(output >= 0, positive, output - positive)
+            return raised * (output / torch.where(raised == 0, 1.0, raised)).detach()
 
         return hook
 

@@ -18,6 +18,7 @@ from vqa.errors import InputError
 from vqa.explain.anova import variance_shares
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage, WeightStatistics, weight_kinds
 from vqa.explain.concepts import PERCENTILE, PERMUTATIONS, Regions, Units, concept_areas, find_regions
+from vqa.explain.faithfulness import Experiment
 from vqa.explain.interventions import Watch
 from vqa.explain.object_regions import find_referents, grid_points
 from vqa.explain.probe_set import ProbeSet, gather_probe_set
@@ -70,7 +71,8 @@ def build_atlas(
     seen = _look(model, processor, probes, regions, on_progress)
     crossing = probes.crossing(seed)
     on_progress = progress("questions about other images", len(crossing.questions))
-    crossed = _weights(model, processor, crossing, on_progress)
+    plain = Experiment(model, processor, crossing, on_progress).plain
+    crossed = {"channel_weights": plain.weights, "film_gamma": plain.gammas, "film_beta": plain.betas}
     examples = _examples(model, processor, seed, progress)
     on_progress = progress("permutations", model.config.num_blocks)
     blocks = []
@@ -78,7 +80,7 @@ def build_atlas(
         areas, by_chance = concept_areas(seen.units(k), regions, permutations=PERMUTATIONS, seed=seed)
         baseline = np.percentile(by_chance, PERCENTILE, axis=0)
         weights = {
-            kind: _statistics(values[k], probes.types, crossed[kind][k], crossing)
+            kind: _statistics(values[k], probes.types, cast(np.ndarray, crossed[kind])[k], crossing)
             for kind, values in seen.weights.items()
         }
         blocks.append(BlockAtlas(areas, baseline, seen.active[k].mean(0), seen.activation[k], weights, examples[k]))
@@ -171,20 +173,6 @@ def _asked(probes: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> n
         if chosen is not None:
             out[k] = np.isin(objects, chosen)
     return out
-
-
-def _weights(
-    model: FilmSEForVisualQuestionAnswering,
-    processor: FilmSEProcessor,
-    probes: ProbeSet,
-    on_progress: Callable[[int], object],
-) -> dict[str, np.ndarray]:
-    weights = _room(model, len(probes.questions))
-    with torch.inference_mode():
-        for numbers, inputs in probes.batches(processor):
-            _keep_weights(model(**inputs), numbers, weights)
-            on_progress(len(numbers))
-    return weights
 
 
 def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,12 +121,8 @@ def measure_faithfulness(
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
 
-    def sampled(model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> Experiment:
-        images = -(-questions // PER_IMAGE)
-        probes = gather_probe_set(model, processor, data, images=images, per_image=PER_IMAGE, seed=seed)
-        return Experiment(model, processor, probes)
-
-    experiment = sampled(model, processor)
+    sample = partial(_sampled, data=data, images=-(-questions // PER_IMAGE), seed=seed)
+    experiment = sample(model, processor)
     rng = np.random.default_rng(seed)
 
     def measured(stage: str, measure: Callable[..., Any], *args: Any) -> Any:
@@ -143,7 +140,7 @@ def measure_faithfulness(
         seed=seed,
         gates=measured("gates", measure_gates, experiment, rng),
         accuracy=experiment.estimate(experiment.plain.right),
-        baseline=None if baseline is None else _compared(experiment, baseline[0], sampled(*baseline[1])),
+        baseline=None if baseline is None else _compared(experiment, baseline[0], sample(*baseline[1])),
         open=measure_openings(experiment) if by_attribute else None,
         concepts=measure_concepts(experiment, seed) if by_attribute else None,
         variance=measured("variance", measure_variance, experiment, seed) if gated else None,
@@ -153,6 +150,13 @@ def measure_faithfulness(
         paraphrase=measured("paraphrases", measure_paraphrase, experiment, seed),
         removal=measured("channels removed", measure_removal, experiment, channels, draws, rng),
     )
+
+
+def _sampled(
+    model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, data: PackedDataset, images: int, seed: int
+) -> Experiment:
+    probes = gather_probe_set(model, processor, data, images=images, per_image=PER_IMAGE, seed=seed)
+    return Experiment(model, processor, probes)
 
 
 def _compared(experiment: Experiment, name: str, other: Experiment) -> Baseline:

@@ -130,9 +130,9 @@ def measure_concepts(experiment: Experiment, seed: int) -> OpenConcepts:
     needed_and_open = []
     for number, question in enumerate(probes.questions):
         for needed, opened in zip(needs(question.program or (), len(weights) - 1), weights[:, number], strict=True):
-            seen = [kinds[c] for c in np.flatnonzero(opened)]
             if needed is None:
                 continue
+            seen = [kinds[c] for c in np.flatnonzero(opened)]
             needed_and_open += [name in seen for name in needed]
             for kind in seen:
                 rows = [kind] if kind in needed else needed or ["nothing"]
@@ -140,10 +140,7 @@ def measure_concepts(experiment: Experiment, seed: int) -> OpenConcepts:
                     table[name][kind] += 1 / len(rows)
     total = sum(sum(row.values()) for row in table.values())
     return OpenConcepts(
-        tracked=[
-            (name, float(areas[c, i]), float(baseline[c]))
-            for c, (name, i) in enumerate(zip(tracked, best, strict=True))
-        ],
+        tracked=list(zip(tracked, areas.max(1).tolist(), baseline.tolist(), strict=True)),
         table=table,
         diagonal=sum(table[name][name] for name in ATTRIBUTES) / max(total, 1),
         opened=float(np.mean(needed_and_open)) if needed_and_open else 0.0,
@@ -153,12 +150,10 @@ def measure_concepts(experiment: Experiment, seed: int) -> OpenConcepts:
 def needs(program: Program, blocks: int) -> list[list[str] | None]:
     """The attributes that each block's step names or compares, and last those that are asked; None without a step."""
     steps, _ = reasoning_steps(program)
-    found = [
-        [name for name in ATTRIBUTES if name in step.filters or step.operation == f"same_{name}"] for step in steps
-    ]
-    asked = asked_attribute(program)
+    named: list[set[str | None]] = [{*step.filters, step.operation.removeprefix("same_")} for step in steps]
+    found = [[name for name in ATTRIBUTES if name in names] for names in (*named, {asked_attribute(program)})]
     unused: list[list[str] | None] = [None] * (blocks - len(steps))
-    return [*unused, *found, [asked] if asked else []][-blocks - 1 :]
+    return [*unused, *found][-blocks - 1 :]
 
 
 @torch.inference_mode()

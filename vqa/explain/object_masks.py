@@ -93,19 +93,7 @@ def measure_masks(
     Raises InputError for data without scenes or programs, for images of another ratio than 3:2, and if there is no
     mask of any image.
     """
-    rows = None
-    if masks is not None:
-        names = enumerate(data.filenames)
-        rows = [row for row, name in names if mask_path(masks, data.split, name).exists()]
-        if not rows:
-            raise InputError(f"{masks}: no mask of split {data.split}; make them with `vqa data render --masks`")
-    images = max(1, round(questions * IMAGES_PER_QUESTION)) if rows is None else len(rows)
-    per_image = -(-questions // images)
-    probes = gather_probe_set(model, processor, data, images=images, per_image=per_image, seed=seed, rows=rows)
-    if any(not np.allclose(box, WHOLE, atol=0.01) for box in probes.boxes):
-        raise InputError(
-            f"split {data.split}: holds images that are not 3:2 as CLEVR's are; masks cannot be laid on them"
-        )
+    probes = _sample(model, processor, data, masks, questions, seed)
     height, width = probes.pixels.shape[1:3]
     shown = [_shown(scene, masks, data.split, (width, height)) for scene in probes.scenes]
     slow = set(np.random.default_rng(seed).permutation(len(probes.questions))[:by_gradient].tolist())
@@ -142,6 +130,30 @@ def measure_masks(
         images=len(probes.scenes),
         maps={name: {target: _relevance(rows) for target, rows in by.items()} for name, by in found.items()},
     )
+
+
+def _sample(
+    model: FilmSEForVisualQuestionAnswering,
+    processor: FilmSEProcessor,
+    data: PackedDataset,
+    masks: str | os.PathLike | None,
+    questions: int,
+    seed: int,
+) -> ProbeSet:
+    rows = None
+    if masks is not None:
+        names = enumerate(data.filenames)
+        rows = [row for row, name in names if mask_path(masks, data.split, name).exists()]
+        if not rows:
+            raise InputError(f"{masks}: no mask of split {data.split}; make them with `vqa data render --masks`")
+    images = max(1, round(questions * IMAGES_PER_QUESTION)) if rows is None else len(rows)
+    per_image = -(-questions // images)
+    probes = gather_probe_set(model, processor, data, images=images, per_image=per_image, seed=seed, rows=rows)
+    if any(not np.allclose(box, WHOLE, atol=0.01) for box in probes.boxes):
+        raise InputError(
+            f"split {data.split}: holds images that are not 3:2 as CLEVR's are; masks cannot be laid on them"
+        )
+    return probes
 
 
 def _shown(scene: Scene, masks: str | os.PathLike | None, split: str, size: tuple[int, int]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import argparse
 
 from vqa.cli.arguments import add_set, check_range, check_seed, load_model
+from vqa.cli.explain import about
 
 
 def register(actions: argparse._SubParsersAction) -> None:
@@ -38,12 +39,10 @@ def register(actions: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    import shlex
     from pathlib import Path
 
     from vqa.clevr.dataset.loading import open_data
     from vqa.evaluation.evaluate import check_writable
-    from vqa.inference.checkpoints import weights_sha256
     from vqa.utils.files import atomic_write
 
     check_range("--num-questions", args.num_questions, 1, 1_000_000)
@@ -63,9 +62,15 @@ def _run(args: argparse.Namespace) -> None:
     model, processor = load_model(args)
     baseline = (Path(args.baseline).name, load_checkpoint(args.baseline, args.device)) if args.baseline else None
     channels = args.channels or sorted({max(1, model.config.trunk_width // 16), max(1, model.config.trunk_width // 4)})
-    words = ["vqa", "explain", "faithfulness", "--data", args.data, "--split", args.split]
-    words += ["--num-questions", str(args.num_questions), "--channels", *map(str, channels), "--draws", str(args.draws)]
-    words += ["--baseline", args.baseline] if args.baseline else []
+    options = [
+        "--num-questions",
+        str(args.num_questions),
+        "--channels",
+        *map(str, channels),
+        "--draws",
+        str(args.draws),
+    ]
+    options += ["--baseline", args.baseline] if args.baseline else []
     report = measure_faithfulness(
         model,
         processor,
@@ -74,12 +79,7 @@ def _run(args: argparse.Namespace) -> None:
         channels=sorted(set(channels)),
         draws=args.draws,
         seed=args.seed,
-        about={
-            "command": shlex.join([*words, "--seed", str(args.seed)]),
-            "data": Path(args.data).resolve().name,
-            "split": args.split,
-            "weights_sha256": weights_sha256(args.checkpoint),
-        },
+        about=about(args, *options),
         baseline=baseline,
         progress=lambda stage: tqdm(desc=stage, unit=" answers", disable=None).update,
     )

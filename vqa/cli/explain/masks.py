@@ -3,6 +3,7 @@
 import argparse
 
 from vqa.cli.arguments import add_set, check_range, check_seed, load_model
+from vqa.cli.explain import about
 
 
 def register(actions: argparse._SubParsersAction) -> None:
@@ -28,12 +29,8 @@ def register(actions: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    import shlex
-    from pathlib import Path
-
     from vqa.clevr.dataset.loading import open_data
     from vqa.evaluation.evaluate import check_writable
-    from vqa.inference.checkpoints import weights_sha256
     from vqa.utils.files import atomic_write
 
     check_range("--num-questions", args.num_questions, 1, 1_000_000)
@@ -49,9 +46,8 @@ def _run(args: argparse.Namespace) -> None:
     from vqa.explain.object_masks import format_masks, measure_masks
     from vqa.utils.records import to_json
 
-    words = ["vqa", "explain", "masks", "--data", args.data, "--split", args.split]
-    words += ["--masks", args.masks] if args.masks else []
-    words += ["--num-questions", str(args.num_questions), "--gradient-questions", str(args.gradient_questions)]
+    options = ["--num-questions", str(args.num_questions), "--gradient-questions", str(args.gradient_questions)]
+    options += ["--masks", args.masks] if args.masks else []
     model, processor = load_model(args)
     report = measure_masks(
         model,
@@ -61,12 +57,7 @@ def _run(args: argparse.Namespace) -> None:
         questions=args.num_questions,
         by_gradient=args.gradient_questions,
         seed=args.seed,
-        about={
-            "command": shlex.join([*words, "--seed", str(args.seed)]),
-            "data": Path(args.data).resolve().name,
-            "split": args.split,
-            "weights_sha256": weights_sha256(args.checkpoint),
-        },
+        about=about(args, *options),
         on_progress=tqdm(desc="questions", unit="", disable=None).update,
     )
     print(format_masks(report))
