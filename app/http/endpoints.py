@@ -32,6 +32,7 @@ class AnswerJSON(TypedDict):
     read_as: str | None
     premise: PremiseJSON
     because: str | None
+    together: str
 
 
 class BlockWeights(TypedDict):
@@ -104,6 +105,8 @@ def add_endpoints(answerer: VisualQuestionAnswerer) -> None:
 
 def _asked(answerer: VisualQuestionAnswerer, image: FileData, question: str) -> dict[str, Any]:
     try:
+        if not isinstance(question, str):
+            raise InputError("question: expected text")
         return answerer.ask(read_upload(image), question).to_json()
     except InputError as error:
         raise gr.Error(str(error), print_exception=False) from None

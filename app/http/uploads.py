@@ -43,7 +43,10 @@ class Page(gr.Blocks):
                     self.state_holder.time_last_used.pop(session_hash, None)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        """Refuse inputs that name any other file, then do as Gradio does."""
+        """Refuse inputs that name any other file, and text that is none, then do as Gradio does."""
+        for component, value in zip(block_fn.inputs, inputs, strict=False):
+            if isinstance(component, gr.Textbox) and not isinstance(value, str | None):
+                raise gr.Error(f"{component.label}: expected text", print_exception=False)
         inputs = traverse(inputs, _check_uploaded, lambda item: isinstance(item, dict) and {"path", "url"} & set(item))
         return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
 
