@@ -84,11 +84,12 @@ class BatchGenerator:
         has a number for each program that a scene was asked; it is updated, as is `balance`.
         """
         left, asked = counts.copy(), []
-        # those of many nodes are the hardest to fill, and choose first
-        able = sorted(self.templates, key=lambda template: (-len(template.nodes), rng.random()))
-        least = -(-int(left.sum()) // (8 * len(able)))
+        # those of many nodes are the hardest to fill, and choose first where all have their turn
+        many = left.sum() >= 2 * len(self.templates)
+        able = sorted(self.templates, key=lambda template: (-len(template.nodes) * many, rng.random()))
+        least = max(1, int(left.sum()) // (8 * len(able)))
         while left.any() and able:
-            quota = max(least, -(-int(left.sum()) // len(able)))
+            quota = max(least, int(left.sum()) // len(able))
             whole = []
             for template in able:
                 found, enough = _ask(template, scenes, left, quota, rng, balance, seen)
