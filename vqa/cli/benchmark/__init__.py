@@ -5,9 +5,9 @@ import argparse
 
 def register(commands: argparse._SubParsersAction) -> None:
     """Add `benchmark` and its subcommands."""
-    from vqa.cli.benchmark import ask, layers, train
+    from vqa.cli.benchmark import ask, layers, questions, train
 
     parser = commands.add_parser("benchmark", help="speed of training, asking and layers on this machine")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for command in (ask, train, layers):
+    for command in (ask, train, questions, layers):
         command.register(actions)
