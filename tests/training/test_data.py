@@ -109,15 +109,20 @@ def test_a_image_that_nothing_can_be_asked_about_counts_for_nothing(tmp_path: Pa
 
 def test_the_online_of_questions_outlives_ctrl_c_and_makes_an_epoch_once(tmp_path: Path) -> None:
     found = data_of(tmp_path, generated=1.0)
-    first = found.epoch(0).questions
-    assert found.online is not None
-    (process,) = found.online.pool._processes.values()
+    rows, online = found.rows, found.online
+    assert online is not None
+
+    def tokens(epoch: int) -> list[list[int]]:
+        return [source.tokens_of(number) for source, numbers in online.about(epoch, rows) for number in numbers]
+
+    first = tokens(0)
+    (process,) = online.pool._processes.values()
     os.kill(process.pid, signal.SIGINT)  # as the terminal sends it to every process of the command
-    future = found.online.ahead[0]
-    assert torch.equal(found.epoch(0).questions.tokens, first.tokens)
-    assert found.online.ahead[0] is future
-    assert not torch.equal(found.epoch(1).questions.tokens, first.tokens)
-    assert 0 not in found.online.ahead
+    future = online.begun[0, 0]
+    assert tokens(0) == first
+    assert online.begun[0, 0] is future
+    assert tokens(1) != first
+    assert (0, 0) not in online.begun
     found.close()
 
 
@@ -167,6 +172,9 @@ def test_questions_are_joined_padded_and_of_the_smallest_type() -> None:
     assert mask.tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
     assert joined.labels.tolist() == [0, 1, 0, 1]
     assert joined.steps.tolist() == [0] * 4
+    some = joined.take(np.array([3, 0]))
+    assert [some.tokens_of(number) for number in range(2)] == [[5, 6], [1, 2, 3]]
+    assert some.labels.tolist() == [1, 0]
 
 
 def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path) -> None:
@@ -174,8 +182,9 @@ def test_a_curriculum_admits_longer_questions_as_the_run_goes_on(tmp_path: Path)
     data = trainer.data
     epoch = data.epoch(0)
     assert set(data.stored.steps[data.stored.targets.known]) == {1, 2}
-    for row in data.rows.tolist():
-        everything, short = (data.stored.steps[epoch.numbers(row, 99, longest)] for longest in (None, 1))
+    for place in range(len(data.rows)):
+        (stored,), (admitted,) = (epoch.asked(data.rows[place : place + 1], 99, longest) for longest in (None, 1))
+        everything, short = data.stored.steps[stored[0][1]], data.stored.steps[admitted[0][1]]
         assert len(everything) == 10
         assert sorted(short) == sorted(everything[everything <= max(1, everything.min())])
     longest = []

@@ -52,8 +52,8 @@ def test_only_the_training_part_is_trained_on(pack: PackedDataset, name: str) ->
     assert tokens == encode([text for _, text in expected])
     if name != "families":
         assert len(rows) < len(data.pack)
-    made_rows, texts, *_ = QuestionMaker(data.pack.path, 8, 0.0, 2, name)(data.rows.tolist(), "0 0")
-    unhindered = QuestionMaker(data.pack.path, 8, 0.0, 2)(data.rows.tolist(), "0 0").texts
+    made_rows, texts, *_ = QuestionMaker(data.pack.path, 8, 0.0, 2, name)(data.rows, (0, 0))
+    unhindered = QuestionMaker(data.pack.path, 8, 0.0, 2)(data.rows, (0, 0)).texts
     assert set(made_rows) <= set(data.rows.tolist())
     for row, text in zip(made_rows, texts, strict=True):
         assert train(data.pack.scene(row), Question(text, program=parse_question(text))), text
