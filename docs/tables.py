@@ -147,7 +147,7 @@ def _weights() -> str:
 
 
 def _summary() -> str:
-    head = ["accuracy, %", "questions", "with the gate (`film-qcse`)", "without it (`film-base`)"]
+    head = ["accuracy, %", "questions", "`film-qcse`", "`film-base`: plain FiLM blocks"]
     names = (MAIN.name, BASE.name)
     rows = [
         _set_row("genuine CLEVR images", "genuine_CLEVR", names),

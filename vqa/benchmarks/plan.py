@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
@@ -104,7 +105,7 @@ def plan(options: TrainingOptions) -> Plan:
         started = time.perf_counter()
         repeat_images(data, number, sample, size)
         decoding = (time.perf_counter() - started) / number
-        small = {
+        small: dict[str, Any] = {
             "data": str(sample),
             "out": folder,
             "questions": None,

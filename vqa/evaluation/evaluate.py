@@ -84,7 +84,8 @@ def make_sets(
         if len(values) not in (1, size):
             raise InputError(f"{flag}: {len(values)} values beside lists of {size}; give one for all, or {size}")
     matched = [list(values) * (size // len(values)) for values in lists.values()]
-    return [EvaluationSet(*item, columns=columns) for item in zip(*matched, strict=True)]
+    sets = zip(*matched, strict=True)
+    return [EvaluationSet(folder, split, asked, columns=columns) for folder, split, asked in sets]
 
 
 def perturbed_sets(sets: Sequence[EvaluationSet], names: Sequence[str], seed: int) -> list[EvaluationSet]:

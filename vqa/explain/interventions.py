@@ -100,7 +100,7 @@ def intervene(
         if gate is not None and isinstance(item, SetGate):
             _check(item, len(blocks) + 1, gate.channels)
         else:
-            _check(item, len(blocks), model.config.width)
+            _check(item, len(blocks), model.config.trunk_width)
     for k, block in enumerate(blocks):
         mine = [item for item in interventions if item.block == k + 1]
         if gate is not None and (set_gates := [item for item in mine if isinstance(item, SetGate)]):

@@ -253,7 +253,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         gate_logits = None if self.input_gate is None else self._gate_logits(views)
         if encoders_only:
             return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
-        kinds = cast(EvidenceHead, self.head).kinds(views[:, -1]) if self.config.factored else None
+        kinds = self._kind_logits(views[:, -1])
         grid = scene.per_question(image_index) if scene is not None else None
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
@@ -332,6 +332,10 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
     def _gate_logits(self, views: Tensor) -> Tensor:
         assert self.input_gate is not None
         return self.input_gate.logits(None, views.flatten(0, 1)).unflatten(0, views.shape[:2])
+
+    def _kind_logits(self, view: Tensor) -> Tensor | None:
+        kinds = self.head.kinds if isinstance(self.head, EvidenceHead) else None
+        return None if kinds is None else kinds(view)
 
     def _first_features(self, features: Tensor, image_index: Tensor | None, questions: int) -> Tensor:
         """What the first block begins from, (B, C, h, w): the encoder's features, or nothing."""

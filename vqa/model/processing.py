@@ -226,8 +226,9 @@ class FilmSEProcessor(ProcessorMixin):
             for said in text.split():
                 if said not in plain:
                     plain[said] = known.get(said.lower().rstrip("?!.,;:"))
-            ids = [plain[said] for said in text.split()][:limit]
-            found.append(self.encode_questions([text])[0] if None in ids or not ids else ids)
+            ids = [word for said in text.split() if (word := plain[said]) is not None]
+            read = ids and len(ids) == len(text.split())
+            found.append(ids[:limit] if read else self.encode_questions([text])[0])
         return found
 
     def pad_tokens(self, tokens: Sequence[list[int]], device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:

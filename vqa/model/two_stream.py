@@ -50,9 +50,7 @@ class TwoStreamEncoder(nn.Module):
             channels = width
         layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
         self.layers = nn.Sequential(*layers)
-        self.project = nn.Sequential(
-            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
-        )
+        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
         self.where = nn.Sequential(
             nn.Conv2d(config.width + 2, 96, 1), nn.ReLU(inplace=True), nn.Conv2d(96, _WINDOW**2, 1)
         )

@@ -28,9 +28,7 @@ class ConvStem(nn.Module):
             channels = width
         layers += [ResidualConv(channels) for _ in range(config.stem_blocks)]
         self.layers = nn.Sequential(*layers)
-        self.project = nn.Sequential(
-            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
-        )
+        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, width, H / 2^n, W / 2^n) for n strided convolutions."""
@@ -81,9 +79,7 @@ class TorchvisionEncoder(nn.Module):
         self.backbone = _torchvision_backbone(config.vision_encoder, config.vision_stride, None)
         probe = torch.zeros(1, 3, 64, 64, device=next(self.backbone.parameters()).device)
         channels = self.backbone.eval()(probe).shape[1]
-        self.project = nn.Sequential(
-            nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width)
-        )
+        self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
         self.train()
 
     def load_pretrained(self, config: FilmSEConfig) -> None:

@@ -96,8 +96,8 @@ class TrainingData:
         """The images of some rows, each with the questions that have these numbers."""
         asked = np.concatenate(numbers)
         input_ids, attention_mask = questions.padded(asked)
-        image_index = np.repeat(np.arange(len(rows)), [len(some) for some in numbers])
-        shown, chosen, image_index = (upload(indices, self.device) for indices in (rows, asked, image_index))
+        owners = np.repeat(np.arange(len(rows)), [len(some) for some in numbers])
+        shown, chosen, image_index = (upload(indices, self.device) for indices in (rows, asked, owners))
         return Batch(
             self.images.at(rows),
             input_ids,

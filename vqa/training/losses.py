@@ -24,6 +24,7 @@ WEIGHTS = {
     "center": 20.0,
     "evidence": 3.0,
     "steps": 1.0,
+    "kind": 0.3,
     "pointers": 0.5,
     "gates": 3.0,
     "entropy": 0.0,
@@ -41,7 +42,7 @@ def numbers(labels: Tensor, scenes: SceneTargets, steps: StepTargets, image_inde
         "answer": answered,
         "entropy": answered,
         **dict.fromkeys(("objectness", "attributes", "position", "center"), objects),
-        **dict.fromkeys(("steps", "pointers", "gates"), known),
+        **dict.fromkeys(("steps", "kind", "pointers", "gates"), known),
         "evidence": _supervised(steps, scenes, image_index).sum(),
     }
 
@@ -114,6 +115,8 @@ def step_losses(output: FilmSEOutput, steps: StepTargets) -> dict[str, Tensor]:
     language = [_cross_entropy(parts[0], operation)]
     language += [_cross_entropy(part, filters[..., j]) for j, part in enumerate(parts[1:])]
     losses = {"steps": torch.stack(language).sum() / operation.shape[1]}
+    if output.kind_logits is not None:
+        losses["kind"] = _cross_entropy(output.kind_logits, steps.kind.masked_fill(~steps.known, -100))
     return losses if output.gate_logits is None else losses | gate_losses(output, steps)
 
 

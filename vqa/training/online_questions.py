@@ -64,7 +64,7 @@ class QuestionMaker:
         part = TRAINING_PARTS.get(self.protocol or "")
         scenes, rng, balance = _scenes(self.path), np.random.default_rng(seed), Balance()
         known = scenes.known(rows)
-        arrays, seen = scenes.arrays.take(known), [set() for _ in known]
+        arrays, seen = scenes.arrays.take(known), [set[int]() for _ in known]
         new = rng.binomial(self.per_image, self.compositions, len(known))
         # Each set of families gets an equal share, whatever its size.
         shares = rng.multinomial(new, np.full(len(self.families), 1 / len(self.families)))
@@ -129,8 +129,9 @@ def _targets(asked: Asked, sizes: np.ndarray, scene: Scene | None, blocks: int) 
     if not one.known:
         return many
     many.filters[:] = 0
-    there, owners = np.arange(MAX_OBJECTS) < sizes[:, None], []
-    new = count(blocks - np.count_nonzero(one.operation))
+    there = np.arange(MAX_OBJECTS) < sizes[:, None]
+    owners: list[int] = []
+    new = count(blocks - int(np.count_nonzero(one.operation)))
     for node, key, relation, objects in zip(
         asked.template.nodes, asked.keys, asked.relations, asked.objects, strict=True
     ):

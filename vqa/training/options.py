@@ -82,9 +82,7 @@ class TrainingOptions:
     generated: float = _data(
         0.0, "share of online questions, generated from the scenes in every epoch (default: 0)", range=_SHARE
     )
-    question_workers: int = _data(
-        1, "processes that generate online questions", range=(1, 256), later=True
-    )
+    question_workers: int = _data(1, "processes that generate online questions", range=(1, 256), later=True)
     question_epochs: int = _data(
         1,
         "epochs that share their online questions; more where the processes are slower than the training",

@@ -100,6 +100,7 @@ def _open_data(
         question_epochs=options.question_epochs,
         protocol=options.split_protocol,
         device=processes().device,
+        encode_clevr=processor.encode_clevr,
         progress=lambda rows: tqdm(rows, desc="questions", unit=" images", delay=2, leave=False),
     )
     if unknown := data.unknown_answers:

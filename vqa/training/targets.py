@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqa.clevr.programs import (
+    ANSWER_FUNCTIONS,
     OPERATIONS,
     IllPosedError,
     Program,
@@ -46,8 +47,8 @@ class StepTarget:
 
     operation (K,), filters (K, 4) with 0 for any, pointers (K + 1,) with the head's last and 0 for none,
     members (K, MAX_OBJECTS): 1 where the object is in the step's set, 0 where it is not, -1 for blocks without a step;
-    whether the question has such targets at all, and which attribute the answer is read from: 0 for none, else 1 + its
-    index.
+    whether the question has such targets at all; which attribute the answer is read from: 0 for none, else 1 + its
+    index; and which of `ANSWER_FUNCTIONS` gives it.
     """
 
     operation: np.ndarray
@@ -56,6 +57,11 @@ class StepTarget:
     members: np.ndarray
     known: np.ndarray
     asked: np.ndarray
+    kind: np.ndarray
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> "StepTarget":
+        """Some of several stacked ones."""
+        return StepTarget(*(getattr(self, item.name)[chosen] for item in fields(self)))
 
 
 def stacked(targets: Sequence[Target]) -> Target:
@@ -87,7 +93,8 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
     filters = np.zeros((blocks, len(ATTRIBUTES)), np.int8)
     pointers = np.zeros(blocks + 1, np.int8)
     members = np.full((blocks, MAX_OBJECTS), -1, np.int8)
-    target = StepTarget(operation, filters, pointers, members, np.array(False), np.array(0, np.int8))
+    unknown, none = np.array(False), np.array(0, np.int8)
+    target = StepTarget(operation, filters, pointers, members, unknown, none, none)
     if program is None or scene is None or len(scene.objects) > MAX_OBJECTS:
         return target
     steps, readers = reasoning_steps(program)
@@ -109,6 +116,7 @@ def step_target(program: Program | None, scene: Scene | None, blocks: int) -> St
     pointers[blocks] = _second(readers, first, blocks)
     target.known = np.array(True)
     target.asked = np.array(_ASKED[asked_attribute(program)], np.int8)
+    target.kind = np.array(ANSWER_FUNCTIONS.index(program[-1].function), np.int8)
     return target
 
 
@@ -134,7 +142,7 @@ class SceneTargets(NamedTuple):
 
 class StepTargets(NamedTuple):
     """Batch of `StepTarget`: operation (B, K), filters (B, K, 4), pointers (B, K + 1), members (B, K, M), known (B),
-    asked (B).
+    asked (B), kind (B).
 
     Numbers are int8 but for `known`, which is bool.
     """
@@ -145,6 +153,7 @@ class StepTargets(NamedTuple):
     members: Tensor
     known: Tensor
     asked: Tensor
+    kind: Tensor
 
     @classmethod
     def of(cls, targets: Sequence[StepTarget] | StepTarget, device: torch.device) -> "StepTargets":

@@ -198,8 +198,8 @@ class Trainer:
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
 
         self.prepared.train()
-        for part in frozen_encoders(self.model, options.freeze_encoders):
-            part.eval()
+        for frozen in frozen_encoders(self.model, options.freeze_encoders):
+            frozen.eval()
         keep_norm_statistics(self.model, len(batch.labels), options.freeze_norm)
         losses, output = self.losses(batch, images)
         gates = tuple(weights.detach() for weights in output.channel_weights or ())

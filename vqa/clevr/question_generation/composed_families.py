@@ -11,7 +11,6 @@ one object, "it", or take a sixth step, after the pair or within one of its phra
 
 import itertools
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +118,7 @@ def _unlike_records(rng: random.Random, forms: Sequence[tuple[tuple[str, str], s
                 # another attribute each time: "the same size as what is the same size as it" says nothing new
                 attributes = iter(rng.sample(list(ATTRIBUTES), len(ATTRIBUTES)))
                 chain = (*links, *origins, last)
-                named = [re.sub("same$", lambda _, names=attributes: f"same_{next(names)}", link) for link in chain]
+                named = [f"{link}_{next(attributes)}" if link.endswith("same") else link for link in chain]
                 yield ask(_Words(), _Pair((named[0], named[1]), (named[2], named[3]), named[4]), rng)
 
 

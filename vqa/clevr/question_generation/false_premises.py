@@ -7,6 +7,7 @@ small cube is blue.
 
 import random
 from dataclasses import replace
+from typing import Any
 
 from vqa.clevr.language.describe import describe
 from vqa.clevr.programs import IllPosedError, Program, execute
@@ -35,7 +36,7 @@ def altered_scene(scene: Scene, kind: str, rng: random.Random) -> Scene:
     if kind == "absent":
         i = rng.randrange(number)
         changed = rng.sample(list(ATTRIBUTES), rng.randint(1, len(ATTRIBUTES)))
-        values = {
+        values: dict[str, Any] = {
             name: rng.choice([value for value in ATTRIBUTES[name] if value != getattr(scene.objects[i], name)])
             for name in changed
         }

@@ -43,7 +43,7 @@ class Balance:
 
     def accepts(self, family: str, answer: str) -> bool:
         """Whether the family's most frequent answer stays within a tenth of the next with one more of this."""
-        counts = self.answers.get(family, {})
+        counts: Counter[str] = self.answers.get(family, Counter())
         mine = counts.get(answer, 0)
         return mine <= 1 or any(mine <= 1.1 * count for name, count in counts.items() if name != answer)
 
