@@ -17,7 +17,8 @@ from vqa.explain.explanation import explain, step_in_words
 from vqa.explain.explanation_html import explanation_figures, html_explanation, referents_note
 from vqa.explain.explanation_png import png_explanation
 from vqa.explain.object_regions import find_referents
-from vqa.inference.answerer import Step, VisualQuestionAnswerer, load
+from vqa.inference.answer import Step
+from vqa.inference.answerer import VisualQuestionAnswerer, load
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
