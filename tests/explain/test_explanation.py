@@ -74,8 +74,8 @@ def test_grad_cam_is_its_formula(answerer):
     """Channels' mean gradients times the last block's features, rectified (Selvaraju et al. 2017, section 3)."""
     import torch
 
+    from vqa.explain.attribution import grad_cam
     from vqa.explain.explanation import model_inputs
-    from vqa.explain.gradcam import grad_cam
 
     model = answerer.model
     inputs = {name: x.clone() for name, x in model_inputs(answerer, load_image(IMAGE), QUESTION).items()}
