@@ -103,3 +103,16 @@ def test_the_head_hears_the_kind_of_question_alone():
 def test_what_does_not_fit_is_refused(setting, said):
     with pytest.raises(InputError, match=said):
         build_config("film-qcse", [*SETTINGS, setting, *(["gate_placement=output"] if "trunk" in setting else [])])
+
+
+@pytest.mark.parametrize("number", [0, 3, 9, 10, 14])
+def test_numbers_are_counted_without_having_been_learned(number):
+    model, grid = _model(), _grid()
+    for name, value in model.head.named_parameters():
+        if name.startswith(("classifier", "hidden", "kinds.weight")):
+            torch.nn.init.zeros_(value)
+    model.head.kinds.bias.data[:] = torch.tensor([50.0] + [0.0] * 12)  # "count" comes first
+    last = torch.zeros(2, 4, 6)
+    last.flatten(1)[:, :number] = 1
+    logits = model.head(torch.zeros(2, 20, 4, 6), torch.randn(2, 16), grid, [last] * 3).logits
+    assert logits.argmax(1).tolist() == [min(number, 10)] * 2

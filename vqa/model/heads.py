@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqa.clevr.programs import ANSWER_FUNCTIONS
@@ -99,6 +100,8 @@ class EvidenceHead(EvidencePool):
         self.kinds = nn.Linear(config.text_dim, len(ANSWER_FUNCTIONS)) if config.factored else None
         self.film = FiLM(len(ANSWER_FUNCTIONS) if config.factored else config.text_dim, config.classifier_dim)
         self.classifier = nn.Linear(config.classifier_dim, len(config.answers))
+        numbered = config.answers[:_COUNTS] == [str(number) for number in range(_COUNTS)]
+        self.count_gain = nn.Parameter(torch.tensor(6.0)) if config.factored and numbered else None
 
     def forward(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> HeadOutput:
         """Features (B, C, H, W), question (B, D) and maps (B, H, W) -> logits (B, answers) and the pointer's."""
@@ -106,7 +109,14 @@ class EvidenceHead(EvidencePool):
         asked = view if self.kinds is None else self.kinds(view).float().softmax(-1)
         gamma, beta = self.film.parameters_for(asked)
         hidden = torch.relu(film_modulate(self.hidden(features), gamma, beta))
-        return HeadOutput(self.classifier(hidden), pointer)
+        logits = self.classifier(hidden)
+        if self.count_gain is not None:
+            # numbers that training hardly has, 9 and 10, are answered all the same: by what the last map counts
+            count = maps[-1].sum((1, 2)).clamp(max=_COUNTS - 1)
+            counting = self.count_gain * asked[:, ANSWER_FUNCTIONS.index("count"), None]
+            counted = counting * _bumps(count, 0, _COUNTS)
+            logits = logits + F.pad(counted, (0, logits.shape[1] - _COUNTS)).to(logits.dtype)
+        return HeadOutput(logits, pointer)
 
 
 class PathwayHead(nn.Module):

@@ -52,8 +52,9 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     gates = answer.weights["block_5"]["film_gamma"]
     usual = atlas.blocks[4].weights["film_gamma"].mean
     answer, maps = watched(answerer, load_image(example.path), question)
-    speaking = [c for c in range(64) if maps[4][c].max() > 0]
-    assert 0 < len(speaking) < 64
+    width = answerer.model.config.trunk_width
+    speaking = [c for c in range(width) if maps[4][c].max() > 0]
+    assert 0 < len(speaking) <= width
     channels, shown = values(page, 5, 0)
     assert channels == speaking
     assert shown == pytest.approx((gates - usual)[speaking].tolist(), abs=0.006)
@@ -82,7 +83,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     assert page.locator("#channels-block input").input_value() == "5"
 
     card = page.locator("#channels-card")
-    channel = next(c for c in range(64) if atlas.blocks[4].concept(c) and atlas.blocks[4].active[c] < 1)
+    channel = next(c for c in range(width) if atlas.blocks[4].concept(c) and atlas.blocks[4].active[c] < 1)
     page.locator("#channels-channel input").fill(str(channel))
     page.keyboard.press("Tab")
     card.locator("h2", has_text=f"Channel {channel} of block 5").wait_for()
@@ -98,7 +99,7 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     title.click()
     areas = [float(text) for text in table.locator("tbody td:nth-child(4)").all_inner_texts()]
     assert areas == sorted(areas, reverse=True)
-    assert len(areas) == 6 * 64
+    assert len(areas) == 6 * width
     first = table.locator("tbody tr").first
     chosen = first.get_attribute("data-block"), first.get_attribute("data-channel")
     first.get_by_role("button").click()
