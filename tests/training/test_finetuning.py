@@ -11,7 +11,16 @@ from tests.training.test_trainer import MINI
 from vqa.cli import main
 from vqa.errors import InputError
 from vqa.evaluation.evaluate import EvaluationSet
-from vqa.training.finetuning import CURVE, PLOT, FineTuning, build_finetuning, finetuning_options, read_curve
+from vqa.training import finetuning
+from vqa.training.finetuning import (
+    CURVE,
+    PLOT,
+    FineTuning,
+    accuracy_on,
+    build_finetuning,
+    finetuning_options,
+    read_curve,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,23 +73,24 @@ def test_an_interrupted_run_ends_as_a_straight_one(
         return build_finetuning(str(tiny_checkpoint), options, [EvaluationSet(MINI, "val")], "vqa finetune")
 
     broken = tuning(resume=False)
-    accuracy, step = broken.accuracy, broken.trainer.step
+    step = broken.trainer.step
     measured = 0
 
-    def measure(table):
+    def measure(trainer, table):
         nonlocal measured
         measured += 1
         broken.trainer.interruption.asked = cut == ("start", "measurement")[measured - 1 : measured][0]
-        return accuracy(table)
+        return accuracy_on(trainer, table)
 
     def stepped(batch):
         broken.trainer.interruption.asked = cut == "step" and broken.trainer.progress.step == 2
         return step(batch)
 
-    monkeypatch.setattr(broken, "accuracy", measure)
+    monkeypatch.setattr(finetuning, "accuracy_on", measure)
     monkeypatch.setattr(broken.trainer, "step", stepped)
     with pytest.raises(KeyboardInterrupt):
         broken.run()
+    monkeypatch.setattr(finetuning, "accuracy_on", accuracy_on)
     assert len(read_curve(tmp_path)) == {"start": 0, "step": 2, "measurement": 1}[cut]
     tuning(resume=True).run()
     straight, other = ([line["sets"] for line in read_curve(folder)] for folder in (finished, tmp_path))

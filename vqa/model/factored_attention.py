@@ -55,7 +55,7 @@ class FactoredAttention(nn.Module):
         shift = contents[:, 0, :2]
         places = torch.cat([position - shift, position, presence, last[:, None], chosen[:, None]], 1)
         operation, *filters = (part.float().softmax(-1) for part in step.split(STEP_SIZES, -1))
-        filters = [operation.new_zeros(len(operation), 0), *filters]
+        filters = [operation[:, :0], *filters]
         reading = torch.stack(
             [torch.cat([operation, F.pad(part, (0, _SLOTS + 1 - part.shape[1]))], 1) for part in filters], 1
         )

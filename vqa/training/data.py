@@ -227,11 +227,7 @@ def load_training_data(
     if pack.images is None:
         raise InputError(f"{pack.path}: holds no images; pack it with `vqa data pack`")
     stored, unknown = _read_questions(pack, encode, answers, blocks, protocol, progress)
-    if (stored.labels < 0).all():
-        raise InputError(
-            f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
-            f"among {', '.join(answers)}"
-        )
+    _require_answers(pack, stored, unknown, answers)
     asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
     held_out = held_out_rows(asked, holdout, seed)
     rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
@@ -258,6 +254,14 @@ def load_training_data(
         rows=rows,
         online=online,
     )
+
+
+def _require_answers(pack: PackedDataset, stored: Questions, unknown: Counter[str], answers: dict[str, int]) -> None:
+    if (stored.labels < 0).all():
+        raise InputError(
+            f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
+            f"among {', '.join(answers)}"
+        )
 
 
 def _generating_rows(pack: PackedDataset, protocol: str | None) -> list[int]:

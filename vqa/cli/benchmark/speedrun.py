@@ -48,6 +48,7 @@ def _run(args: argparse.Namespace) -> None:
         check_seed(seed)
     questions = open_table(EvaluationSet(args.data, args.on, columns=args.columns))
     given = SHIPPED | {name: value for name, value in training_arguments(args).items() if value not in (None, [])}
+    given = {name: value for name, value in given.items() if name not in ("out", "seed")}
     command, attempts = shlex.join(["vqa", *sys.argv[1:]]), []
     for seed in args.seeds:
         options = TrainingOptions(**given, seed=seed, out=str(Path(args.out, f"seed-{seed}")))
