@@ -27,6 +27,7 @@ training and measuring
   report       accuracy table from the reports beside a checkpoint
   explain      why an answer was given, what channels track, whether they matter
   benchmark    speed of training, asking and layers on this machine
+  export       a checkpoint as ONNX
 
 making and keeping data
   data         make, render, check, fetch, split and pack CLEVR-like datasets
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         data,
         evaluate,
         explain,
+        export,
         finetune,
         predict,
         report,
@@ -63,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
     using = (ask, scene, app)
-    training = (train, finetune, calibrate, ablate, evaluate, predict, report, explain, benchmark)
+    training = (train, finetune, calibrate, ablate, evaluate, predict, report, explain, benchmark, export)
     for command in (*using, *training, data):
         command.register(commands)
     return parser

@@ -22,7 +22,7 @@ from vqa.inference.answer import Answer, array_of, read_block
 from vqa.inference.checkpoints import load_checkpoint
 from vqa.inference.ood import OODDetector, question_score
 from vqa.model.inputs import asked
-from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
+from vqa.model.modeling import FilmSEOutput
 from vqa.model.processing import (
     FilmSEProcessor,
     ImageLike,
@@ -48,7 +48,7 @@ class VisualQuestionAnswerer:
     It keeps the stem's features of the last images, so that another question about one of them costs the trunk alone.
     """
 
-    def __init__(self, model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> None:
+    def __init__(self, model: Any, processor: FilmSEProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
         self.detector = None if model.config.domain is None else OODDetector.from_config(model.config.domain)
@@ -227,12 +227,19 @@ def _answered_by(program: Program, answer: Answer) -> Answer:
 
 
 def load(
-    checkpoint: str | os.PathLike | None = None, device: str | torch.device | None = None
+    checkpoint: str | os.PathLike | None = None, device: str | torch.device | None = None, backend: str = "torch"
 ) -> VisualQuestionAnswerer:
     """The model of a checkpoint folder or hub id, ready to be asked; the shipped one by default.
 
-    Raises InputError for a checkpoint that is missing or broken, and for a device that is not here.
+    With the `backend` "onnx" it is a folder that `vqa export onnx` made, and runs in onnxruntime. Raises InputError
+    for a checkpoint that is missing or broken, for a device that is not here, and for another backend.
     """
+    if backend not in ("torch", "onnx"):
+        raise InputError(f"backend: {backend!r:.40} is not known; use torch or onnx")
+    if backend == "onnx":
+        from vqa.inference.onnx import load_onnx
+
+        return VisualQuestionAnswerer(*load_onnx(checkpoint, device))
     return VisualQuestionAnswerer(*load_checkpoint(checkpoint, device))
 
 

@@ -56,7 +56,7 @@ def load_checkpoint(
         raise _broken(folder / _WEIGHTS, "cannot be loaded", error) from error
     if not all(torch.isfinite(parameter).all() for parameter in model.state_dict().values()):
         raise InputError(f"{folder / _WEIGHTS}: some weights are not finite; train or fetch the checkpoint again")
-    return model.eval().to(place), _load_processor(folder, config)
+    return model.eval().to(place), load_processor(folder, config)
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -178,7 +178,7 @@ def _check_weights(folder: Path, config: FilmSEConfig) -> None:
             raise InputError(f"{path}: {name} holds {dtype}; expected {weight.dtype}")
 
 
-def _load_processor(folder: Path, config: FilmSEConfig) -> FilmSEProcessor:
+def load_processor(folder: Path, config: FilmSEConfig) -> FilmSEProcessor:
     try:
         processor = FilmSEProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer = processor.tokenizer

@@ -18,6 +18,9 @@ def register(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", default="val", metavar="NAME", help="of it (default: val)")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls of each kind (default: 200)")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+    parser.add_argument(
+        "--backend", choices=["torch", "onnx"], default="torch", help="onnx: --checkpoint is of `vqa export onnx`"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_run)
 
@@ -39,14 +42,15 @@ def _run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     logging.disable_progress_bar()
     images = _images(args.data, args.split)
-    answerer = load(args.checkpoint, args.device)
+    answerer = load(args.checkpoint, args.device, args.backend)
     with tqdm(total=args.runs, desc="ask", unit=" images", disable=None) as bar:
         latencies = measure_asking(answerer, images, args.runs, bar.update)
     threads, device = torch.get_num_threads(), str(answerer.device)
     if args.json:
-        print(json.dumps({"device": device, "threads": threads, "latencies": [asdict(one) for one in latencies]}))
+        about = {"device": device, "backend": args.backend, "threads": threads}
+        print(json.dumps(about | {"latencies": [asdict(one) for one in latencies]}))
         return
-    print(f"{device}, {threads} threads, {args.runs} calls of each kind\n")
+    print(f"{args.backend} on {device}, {threads} threads, {args.runs} calls of each kind\n")
     print(f"{'milliseconds':<16}{'median':>8}{'p95':>8}")
     for one in latencies:
         print(f"{one.call:<16}{one.median_ms:>8.1f}{one.p95_ms:>8.1f}")
