@@ -24,7 +24,7 @@ from vqa.training.trainer import Trainer
 from vqa.utils.files import lock_folder
 from vqa.utils.resources import shipped
 
-TINY = ("width=20", "text_dim=32", "word_dim=8", "num_blocks=2", "stem_widths=8,16", "image_size=32x48")
+TINY = ("width=16", "text_dim=32", "word_dim=8", "num_blocks=2", "stem_widths=8,16", "image_size=32x48")
 MINI = str(shipped("data/clevr-mini"))
 
 

@@ -8,7 +8,7 @@ from tests.training.test_trainer import MINI, command, options
 from vqa.benchmarks.plan import STEPS, plan
 from vqa.cli import main
 
-SMALL = ["text_dim=32", "word_dim=16", "width=20", "stem_widths=8,16", "image_size=32x48", "classifier_dim=16"]
+SMALL = ["text_dim=32", "word_dim=16", "width=16", "stem_widths=8,16", "image_size=32x48", "classifier_dim=16"]
 
 
 def test_a_plan_counts_the_steps_of_the_run(tmp_path: Path) -> None:

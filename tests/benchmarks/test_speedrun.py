@@ -9,7 +9,7 @@ from tests.training.test_trainer import MINI
 from vqa.cli import main
 from vqa.training.checkpointing import FILE, load_state
 
-SMALL = ["text_dim=32", "word_dim=16", "width=20", "stem_widths=8,16", "image_size=32x48", "classifier_dim=16"]
+SMALL = ["text_dim=32", "word_dim=16", "width=16", "stem_widths=8,16", "image_size=32x48", "classifier_dim=16"]
 
 
 @pytest.mark.parametrize(("target", "reached"), [("0", True), ("100", False)])

@@ -15,7 +15,7 @@ from vqa.cli import main
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import build_config
 
-TINY = ["text_dim=32", "word_dim=16", "width=20", "head_width=16", "image_size=32x48", "classifier_dim=16"]
+TINY = ["text_dim=32", "word_dim=16", "width=16", "head_width=16", "image_size=32x48", "classifier_dim=16"]
 
 
 @pytest.mark.parametrize("preset", ["film", "film-qcse"])

@@ -31,7 +31,7 @@ from vqa.training.setup import build_trainer
 from vqa.training.targets import stacked, step_target
 from vqa.utils.resources import shipped
 
-TINY = ["width=20", "text_dim=32", "word_dim=16", "stem_widths=8,16,16", "stem_blocks=1", "classifier_dim=32"]
+TINY = ["width=16", "text_dim=32", "word_dim=16", "stem_widths=8,16,16", "stem_blocks=1", "classifier_dim=32"]
 MINI = str(shipped("data/clevr-mini"))
 
 
