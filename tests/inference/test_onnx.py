@@ -34,7 +34,7 @@ def exported(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["film-qcse", "film-base"])
+@pytest.fixture(scope="module", params=["film-qcse", pytest.param("film-base", marks=pytest.mark.slow)])
 def pair(request, tiny, tmp_path_factory):
     """A small model in torch and its export."""
     torch.manual_seed(0)

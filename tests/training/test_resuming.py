@@ -121,6 +121,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_processes_of_different_clocks_learn_and_stop_together(tmp_path: Path) -> None:
     (tmp_path / "clocks.py").write_text(_TWO_CLOCKS)
     launch(2, str(tmp_path / "clocks.py"), str(tmp_path / "run"), str(tmp_path / "found"))

@@ -57,7 +57,10 @@ def _is_mask(index: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize(("preset", "generated"), [("film-qcse", 0.5), ("film-base", 0.0), ("film-qcse-1", 0.0)])
+@pytest.mark.parametrize(
+    ("preset", "generated"),
+    [pytest.param("film-qcse", 0.5, marks=pytest.mark.slow), ("film-qcse", 0.0), ("film-qcse-1", 0.0)],
+)
 def test_a_step_never_waits_for_the_device(preset: str, generated: float, tmp_path: Path) -> None:
     trainer = build_trainer(
         options(tmp_path, preset=preset, overrides=[*TINY, "image_size=64x96"], generated=generated, pretrain_epochs=1)

@@ -81,7 +81,7 @@ def test_two_workers_with_blender_make_the_bytes_of_one_machine(tmp_path):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_killed_worker_and_a_killed_client_lose_nothing(tmp_path, stand_in, processes, shared):
     render(tmp_path / "fresh", stand_in)
     stand_in.behave("slow")
