@@ -62,7 +62,7 @@ def seen_card(answer: Answer | None, image: Image.Image | None, truth: Scene | N
     names = [mark["name"] for mark in frame.marks]
     true, missed = true_names(answer, truth) if answer and truth else (names, [])
     wrong = sum(one != other for one, other in zip(names, true, strict=True)) + len(missed)
-    return render("seen", frame=frame, truths=true, missed=missed, wrong=wrong, known=truth is not None)
+    return render("seen", frame=frame, true_names=true, missed=missed, wrong=wrong, known=truth is not None)
 
 
 def true_names(answer: Answer, truth: Scene) -> tuple[list[str | None], list[str]]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scene_maps import maps_of
 
 import vqa
 from vqa.clevr.annotations import image_path, read_scenes, scenes_path
@@ -9,25 +10,7 @@ from vqa.clevr.image_generation.sample_scenes import sample_layout
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.inference.predicted_scene import read_scene, scene_of
 from vqa.model.scene import SceneMaps
-from vqa.training.targets import scene_target
 from vqa.utils.resources import shipped
-
-
-def maps_of(scene, rows=16, columns=24):
-    """Readings that tell a scene without doubt."""
-    target = scene_target(scene)
-    maps = SceneMaps(
-        torch.full((1, rows, columns), -9.0), torch.zeros(1, 15, rows, columns), torch.zeros(1, 2, rows, columns)
-    )
-    for i in range(int(target.number)):
-        column, row = (int(share * size) for share, size in zip(target.centre[i], (columns, rows), strict=True))
-        maps.objectness[0, row, column] = 9.0
-        maps.position[0, :, row, column] = torch.tensor(target.position[i])
-        start = 0
-        for value, size in zip(target.attributes[i], map(len, ATTRIBUTES.values()), strict=True):
-            maps.attributes[0, start + int(value), row, column] = 9.0
-            start += size
-    return maps
 
 
 @pytest.mark.parametrize("index", range(4))

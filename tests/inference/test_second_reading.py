@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scene_maps import maps_of
 
 import vqa
 from vqa.clevr.image_generation.sample_scenes import sample_layout
@@ -23,25 +24,9 @@ from vqa.inference.answer import Answer, Block
 from vqa.inference.predicted_scene import PredictedScene, decode, draw, scene_with
 from vqa.inference.second_reading import check, premise, together
 from vqa.inference.sentence import MOST_WORDS, because
-from vqa.model.scene import ATTRIBUTE_SIZES, SceneMaps
-from vqa.training.targets import scene_target
+from vqa.model.scene import SceneMaps
 
 SCENES = [sample_layout(0, "val", index).scene for index in range(6)]
-
-
-def maps_of(scene, rows=160, columns=240):
-    """Readings that tell a scene without doubt."""
-    target = scene_target(scene)
-    maps = SceneMaps(
-        torch.full((1, rows, columns), -9.0), torch.zeros(1, 15, rows, columns), torch.zeros(1, 2, rows, columns)
-    )
-    for i in range(int(target.number)):
-        column, row = (int(share * size) for share, size in zip(target.centre[i], (columns, rows), strict=True))
-        maps.objectness[0, row, column] = 9.0
-        maps.position[0, :, row, column] = torch.tensor(target.position[i])
-        starts = np.cumsum([0, *ATTRIBUTE_SIZES[:-1]])
-        maps.attributes[0, starts + target.attributes[i].astype(int), row, column] = 12.0
-    return maps
 
 
 def scene_of_words(*said):
@@ -58,7 +43,7 @@ def scene_of_words(*said):
 
 def answer_about(scene, question, answer="0", attention=()):
     blocks = tuple(Block(None, None, None, None, one) for one in attention)
-    seen = maps_of(scene)
+    seen = maps_of(scene, 160, 240, 12.0)
     return Answer(answer, 0.9, [(answer, 0.9)], [], None, blocks, [], (0, 0, 1, 1), question=question, readings=seen)
 
 
@@ -67,7 +52,7 @@ WORLD = scene_of_words("large red metal cube", "small red rubber cube", "small b
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_without_doubt_the_second_reading_is_the_program_executed(scene):
-    seen = decode(maps_of(scene))
+    seen = decode(maps_of(scene, 160, 240, 12.0))
     for question in QuestionGenerator(load_templates()).generate(scene, 40, random.Random(0)):
         found = check(question.program, seen, question.answer)
         assert (found.answer, found.agrees) == (question.answer, True)
@@ -88,7 +73,7 @@ def test_without_doubt_the_second_reading_is_the_program_executed(scene):
 
 def test_the_scene_is_clevrs_and_can_be_read_back():
     for scene in SCENES:
-        seen = decode(maps_of(scene))
+        seen = decode(maps_of(scene, 160, 240, 12.0))
         record = json.loads(json.dumps(seen.to_json()))
         assert len(Scene.from_json(record).objects) == len(scene.objects)
         assert set(record["objects"][0]["confidence"]) == {"object", *ATTRIBUTES}
@@ -126,7 +111,7 @@ def test_premises(question, status, text):
 def test_generated_false_premises_are_found_where_the_scene_is_seen():
     balances = {kind: Balance() for kind in FALSE_PREMISES}
     made = QuestionGenerator(load_templates()).generate_false(SCENES[0], 20, random.Random(0), balances)
-    seen = decode(maps_of(SCENES[0]))
+    seen = decode(maps_of(SCENES[0], 160, 240, 12.0))
     assert {question.premise for question in made} == set(FALSE_PREMISES)
     for question in made:
         found = premise(check(question.program, seen, ""))
@@ -165,7 +150,7 @@ def test_the_sentence_of_a_wrong_answer_shows_where_the_network_looked():
 
 
 def test_the_sentence_leaves_out_what_no_block_attended_to():
-    seen = decode(maps_of(WORLD))
+    seen = decode(maps_of(WORLD, 160, 240, 12.0))
     question = "How many things are left of the sphere?"
     nothing, sphere = np.zeros((160, 240)), np.zeros((160, 240))
     for cell in next(item for item in seen.objects if item.value("shape") == "sphere").cells:
@@ -214,7 +199,7 @@ def test_both_together_follow_the_second_reading_where_it_is_sure():
     ],
 )
 def test_free_questions_are_answered_by_program(question, answer):
-    assert check(read_free(question), decode(maps_of(WORLD)), "").answer == answer
+    assert check(read_free(question), decode(maps_of(WORLD, 160, 240, 12.0)), "").answer == answer
 
 
 def test_a_scene_without_objects_and_one_with_forty():
@@ -262,9 +247,9 @@ def test_free_questions_about_nothing_and_about_a_crowd(question):
 def test_a_program_that_does_not_fit_is_named():
     broken = (Step("scene"), Step("count", (0,)), Step("filter_color", (1,), "red"))
     with pytest.raises(InputError, match=r"program\[2\]: filter_color cannot read the steps \[1\]"):
-        check((*broken, Step("count", (2,))), decode(maps_of(WORLD)), "")
+        check((*broken, Step("count", (2,))), decode(maps_of(WORLD, 160, 240, 12.0)), "")
     with pytest.raises(InputError, match=r"program\[1\]: shake"):
-        check((Step("scene"), Step("shake", (0,))), decode(maps_of(WORLD)), "")
+        check((Step("scene"), Step("shake", (0,))), decode(maps_of(WORLD, 160, 240, 12.0)), "")
 
 
 def test_negations_in_the_answerer(tiny_checkpoint, image_file):

@@ -82,13 +82,13 @@ def test_baits_are_made_and_scored(tmp_path, capsys):
     after, first = tmp_path / "after.jsonl", tmp_path / "before.jsonl"
     lines = [json.dumps({"question_index": key, "answer": answer}) + "\n" for key, answer in answers]
     after.write_text("".join(lines))
-    truths = [json.dumps({"question_index": key, "answer": bait["truth"]}) + "\n" for key, bait in baits.items()]
-    first.write_text("".join(truths))
+    correct = [json.dumps({"question_index": key, "answer": bait["truth"]}) + "\n" for key, bait in baits.items()]
+    first.write_text("".join(correct))
     capsys.readouterr()
     assert main(["data", "bait", "--out", out, "--score", str(after), str(first)]) == 0
     total = capsys.readouterr().out.splitlines()[1].split()
     assert total == ["all", "8", "8", "25.0", "[7.1,", "59.1]", "75.0"]
-    first.write_text("".join(truths[1:]))
+    first.write_text("".join(correct[1:]))
     assert main(["data", "bait", "--out", out, "--score", str(after), str(first)]) == 2
     assert "has no answer to question" in capsys.readouterr().err
     first.write_text('{"question": 1}\n' * 2)
