@@ -47,7 +47,8 @@ def because(program: Program, sets: Sequence[Objects | None], objects: Sequence[
     """
     steps, readers = reasoning_steps(program)
     told, follows = _conclusion(program, [sets[k] for k in readers], objects)
-    so = "it is" if program[-1].function.startswith("query_") else "so"
+    asked = program[-1].function
+    so = "so" if not asked.startswith("query_") else "it is a" if asked == "query_shape" else "it is"
     end = f"{so} {answer}" if follows == answer else f"{so} {follows}, yet the network says {answer}"
     if follows is None:
         end = f"the network says {answer}"
