@@ -57,6 +57,17 @@ def test_gray_is_mixed_by_random_weights_in_training_alone_and_can_be_switched_o
     assert torch.equal(plain.luminance(image), plain.luminance(image))
 
 
+def test_without_contrast_it_sees_the_gray_image_and_with_one_patch_the_color_of_a_cell_is_its_own() -> None:
+    image = torch.randn(2, 3, 64, 96)
+    model = encoder(contrast=False).eval()
+    torch.testing.assert_close(model.luminance(image), image.mean(1, keepdim=True).expand(-1, 2, -1, -1))
+    model = encoder(color_window=1).eval()
+    features, other = model(image), image.clone()
+    other[..., :8, :8] += 1
+    changed = (model(other) != features)[:, model.form_channels :].any(1)
+    assert changed[..., 0, 0].all() and changed.sum() == len(image), "only the cell above the changed pixels"
+
+
 def test_contrast_normalization_does_not_depend_on_brightness_and_hardly_on_contrast() -> None:
     model = encoder().eval()
     image = torch.randn(1, 3, 64, 96)

@@ -113,7 +113,12 @@ def nearest_dataset(place: str | os.PathLike) -> Path | None:
     for _ in range(4):
         level = [inner for folder in level for inner in _folders(folder)][:1000]
         below += sorted(level, key=lambda inner: -SequenceMatcher(None, inner.name, path.name).ratio())
-    above = list(path.parents)[:3] if path.exists() else []
+    inside = ("images", "questions", "scenes")
+    above = [
+        folder
+        for folder, part in zip(path.parents, reversed(path.parts), strict=False)
+        if path.exists() and (part in inside or (folder / part / "questions.json").is_file())
+    ][:3]
     return next((folder for folder in (*above, *below) if _is_dataset(folder)), None)
 
 

@@ -26,6 +26,7 @@ _RANGES = {
     "vocab_size": (1, 1_000_000),
     "vision_stride": (1, 32),
     "stem_blocks": (0, 32),
+    "color_window": (1, 16),
     "width": (1, 8192),
     "num_blocks": (1, 32),
     "word_dim": (1, 8192),
@@ -43,6 +44,7 @@ _FLAGS = (
     "film",
     "gate_shift",
     "random_gray",
+    "contrast",
     "second_look",
     "evidence",
     "trunk_features",
@@ -70,6 +72,8 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "gate_join": ("channel_attention", ("query_se",)),
     "gate_placement": ("channel_attention", ("query_se",)),
     "random_gray": ("vision_encoder", ("two_stream",)),
+    "contrast": ("vision_encoder", ("two_stream",)),
+    "color_window": ("vision_encoder", ("two_stream",)),
     "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
     "factored": ("evidence", (True,)),
@@ -95,6 +99,8 @@ class FilmSEConfig(PretrainedConfig):
         stem_widths: channels after each halving of the grid by a `conv` or `mbconv` stem.
         stem_blocks: residual blocks at that stem's end.
         random_gray: in training, the luminance stream of `two_stream` mixes red, green and blue by random weights.
+        contrast: that stream sees local contrast at two scales; otherwise the gray image.
+        color_window: patches on a side of the window in which the color stream of `two_stream` looks for an object.
         second_look: size, material and shape are read again from crops around the objects (`two_stream`, `evidence`).
         width: channels of the image features (of a `two_stream` encoder's form, and half as many of color), and of the
             trunk; in a `factored` trunk a quarter of it in each of five groups.
@@ -148,6 +154,8 @@ class FilmSEConfig(PretrainedConfig):
         stem_widths: tuple[int, ...] = (32, 64, 96),
         stem_blocks: int = 2,
         random_gray: bool = True,
+        contrast: bool = True,
+        color_window: int = 6,
         second_look: bool = True,
         width: int = 64,
         num_blocks: int = 5,

@@ -19,8 +19,6 @@ from vqa.model.configuration import FilmSEConfig
 
 _PATCH = 4
 """Side of a patch, pixels."""
-_WINDOW = 6
-"""Patches on a side of the window around a cell in which its object may show."""
 _COARSE, _FINE, _FLOOR = 17, 5, 0.17
 """Windows of the contrast normalization, pixels, and what is added to the local standard deviation (normalized pixels;
 about 0.02 of the range of an image)."""
@@ -36,7 +34,7 @@ class TwoStreamEncoder(nn.Module):
     def __init__(self, config: FilmSEConfig) -> None:
         super().__init__()
         self.form_channels, self.color_channels = config.width, config.width // 2
-        self.random_gray = config.random_gray
+        self.random_gray, self.contrast, self.window = config.random_gray, config.contrast, config.color_window
         self.cell_patches = 2 ** len(config.stem_widths) // _PATCH
         layers: list[nn.Module] = []
         channels = 2
@@ -52,7 +50,7 @@ class TwoStreamEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.project = nn.Sequential(nn.Conv2d(channels, config.width, 1, bias=False), nn.BatchNorm2d(config.width))
         self.where = nn.Sequential(
-            nn.Conv2d(config.width + 2, 96, 1), nn.ReLU(inplace=True), nn.Conv2d(96, _WINDOW**2, 1)
+            nn.Conv2d(config.width + 2, 96, 1), nn.ReLU(inplace=True), nn.Conv2d(96, self.window**2, 1)
         )
         colors = self.color_channels
         self.pixels = nn.Sequential(nn.Conv2d(3, colors, 1), nn.ReLU(inplace=True), nn.Conv2d(colors, colors, 1))
@@ -64,7 +62,7 @@ class TwoStreamEncoder(nn.Module):
         return self.form_channels + self.color_channels
 
     def luminance(self, pixel_values: Tensor) -> Tensor:
-        """Contrast of a gray image at two scales, (N, 2, H, W), for normalized pixels (N, 3, H, W).
+        """Contrast of a gray image at two scales (or the image twice), (N, 2, H, W), for normalized pixels (N, 3, H, W).
 
         Red, green and blue count alike, but in training by weights drawn for each image from Dirichlet(1, 1, 1).
         """
@@ -73,6 +71,8 @@ class TwoStreamEncoder(nn.Module):
             gray = (pixel_values * (weights / weights.sum(1, keepdim=True))).sum(1, keepdim=True)
         else:
             gray = pixel_values.mean(1, keepdim=True)
+        if not self.contrast:
+            return gray.expand(-1, 2, -1, -1)
         coarse, fine = _box_mean(gray, _COARSE), _box_mean(gray, _FINE)
         deviation = (_box_mean(gray * gray, _COARSE) - coarse * coarse).clamp(min=0).sqrt()
         return torch.cat([(gray - coarse) / (deviation + _FLOOR), (gray - fine) / (deviation + _FLOOR)], 1)
@@ -90,10 +90,10 @@ class TwoStreamEncoder(nn.Module):
     def _look(self, patches: Tensor, weights: Tensor) -> Tensor:
         """The mean of patches (N, c, h * s, w * s) under weights (N, window^2, h, w) of each cell's window."""
         height, width = weights.shape[-2:]
-        before = (_WINDOW - self.cell_patches) // 2
-        after = _WINDOW - self.cell_patches - before
-        windows = F.unfold(F.pad(patches, (before, after) * 2), _WINDOW, stride=self.cell_patches)
-        windows = windows.view(patches.shape[0], patches.shape[1], _WINDOW**2, height, width)
+        before = (self.window - self.cell_patches) // 2
+        after = self.window - self.cell_patches - before
+        windows = F.unfold(F.pad(patches, (before, after) * 2), self.window, stride=self.cell_patches)
+        windows = windows.view(patches.shape[0], patches.shape[1], self.window**2, height, width)
         return cast(Tensor, torch.einsum("nckhw,nkhw->nchw", windows, weights.to(windows.dtype)))
 
 

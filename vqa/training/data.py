@@ -192,6 +192,7 @@ def load_training_data(
     *,
     holdout: float,
     seed: int,
+    training_images: int | None = None,
     generated: float = 0.0,
     compositions: float = 0.0,
     composed_families: Sequence[str] = (),
@@ -210,6 +211,7 @@ def load_training_data(
         answers: answer -> label.
         blocks: blocks of the model, for the targets of programs.
         holdout: share of the images that is held out, drawn by `seed`.
+        training_images: how many of the others to train on, drawn by `seed`; all if None. Fewer are among more.
         generated: share of online questions, generated in every epoch from the scenes; scenes without a question in
             the dataset then join the training rows.
         compositions: share of those from families that CLEVR lacks, see `question_generation.composed_families`.
@@ -231,6 +233,7 @@ def load_training_data(
     asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
     held_out = held_out_rows(asked, holdout, seed)
     rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
+    rows = np.sort(np.random.default_rng((seed, 2)).permutation(rows)[:training_images])
     per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
     families = tuple(composed_families) or ("composition",)
     make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol, families)

@@ -79,6 +79,9 @@ class TrainingOptions:
         choices=tuple(TRAINING_PARTS),
     )
     holdout: float = _data(0.05, "share of the images that chooses the best checkpoint", range=(0.0, 0.9))
+    training_images: int | None = _data(
+        None, "train on N images, drawn by --seed, for curves of few images (default: all)", range=_COUNT, later=True
+    )
     generated: float = _data(
         0.0, "share of online questions, generated from the scenes in every epoch (default: 0)", range=_SHARE
     )

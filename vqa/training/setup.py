@@ -92,6 +92,7 @@ def _open_data(
         {normalize_answer(answer) or "": label for label, answer in enumerate(model.config.answers)},
         model.config.num_blocks,
         holdout=options.holdout,
+        training_images=options.training_images,
         seed=options.seed,
         generated=options.generated,
         compositions=options.compositions,
