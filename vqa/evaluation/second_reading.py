@@ -2,11 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image
 from scipy.optimize import linear_sum_assignment
 
 from vqa.clevr.annotations import image_path, questions_path, read_questions, read_scenes, scenes_path
@@ -115,6 +116,7 @@ class SecondReadingReport:
             ),
             ("with a wrong step where the answer is wrong", _rate(c["untrue where the answer is wrong"], wrong)),
             ("words, mean", f"{c['words'] / max(c['n'], 1):.1f}"),
+            ("words, at most", str(c["most words"])),
         ]
         return "\n".join(markdown_table([f"sentences, {c['n']:,}", "%"], rows))
 
@@ -152,10 +154,9 @@ def measure(
         image = load_image(image_path(root, split, name))
         half = "odd" if scene.image_index % 2 else "even"
         made = () if marked else generator.generate_false(scene, NEW, rng, balances)
-        for question in (*asked[name], *made):
-            try:
-                answer = answerer.ask(image, question.question)
-            except InputError:
+        several = (*asked[name], *made)
+        for question, answer in zip(several, _answers(answerer, image, several), strict=True):
+            if answer is None:
                 report.readers.setdefault("nothing: refused", Counter())["n"] += 1
                 continue
             if question.program:
@@ -171,6 +172,15 @@ def measure(
             report.occlusion[share].update(found)
         on_image()
     return report
+
+
+def _answers(answerer: VisualQuestionAnswerer, image: Image, questions: Sequence[Question]) -> list[Answer | None]:
+    """The answers, None for a question that is refused."""
+    try:
+        return answerer.ask(image, [question.question for question in questions])
+    except InputError:
+        found = [] if len(questions) == 1 else [_answers(answerer, image, [question])[0] for question in questions]
+        return found or [None]
 
 
 def compare_scenes(true: Scene, seen: PredictedScene) -> tuple[Counter[str], dict[str, Counter[str]]]:
@@ -235,12 +245,14 @@ def _count_answer(report: SecondReadingReport, question: Question, answer: Answe
         counts["right where they agree"] += network and agrees
         counts["network right where not"] += network and not agrees
         counts["second right where not"] += again and not agrees
-    if check is not None and question.program and answer.because is not None and not answer.premise.text:
-        true = _sentence_is_true(check.program, answer, scene)
+    if check is not None and question.program and answer.because is not None:
+        true = not answer.premise.text and _sentence_is_true(check.program, answer, scene)  # all its premises hold
         report.sentences.update({"n": 1, "true": true, "right answers": network})
         report.sentences["true where the answer is right"] += true and network
         report.sentences["untrue where the answer is wrong"] += not true and not network
-        report.sentences["words"] += len(answer.because.split())
+        words = len(answer.because.split())
+        report.sentences["words"] += words
+        report.sentences["most words"] = max(words, report.sentences["most words"])
 
 
 def _sentence_is_true(program: Program, answer: Answer, scene: Scene) -> bool:

@@ -128,10 +128,32 @@ def _compare_counts(inputs: Sequence[np.ndarray], sign: int) -> np.ndarray:
     return np.where(more > 0, 0, np.where(more < 0, 1, -1))
 
 
+def _like(inputs: Sequence[np.ndarray], names: Sequence[str], worlds: "Worlds") -> np.ndarray:
+    """Those of a set that share the named attributes with another object of the second."""
+    same = np.logical_and.reduce([worlds.values[n][:, :, None] == worlds.values[n][:, None, :] for n in names])
+    return inputs[0] & (same & inputs[1][:, None, :] & ~np.eye(same.shape[1], dtype=bool)).any(2)
+
+
+def _half(side: str, worlds: "Worlds") -> np.ndarray:
+    """(N,): which objects lie in a half of the image, or in the middle third."""
+    (x, y) = worlds.center.T
+    return {"left": x < 0.5, "right": x >= 0.5, "front": y >= 0.5, "behind": y < 0.5, "middle": abs(x - 0.5) < 1 / 6}[
+        side
+    ]
+
+
+def _all_same(members: np.ndarray, names: Sequence[str], worlds: "Worlds") -> np.ndarray:
+    same = [_OF_ATTRIBUTE["all_same"]([members], worlds.values[n], len(ATTRIBUTES[n]), None) for n in names]
+    return np.logical_and.reduce(same).astype(int)
+
+
 _FUNCTIONS = {
     "minus": lambda value, x, worlds: x[0] & ~x[1],
     "negate": lambda value, x, worlds: 1 - x[0],
     "all": lambda value, x, worlds: (x[0].any(1) & ~(x[0] & ~x[1]).any(1)).astype(int),
+    "all_same": lambda value, x, worlds: _all_same(x[0], value.split("|"), worlds),
+    "most": lambda value, x, worlds: (2 * (x[0] & x[1]).sum(1) > x[0].sum(1)).astype(int),
+    "parity": lambda value, x, worlds: (x[0] % 2 == ("even", "odd").index(value)).astype(int),
     "exactly": lambda value, x, worlds: (x[0] == int(value)).astype(int),
     "at_least": lambda value, x, worlds: (x[0] >= int(value)).astype(int),
     "at_most": lambda value, x, worlds: (x[0] <= int(value)).astype(int),
@@ -143,6 +165,8 @@ _FUNCTIONS = {
     "nearest": lambda value, x, worlds: _pick(x[0] & ~x[1], -_distances(x[1], worlds)),
     "farthest": lambda value, x, worlds: _pick(x[0] & ~x[1], np.nan_to_num(_distances(x[1], worlds), posinf=-1)),
     "near": lambda value, x, worlds: x[0] & ~x[1] & (_distances(x[1], worlds) <= NEAR),
+    "half": lambda value, x, worlds: x[0] & _half(value, worlds),
+    "like": lambda value, x, worlds: _like(x, value.split("|"), worlds),
     "between": lambda value, x, worlds: _between(x, worlds),
     "beyond": lambda value, x, worlds: (
         worlds.present & x[0] & ~x[1] & ~(x[1].astype(int) @ (~worlds.relations[value]).astype(int) > 0)

@@ -22,7 +22,7 @@ nothing to it there (docs/results.md)."""
 SURE = 0.6
 """The second reading is taken before the network's answer where it is at least so sure: chosen on the same images."""
 
-_OF_NUMBERS = ("equal", "less", "greater", "negate", "exactly", "at")
+_OF_NUMBERS = ("equal", "less", "greater", "negate", "exactly", "at", "parity")
 """The functions that read numbers, truths or values; all others read sets."""
 
 _LEAST = 1e-4

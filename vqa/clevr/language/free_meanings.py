@@ -15,9 +15,23 @@ NP = tuple[bool, tuple]
 
 SCENE = Call("scene", None, ())
 IT = Call("it", None, ())
+THEM = ("them", None)
 EVERYTHING: NP = (True, ())
 OTHER = ("other", None)
-_THAN_IT = ("relate", "same", "near", "nearest", "farthest", "hidden_by", "hides", "larger", "smaller", "not")
+_THAN_IT = (
+    "relate",
+    "same",
+    "near",
+    "nearest",
+    "farthest",
+    "hidden_by",
+    "hides",
+    "larger",
+    "smaller",
+    "not",
+    "and",
+    "like",
+)
 _SELECTING = ("extreme", "ordinal", "nearest", "farthest", "odd")
 """Functions that pick an object out of a set: applied after all that filter, and not to be counted."""
 
@@ -32,12 +46,28 @@ def objects(np: NP) -> Call:
     mods = tuple(mod for mod in np[1] if mod != OTHER)
     if len(mods) < len(np[1]) and not any(mod[0] in _THAN_IT for mod in mods):
         raise InputError("question: nothing says other than what")
+    values = {mod[1]: mod[2] for mod in mods if mod[0] == "filter"}
+    if any(mod[0] == "filter" and values[mod[1]] != mod[2] for mod in mods):
+        raise InputError("question: nothing has two values of an attribute")
+    if np[0]:  # several objects "on the left" are those in that half
+        mods = tuple(("half", *mod[1:]) if mod[0] == "at" else mod for mod in mods)
     return reduce(lambda found, mod: apply(mod, found), sorted(mods, key=_rank), SCENE)
 
 
-def exist(found: Call) -> Call:
-    """Whether there is one."""
-    return call("exist", found)
+def _is_one(found: Call) -> bool:
+    return found.function in ("unique", "it")
+
+
+def same(traits: str, to: Call) -> tuple:
+    """Of the same size, or "size|color" and so on, as an object, or as any other of a set."""
+    if not _is_one(to):
+        return "like", traits, to
+    return both(*(("same", attribute, to) for attribute in traits.split("|")))
+
+
+def exist(found: Call) -> Call | None:
+    """Whether there is one; None for a set that has one by its making."""
+    return None if found.function == "extreme" else call("exist", found)
 
 
 def unique(np: NP) -> Call:
@@ -51,12 +81,17 @@ def _rank(mod: tuple) -> float:
         return max(3, *(_rank(part) for part in mod[1:]))
     if mod[0] in ("filter", "except"):
         return 1 + 0.1 * list(ATTRIBUTES).index(mod[1])
-    return 0 if mod[0] in ("relate", "same") else 5 if mod[0].startswith(_SELECTING) else 0.5
+    late = {"like": 4, "most": 4, "at": 5, "half": 2}
+    return 0 if mod[0] in ("relate", "same") else 5 if mod[0].startswith(_SELECTING) else late.get(mod[0], 0.5)
 
 
 def apply(mod: tuple, found: Call) -> Call:
     """The objects of a set that a modifier holds for."""
     kind, *rest = mod
+    if kind == "at":
+        return apply(("half" if _is_one(found) else "extreme", rest[0]), found)
+    if kind.startswith(_SELECTING) and _is_one(found):
+        return call("intersect", found, apply(mod, SCENE))
     match kind:
         case "filter" | "except":
             return call(f"{kind}_{rest[0]}", found, value=rest[1])
@@ -69,6 +104,12 @@ def apply(mod: tuple, found: Call) -> Call:
             return call("union", apply(rest[0], found), apply(rest[1], found))
         case "not":
             return call("minus", found, apply(rest[0], found))
+        case "like":
+            if len(rest) == 1 and _is_one(found):
+                raise InputError("question: nothing says the same as what")
+            return call("like", found, *(rest[1:] or (found,)), value=rest[0])
+        case "odd":
+            raise InputError("question: nothing says different in what")
     return call(kind, found, *rest[1:], value=rest[0])
 
 
@@ -124,12 +165,18 @@ def compare(how: str, one: NP, other: NP) -> Call | None:
 
 def query(attribute: str, np: NP) -> Call:
     """An attribute of the one object; of several what they have in common."""
+    np = np[0], tuple((f"odd_{attribute}", None) if mod == ("odd", None) else mod for mod in np[1])
     return call(f"shared_{attribute}", objects(np)) if np[0] else call(f"query_{attribute}", unique(np))
 
 
 def alike(one: Call, other: Call, attribute: str) -> Call:
     """Whether two objects have the same value."""
     return call(f"equal_{attribute}", *(call(f"query_{attribute}", item) for item in (one, other)))
+
+
+def all_alike(found: Call, traits: str) -> Call:
+    """Whether objects have the same size, or "size|color" and so on."""
+    return call("all_same", found, value=traits) if "|" in traits else call(f"all_same_{traits}", found)
 
 
 def asked_by(np: NP) -> str:
@@ -154,10 +201,13 @@ def more_of(function: str, one: NP, other: NP) -> Call | None:
 
 
 def bring_up(one: Call, question: Call) -> Call | None:
-    """A question with `one` for its "it", which "there is a ..." before has brought up; None where it has none."""
-
-    def bound(item: Call) -> Call:
-        return one if item == IT else Call(item.function, item.value, tuple(map(bound, item.inputs)))
-
-    found = bound(question)
+    """A question with `one` for its "it" or "they", which "there is a ..." has brought up; None where it has none."""
+    found = replaced(question, "it" if _is_one(one) else "them", one)
     return None if found == question else found
+
+
+def replaced(question: Call, function: str, by: Call) -> Call:
+    """A question with another call for those of a function."""
+    if question.function == function:
+        return by
+    return Call(question.function, question.value, tuple(replaced(item, function, by) for item in question.inputs))

@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from vqa.clevr.language.free_grammar import GRAMMAR, NUMBERS, SILENT
+from vqa.clevr.language.free_grammar import GRAMMAR
+from vqa.clevr.language.free_phrases import NUMBERS, SILENT
 from vqa.clevr.language.paraphrase import COMMON, MEANT, OUTSIDE, negated
 from vqa.clevr.language.parser import linearize, tokens_of
 from vqa.clevr.language.spelling import corrections
@@ -37,12 +38,15 @@ _SAID = {
     "larger": "bigger taller",
     "smaller": "shorter",
     "material": "materials textures",
-    "size": "sizes",
+    "closest": "closet",
+    "large": "tall",
+    "small": "short",
+    "size": "sizes sized",
     "farthest": "furthest",
     "far": "further farther",
     "fewer": "less",
     "hidden": "obscured blocked covered obstructed concealed",
-    "mostly": "partially partly almost nearly slightly",
+    "mostly": "completely entirely fully partially partly almost nearly slightly",
     "different": "unique distinct differing",
     "everything": "anything",
     **{word: str(n) for n, word in enumerate(NUMBERS, 1)},
@@ -67,7 +71,17 @@ _PLAIN = [
         (r"\b(?:un|non)(?=metallic|metal|shiny|matte|reflective)", "non "),
         (r"\b(is|are|do|does)n't\b", r"\1 not"),
         (r"\blight blue\b", "cyan"),
+        (r"\bshaped like (?=the others|the rest|the other)", "the same shape as "),
         (r"\binfront\b", "in front"),
+        (r"\bit is own\b", "its own"),
+        (r"^(is|are) their\b", r"\1 there"),
+        (r"^that (?=color|shape|material|size)", "what "),
+        (r"\bbehind of\b", "behind"),
+        (r"\bthen\b", "than"),
+        (r"(?<!the )\bright (?=next to|in front of|behind)", ""),
+        (r"\bin the middle of (?=the|two|both)", "between "),
+        (r"\balmost (?=completely|entirely|fully)|\babout (?=the same)", ""),
+        (r"\b(?:are )?(?:visible|present|shown|pictured) (?=that (?:is|are)\b)", ""),
         (r"\bsurface (?=texture|material|finish)", ""),
         (r"[;,] (?=but\b|and\b)", ""),
         (
@@ -76,7 +90,7 @@ _PLAIN = [
         ),
         (r"(?<=different )(shape|color|size)d (?:items|objects|things|shapes)", r"\1"),
         (
-            r"\b(cube|sphere|cylinder|square|round|cubed?|cubical|spherical|cylindrical) shaped? (?=object|item|thing)",
+            r"\b(cube|block|sphere|ball|cylinder|square|round|cubed?|cubical|spherical|cylindrical) shaped? (?=object|item|thing)",
             r"\1 ",
         ),
         (r"\b(?:cubic|cubical|square|cubed) (?:object|item|thing|shape)(s?)\b", r"cube\1"),
@@ -84,19 +98,25 @@ _PLAIN = [
         (r"\b(?:cylindrical|cylinder) (?:object|item|thing|shape)(s?)\b", r"cylinder\1"),
         (r"\bcube (?:object|item|thing|shape)(s?)\b", r"cube\1"),
         (r"[;,] (?=true or false|yes or no)|\b(?:true or false|yes or no)\b", ""),
-        (r"\b(?:please|also|exactly|total|located|situated|sitting|standing|positioned|placed|most likely)\b", ""),
         (
-            r"\b(?:that are )?(?:visible |shown |present |seen |found |pictured )?(?:in|within|of) (?:the|this|that) "
-            r"(?:image|picture|photo|photograph|pic|scene|frame|group|set|view|grouping)\b",
+            r"\b(?:please|also|exactly|total|located|situated|sitting|standing|positioned|placed|sandwiched|directly|most likely)\b",
             "",
         ),
-        (r"\b(?:in total|here|that you see|that can be seen)\b", ""),
+        (
+            r"\b(?:that are )?(?:visible |shown |present |seen |found |pictured )?(?:in|within|of|on) (?:the|this|that)? ?"
+            r"(?:image|picture|photo|photograph|pic|scene|frame|group|set|view|grouping|screen|shot)\b",
+            "",
+        ),
+        (r"\b(?:in total|in all|overall|all ?together|here|that you see|that can be seen)\b", ""),
         (r"^(?:do|can) you see\b", "is there"),
         (r"^((?:is|are) there any .*) there$", r"\1"),
-        (r"\b(?:(?:can|do) you (?:see|count)|can be seen|(?<!what )(?<!is )(?<!more )are there)$", ""),
+        (r"\b(?:(?:can|do) you (?:see|count)|can be seen|(?<!what )(?<!is )(?<!more )(?:is|are) there)$", ""),
         (r"(?<=^how many )(.*) (?:are|is)$", r"\1"),
         (r"\b(?:are |is )?(?:visible|shown|present|displayed|depicted|pictured|appear|combined|together)$", ""),
-        (r"^(?:there is how many|(?:what is )?(?:the )?(?:number|count|amount) of|what number of|count)\b", "how many"),
+        (
+            r"^(?:there is how many|(?:what is )?(?:the )?(?:combined )?(?:number|count|amount) of|what number of|count)\b",
+            "how many",
+        ),
         (
             r"\bis the number of (.*) (?:greater|more|larger|higher|bigger) than(?: the number of)?\b",
             r"are there more \1 than",
@@ -125,8 +145,8 @@ def read_free(text: str) -> Program | None:
 
 
 def _left_open(meaning: Any) -> bool:
-    """Whether nothing says what "it" is."""
-    return meaning.function == "it" or any(map(_left_open, meaning.inputs))
+    """Whether nothing says what "it" is, or "they"."""
+    return meaning.function in ("it", "them") or any(map(_left_open, meaning.inputs))
 
 
 def _normal(text: str) -> list[str]:
