@@ -21,7 +21,7 @@ class PremiseJSON(TypedDict):
 
 
 class AnswerJSON(TypedDict):
-    """What `vqa.Answer` says in short; see there."""
+    """What `vqa.Answer` says in short: `answer` is the network's, `together` that of it and its second reading."""
 
     answer: str
     confidence: float

@@ -57,8 +57,8 @@ def warnings(answer: Answer) -> list[str]:
     texts = []
     if answer.premise.status in ("absent", "ambiguous"):
         texts.append(f"{answer.premise.text} So the question has no answer here; the network gives one all the same.")
-    elif answer.check and answer.check.answer and not answer.check.agrees:
-        texts.append(f"Worked out step by step on the objects it sees, the answer would be “{answer.check.answer}”.")
+    elif answer.two_readings:
+        texts.append(answer.two_readings)
     if answer.unknown_words:
         words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
         texts.append(f"The model does not know {words}, and read a blank instead.")

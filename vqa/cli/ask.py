@@ -62,11 +62,6 @@ def _remarks(answer: "Answer") -> list[str]:
         found.append("warning: the scene that the network sees has no answer to it; the answer is a guess")
     if answer.premise.phrase:
         found.append(f"warning: {answer.premise.text} The answer is about something else.")
-    if answer.check and answer.check.answer and not answer.check.agrees:
-        found.append(
-            f"note: read step by step from the scene, the answer is {answer.check.answer} "
-            f"({answer.check.confidence:.0%}); both together say {answer.together}"
-        )
     return found
 
 
@@ -74,8 +69,7 @@ def _answer_text(answer: "Answer") -> str:
     from vqa.explain.channel_weights import reads_in_words
 
     lines = [f"{name:10}{p:7.1%}" for name, p in answer.top_answers]
-    if answer.because is not None:
-        lines.append(f"\n{answer.because}")
+    lines += [f"\n{text}" for text in (answer.two_readings, answer.because) if text]
     if answer.pathway_weights is not None:
         lines.append("\npathways    " + ", ".join(f"{i}: {p:.2f}" for i, p in enumerate(answer.pathway_weights, 1)))
     for k, (block, weights) in enumerate(answer.weights.items()):

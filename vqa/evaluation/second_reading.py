@@ -78,13 +78,13 @@ class SecondReadingReport:
         return "\n".join(markdown_table([*head, "relations, %"], rows))
 
     def _answer_table(self) -> str:
-        head = ["accuracy, %", "questions", "network", "second reading", "both together", "they agree"]
-        head += ["right where they agree"]
-        head += ["network right where not", "second right where not"]
+        head = ["accuracy, %", "questions", "network", "second reading", "both together", "better, worse", "they agree"]
+        head += ["right where they agree", "network right where not", "second right where not"]
         rows = []
         for name, c in self.answers.items():
             apart = c["n"] - c["agree"]
-            both = [_rate(c[kind], c["n"]) for kind in ("network", "second", "together", "agree")]
+            both = [_rate(c[kind], c["n"]) for kind in ("network", "second", "together")]
+            both += [f"{c['better']}, {c['worse']}", _rate(c["agree"], c["n"])]
             where = [_rate(c["right where they agree"], c["agree"])]
             where += [f"{c[f'{who} right where not']} of {apart}" for who in ("network", "second")]
             rows.append((name, f"{c['n']:,}", *both, *where))
@@ -162,7 +162,7 @@ def measure(
             if question.program:
                 _count_premise(report, half, question.premise or "holds", answer)
             if question.answer:
-                _count_answer(report, question, answer, scene)
+                _count_answer(report, half, question, answer, scene)
         seen = predict_scene(answerer, image)
         if seen is None:
             raise InputError("--checkpoint: this model has no object attention, and so reads no scene")
@@ -232,16 +232,18 @@ def _visible(scene: Scene) -> list[str]:
     return [next(name for name, least in VISIBLE.items() if share >= least) for share in shares]
 
 
-def _count_answer(report: SecondReadingReport, question: Question, answer: Answer, scene: Scene) -> None:
+def _count_answer(report: SecondReadingReport, half: str, question: Question, answer: Answer, scene: Scene) -> None:
     network, check = answer.answer == question.answer, answer.check
     decided = answer.program is not None and check is not None and check.answer is not None
     reader = "program" if decided else "network" if check is not None and not answer.program else "network, a guess"
     report.readers.setdefault(reader, Counter()).update(n=1, right=network)
     again = check is not None and check.answer == question.answer
     agrees = check is not None and check.agrees
-    for name in ("all", question.type or "other"):
+    both = answer.together == question.answer
+    for name in ("all", f"{half} images", question.type or "other"):
         counts = report.answers.setdefault(name, Counter())
-        counts.update(n=1, network=network, second=again, agree=agrees, together=answer.together == question.answer)
+        counts.update(n=1, network=network, second=again, agree=agrees, together=both)
+        counts.update(better=both and not network, worse=network and not both)
         counts["right where they agree"] += network and agrees
         counts["network right where not"] += network and not agrees
         counts["second right where not"] += again and not agrees

@@ -83,7 +83,7 @@ class Answer:
     """What the model answers, and with which channels. Arrays are float32; `to_json` makes lists of them.
 
     Args:
-        answer: the most probable answer.
+        answer: the network's most probable answer; `together` weighs the second reading in.
         confidence: its probability, 0 to 1.
         top_answers: the most probable answers with their probabilities, falling.
         unknown_words: words of the question that the model does not know; it answered as if each were the same blank.
@@ -142,6 +142,16 @@ class Answer:
     def together(self) -> str:
         """The answer of network and `check` together, by a rule chosen on held-out questions (docs/results.md)."""
         return together(self.answer, self.check)
+
+    @property
+    def two_readings(self) -> str | None:
+        """The network's answer and the `check`'s, by name, where they differ and the question's premise holds."""
+        if self.check is None or self.check.answer is None or self.check.agrees or self.premise.text:
+            return None
+        return (
+            f"The network says {self.answer}; its scene, read step by step, says {self.check.answer} "
+            f"({self.check.confidence:.0%}). Both together: {self.together}."
+        )
 
     @cached_property
     def premise(self) -> Premise:

@@ -1,5 +1,6 @@
 """Reading questions: the parser from English to programs, paraphrases, free questions and spelling."""
 
+from vqa.clevr.language.asked_answers import asked_answers
 from vqa.clevr.language.foreign import foreign_language
 from vqa.clevr.language.free_questions import read_free
 from vqa.clevr.language.paraphrase import negated, parses, read_words, restate
@@ -7,6 +8,7 @@ from vqa.clevr.language.parser import WORDS, parse_question
 
 __all__ = [
     "WORDS",
+    "asked_answers",
     "foreign_language",
     "negated",
     "parse_question",

@@ -19,7 +19,7 @@ from vqa.clevr.programs import Program
 from vqa.clevr.vocabulary import ATTRIBUTES, SYNONYMS
 from vqa.errors import InputError
 
-_MOST_READINGS = 48
+_MOST_READINGS = 200
 """Readings of each part of a question that are kept."""
 
 _LONGEST = 45
