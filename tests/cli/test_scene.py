@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 from PIL import Image
 
 from vqa.clevr.scenes import Scene
@@ -21,3 +22,12 @@ def test_the_scene_of_an_image(tiny_checkpoint, image_file, tmp_path, capfd):
 def test_what_cannot_be_shown(tiny_checkpoint, tmp_path, capfd):
     assert main(["scene", str(tmp_path / "missing.png"), "--checkpoint", str(tiny_checkpoint)]) == 2
     assert "missing.png" in capfd.readouterr().err
+
+
+def test_an_image_of_another_kind_is_given_with_its_warning(tmp_path, capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (160, 240, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    assert main(["scene", str(tmp_path / "noise.png"), "--json", "--device", "cpu"]) == 0  # the shipped model
+    out, err = capfd.readouterr()
+    Scene.from_json(json.loads(out))
+    assert "the picture looks unlike those that the model was trained on" in err

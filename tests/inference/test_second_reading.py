@@ -168,6 +168,9 @@ def test_both_together_follow_the_second_reading_where_it_is_sure():
     assert (wrong.answer, wrong.check.answer, wrong.together) == ("0", "2", "2")
     doubtful = replace(wrong.check, confidence=0.5)
     assert together("0", doubtful) == together("0", None) == "0"
+    assert wrong.two_readings == ("The network says 0; its scene, read step by step, says 2 (100%). Both together: 2.")
+    assert answer_about(WORLD, "How many cubes are there?", "2").two_readings is None
+    assert answer_about(WORLD, "What color is the cylinder?", "red").two_readings is None  # a premise fails
 
 
 @pytest.mark.parametrize(
@@ -196,6 +199,24 @@ def test_both_together_follow_the_second_reading_where_it_is_sure():
         ("What shape is the object that is a different color than the others?", "sphere"),
         ("How many more cubes than spheres are there?", "1"),
         ("If all the cubes were removed, how many things would remain?", "1"),
+        ("How many things are the same color?", "2"),
+        ("What shape are the things that are the same color?", "cube"),
+        ("Is the sphere the same size as any other thing?", "yes"),
+        ("Is the large cube the same size as any other thing?", "no"),
+        ("Are all the cubes the same color and shape?", "yes"),
+        ("Are most of the things red?", "yes"),
+        ("Are most of the things metal?", "no"),
+        ("Is there an even number of cubes?", "yes"),
+        ("Is there an odd number of cubes?", "no"),
+        ("How many things are on the left?", "3"),
+        ("Are there any things on the right side?", "no"),
+        ("Is the sphere the leftmost thing?", "no"),
+        ("Is the sphere farthest to the right?", "yes"),
+        ("There are two cubes; are they the same material?", "no"),
+        ("What material is the thing with a color all its own?", "rubber"),
+        ("Which shape is missing?", "cylinder"),
+        ("Is there more than one size?", "yes"),
+        ("The sphere is the same size as how many other things?", "1"),
     ],
 )
 def test_free_questions_are_answered_by_program(question, answer):
@@ -231,6 +252,11 @@ PEOPLES = [
     "What shape is to the left of all the cubes?",
     "Which color has two objects?",
     "Are there more cubes or spheres?",
+    "What color are the cubes that are the same size?",
+    "Are most of the things cubes?",
+    "How many cubes are on the left?",
+    "Is there an odd number of cubes?",
+    "Are all the cubes the same size and color?",
 ]
 
 
