@@ -114,7 +114,7 @@ class SecondReadingReport:
                 "every step true where the answer is right",
                 _rate(c["true where the answer is right"], c["right answers"]),
             ),
-            ("with a wrong step where the answer is wrong", _rate(c["untrue where the answer is wrong"], wrong)),
+            ("the wrong step shown where the answer is wrong", _rate(c["wrong step shown"], wrong)),
             ("words, mean", f"{c['words'] / max(c['n'], 1):.1f}"),
             ("words, at most", str(c["most words"])),
         ]
@@ -251,7 +251,8 @@ def _count_answer(report: SecondReadingReport, half: str, question: Question, an
         true = not answer.premise.text and _sentence_is_true(check.program, answer, scene)  # all its premises hold
         report.sentences.update({"n": 1, "true": true, "right answers": network})
         report.sentences["true where the answer is right"] += true and network
-        report.sentences["untrue where the answer is wrong"] += not true and not network
+        shown = not true or ", yet the network says " in answer.because  # the last step is the wrong one
+        report.sentences["wrong step shown"] += shown and not network
         words = len(answer.because.split())
         report.sentences["words"] += words
         report.sentences["most words"] = max(words, report.sentences["most words"])
