@@ -3,6 +3,7 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test asks the network
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # as the command line does, of which this process runs many
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one of several test processes: a core each
 

@@ -53,7 +53,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("ablation")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VQA_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("sys.argv", ["vqa", *command(output, "film-base,film-qcse*2")])  # pytest-xdist's is "-c"
         patch.setattr(cells, "_run_process", lambda folder, lock: cells.work(folder) is None)
         assert main(command(output, "film-base,film-qcse*2")) == 0
     return output

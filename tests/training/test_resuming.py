@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.training.test_trainer import MINI, TINY, command, launch, log, options
 from vqa.cli import main
+from vqa.cli.train import _resuming
 from vqa.errors import InputError
 from vqa.training.checkpointing import FILE, load_state
 from vqa.training.options import TrainingOptions
@@ -288,12 +290,12 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytes
 def test_ctrl_c_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = ["train", "--data", MINI, "--init", "x y", "--out", "my run", "--set", "width=16", "--epochs", "3"]
-    monkeypatch.setattr("sys.argv", ["vqa", *given])
     monkeypatch.setattr(Trainer, "step", _interrupt)
-    assert main(command(tmp_path / "run", "--holdout", "0")) == 130
-    said = capsys.readouterr().err
-    assert f"vqa train --data {MINI} --out 'my run' --set width=16 --epochs 3 --resume" in said
+    given = command(tmp_path / "my run", "--holdout", "0")
+    assert main(given) == 130
+    assert f"vqa: saved; continue with: {shlex.join(['vqa', *given])} --resume\n" in capsys.readouterr().err
+    given = ["train", "--data", MINI, "--init", "x y", "--out", "my run", "--set", "width=16"]
+    assert _resuming(given) == f"vqa train --data {MINI} --out 'my run' --set width=16 --resume"
 
 
 def _interrupt(*_: object) -> None:

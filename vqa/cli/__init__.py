@@ -1,62 +1,38 @@
-"""The `vqa` command: one file a command, named as the command, which adds it in `register(subparsers)`."""
+"""The `vqa` command: one file a command, named as the command.
+
+Its docstring is the command's help: after the colon the line in the list of commands, below it the explanation. It adds
+its flags in `add_arguments` and does its work in `run`, where alone it imports what is slow to load. A package is a
+command with subcommands, those of its `COMMANDS`.
+"""
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 
 from vqa.cli.renamed import rename_flags
 from vqa.errors import InputError
 from vqa.utils.notes import begin_notes
 
-_DESCRIPTION = """\
-Ask questions about CLEVR images, and see the channels that answer.
-
-using a model
-  ask          answer one question about one image
-  scene        the objects that the model sees in an image
-  app          the same in a web page
-
-training and measuring
-  train        train on a CLEVR folder
-  finetune     fine-tune on another split, and see what is learned and what forgotten
-  calibrate    honest confidences, and a warning for out-of-distribution inputs
-  ablate       train variants on equally many questions and compare them
-  evaluate     accuracy of a checkpoint or of a prediction file
-  predict      write a model's answers to a file
-  report       accuracy table from the reports beside a checkpoint
-  explain      why an answer was given, what channels track, whether they matter
-  benchmark    speed of training, asking and layers on this machine
-  export       a checkpoint as ONNX
-
-making and keeping data
-  data         make, render, check, fetch, split and pack CLEVR-like datasets
-"""
+COMMANDS = {
+    "using a model": ("ask", "scene", "app"),
+    "training and measuring": (
+        *("train", "finetune", "calibrate", "ablate", "evaluate", "predict", "report", "explain", "benchmark"),
+        "export",
+    ),
+    "making and keeping data": ("data",),
+}
+"""Heading of `vqa --help` -> its commands."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole argument parser of `vqa`; making it loads neither torch nor gradio, so that `--help` is quick."""
-    from vqa.cli import (
-        ablate,
-        app,
-        ask,
-        benchmark,
-        calibrate,
-        data,
-        evaluate,
-        explain,
-        export,
-        finetune,
-        predict,
-        report,
-        scene,
-        train,
-    )
-
     parser = argparse.ArgumentParser(
         prog="vqa",
         usage="vqa COMMAND [options]",
-        description=_DESCRIPTION,
         epilog="`vqa COMMAND --help` explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,20 +40,41 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         prog="vqa", dest="command", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
-    using = (ask, scene, app)
-    training = (train, finetune, calibrate, ablate, evaluate, predict, report, explain, benchmark, export)
-    for command in (*using, *training, data):
-        command.register(commands)
+    lines = ["Ask questions about CLEVR images, and see the channels that answer."]
+    for heading, names in COMMANDS.items():
+        lines += ["", heading, *(f"  {name:12} {_add_command(commands, f'vqa.cli.{name}')}" for name in names)]
+    parser.description = "\n".join(lines)
     return parser
+
+
+def _add_command(commands: argparse._SubParsersAction, module_name: str) -> str:
+    """Add the command of a module, or of a package with its subcommands; returns its line of help."""
+    module = import_module(module_name)
+    title, _, text = (module.__doc__ or "").partition("\n\n")
+    summary = title.partition(": ")[2].removesuffix(".")
+    parser = commands.add_parser(
+        module_name.rpartition(".")[2],
+        help=summary,
+        description=text or f"{summary[0].upper()}{summary[1:]}.",
+    )
+    if hasattr(module, "COMMANDS"):
+        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        for name in module.COMMANDS:
+            _add_command(actions, f"{module_name}.{name}")
+    else:
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.run)
+    return summary
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 1 issues found, 2 a mistake in the input, 130 interrupted."""
     begin_notes()
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers' own, of weights that load in a second
     try:
         words = rename_flags(sys.argv[1:] if argv is None else argv)
         args = build_parser().parse_args(words)
-        args.argv = words
+        args.argv, args.typed = words, shlex.join(["vqa", *words])
         return args.run(args) or 0
     except InputError as error:
         print(f"vqa: {error}", file=sys.stderr)

@@ -1,7 +1,11 @@
-"""`vqa ablate`: train variants on equally many questions and compare them."""
+"""`vqa ablate`: train variants on equally many training questions and compare them.
+
+Train variants of a model, each in a process of its own, on equally many training questions, and compare their accuracy
+by type, cost and learning curves. A killed run resumes when run again; finished cells with the same options are reused;
+several commands may share a folder.
+"""
 
 import argparse
-import shlex
 import sys
 
 from vqa.cli.arguments import add_list
@@ -15,15 +19,7 @@ _WITHOUT = (
 )
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `ablate`."""
-    parser = commands.add_parser(
-        "ablate",
-        help="train variants on equally many training questions and compare them",
-        description="Train variants of a model, each in a process of its own, on equally many training questions, "
-        "and compare their accuracy by type, cost and learning curves. A killed run resumes when run again; "
-        "finished cells with the same options are reused; several commands may share a folder.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     variants = parser.add_argument_group("variants")
     add_list(
         variants,
@@ -53,31 +49,22 @@ def register(commands: argparse._SubParsersAction) -> None:
             "evaluate_every": "measure held-out accuracy every N of them (default: a thirtieth)",
         },
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     from pathlib import Path
-
-    from transformers.utils.logging import disable_progress_bar
 
     from vqa.ablation.report import format_report
     from vqa.ablation.run import ablate
     from vqa.ablation.variants import parse_variants
     from vqa.evaluation.evaluate import EvaluationSet
 
-    disable_progress_bar()
     variants = parse_variants(args.presets, args.seeds, args.overrides)
     shared = training_arguments(args)
     for own in ("out", "overrides"):
         del shared[own]
-    report, failed = ablate(
-        variants,
-        Path(args.out),
-        EvaluationSet(args.test_data or args.data, args.test_split, args.test_questions),
-        shlex.join(["vqa", *sys.argv[1:]]),
-        **shared,
-    )
+    test = EvaluationSet(args.test_data or args.data, args.test_split, args.test_questions)
+    report, failed = ablate(variants, Path(args.out), test, args.typed, **shared)
     print(format_report(report))
     for name in failed:
         print(f"vqa: {name} failed; see above", file=sys.stderr)

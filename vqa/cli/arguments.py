@@ -28,14 +28,10 @@ def add_model(parser: argparse.ArgumentParser, help: str = "model (default: the 
     add_device(parser)
 
 
-def load_model(args: argparse.Namespace) -> tuple:
-    """The model and the processor of `add_model`'s arguments."""
-    from transformers.utils import logging
-
-    from vqa.inference.checkpoints import load_checkpoint
-
-    logging.disable_progress_bar()
-    return load_checkpoint(args.checkpoint, args.device)
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """Add IMAGE and QUESTION."""
+    parser.add_argument("image", metavar="IMAGE", help="image file")
+    parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +40,33 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", metavar="NAME", help="held-out images (default: val)")
     add_model(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+
+
+def add_example(parser: argparse.ArgumentParser, split: str) -> None:
+    """Add --data and --split, by default of the shipped example data."""
+    parser.add_argument("--data", metavar="DIR", help="CLEVR folder (default: the shipped clevr-mini)")
+    parser.add_argument("--split", default=split, metavar="NAME", help=f"of it (default: {split})")
+
+
+def example_data(args: argparse.Namespace) -> str:
+    """The folder that `add_example`'s --data says."""
+    from vqa.utils.resources import shipped
+
+    return args.data or str(shipped("data/clevr-mini"))
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add --threads."""
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    """Let torch use as many threads as --threads says. Raises InputError."""
+    import torch
+
+    check_range("--threads", args.threads, 1, 1024)
+    if args.threads:
+        torch.set_num_threads(args.threads)
 
 
 def check_seed(seed: int) -> None:
@@ -68,6 +91,14 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def running_options(args: argparse.Namespace) -> "Running":
+    """What `add_running`'s arguments say. Raises InputError."""
+    from vqa.evaluation.evaluate import Running
+
+    check_range("--batch-size", args.batch_size, 1, 65536)
+    return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
+
+
 def add_columns(parser: argparse.ArgumentParser) -> None:
     """Add --columns."""
     parser.add_argument(
@@ -90,17 +121,6 @@ def check_strict(args: argparse.Namespace, sets: "Sequence[EvaluationSet]") -> N
 
     for item in sets if args.strict else ():
         require_complete(item.open())
-
-
-def running_options(args: argparse.Namespace) -> "Running":
-    """What `add_running`'s arguments say. Raises InputError."""
-    from transformers.utils import logging
-
-    from vqa.evaluation.evaluate import Running
-
-    logging.disable_progress_bar()
-    check_range("--batch-size", args.batch_size, 1, 65536)
-    return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
 
 
 def command_line(args: argparse.Namespace, command: str, **flags: object) -> str:

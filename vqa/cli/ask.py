@@ -1,43 +1,34 @@
-"""`vqa ask`: answer one question about one image."""
+"""`vqa ask`: answer one question about one image.
+
+Answer one question about one image, and say which channels, words and places it used.
+"""
 
 import argparse
+import json
+import sys
 from typing import TYPE_CHECKING
 
-from vqa.cli.arguments import add_model
+from vqa.cli.arguments import add_model, add_question
 
 if TYPE_CHECKING:
     from vqa import Answer
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `ask`."""
-    parser = commands.add_parser(
-        "ask",
-        help="answer one question about one image",
-        description="Answer one question about one image, and say which channels, words and places it used.",
-    )
-    parser.add_argument("image", metavar="IMAGE", help="image file")
-    parser.add_argument("question", metavar="QUESTION", help='for example "What color is the cube left of the sphere?"')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_question(parser)
     add_model(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object with all weights, the scene and the check"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import json
-    import sys
-
+def run(args: argparse.Namespace) -> None:
     from vqa.utils.images import load_image
 
-    image = load_image(args.image)
-
-    from transformers.utils import logging
+    image = load_image(args.image)  # what is wrong with it is said before torch is loaded
 
     from vqa import load
 
-    logging.disable_progress_bar()
     answer = load(args.checkpoint, args.device).ask(image, args.question)
     for text in _remarks(answer):
         print(f"vqa: {text}", file=sys.stderr)

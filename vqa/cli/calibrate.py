@@ -1,52 +1,43 @@
-"""`vqa calibrate`: honest confidences, and a warning for out-of-distribution inputs."""
+"""`vqa calibrate`: honest confidences, and a warning for out-of-distribution inputs.
+
+Fit the temperature of a checkpoint's confidences, and what its training images and questions are like, on the data it
+was trained on: the limits on the images that training held out. Both are written to the checkpoint's config.json, the
+figures to calibration.json and its README.md; its weights stay.
+"""
 
 import argparse
+import sys
 
 from vqa.cli.arguments import add_device, add_list, command_line
+from vqa.errors import InputError
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `calibrate`."""
-    parser = commands.add_parser(
-        "calibrate",
-        help="fit a checkpoint's confidences and its detector of out-of-distribution inputs",
-        description="Fit the temperature of a checkpoint's confidences, and what its training images and questions "
-        "are like, on the data it was trained on: the limits on the images that training held out. Both are written "
-        "to the checkpoint's config.json, the figures to calibration.json and its README.md; its weights stay.",
-    )
-    parser.add_argument("--data", metavar="DIR", required=True, help="what the checkpoint was trained on")
-    parser.add_argument("--split", metavar="NAME", default="train", help="its split (default: train)")
-    parser.add_argument("--questions", metavar="FILE", help="its question file, where that was another one")
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="model to calibrate (default: the shipped one)")
-    parser.add_argument("--holdout", type=float, metavar="SHARE", help="held out in training (default: as recorded)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the training (default: as recorded)")
-    add_list(
-        parser, "--on", "DIR", "data never trained on: calibration error and false-positive rate there too", default=[]
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", metavar="DIR", required=True, help="what the checkpoint was trained on")
+    add("--split", metavar="NAME", default="train", help="its split (default: train)")
+    add("--questions", metavar="FILE", help="its question file, where that was another one")
+    add("--checkpoint", metavar="FOLDER", help="model to calibrate (default: the shipped one)")
+    add("--holdout", type=float, metavar="SHARE", help="held out in training (default: as recorded)")
+    add("--seed", type=int, metavar="N", help="of the training (default: as recorded)")
+    untrained = "data never trained on: calibration error and false-positive rate there too"
+    add_list(parser, "--on", "DIR", untrained, default=[])
     add_list(parser, "--on-split", "NAME", "its splits, matched in order")
     add_list(parser, "--on-questions", "FILE", "other questions about it")
-    parser.add_argument("--report", action="store_true", help="measure as it is; fit and write nothing")
-    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON, too")
+    add("--report", action="store_true", help="measure as it is; fit and write nothing")
+    add("--json", metavar="FILE", help="write the figures as JSON, too")
     add_device(parser)
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import json
-    import sys
-
-    from transformers.utils import logging
-
+def run(args: argparse.Namespace) -> None:
     from vqa.calibration.fit import fit, open_holdout, save
     from vqa.calibration.measure import measure
     from vqa.calibration.report import CalibrationReport, format_calibration
-    from vqa.errors import InputError
     from vqa.evaluation.evaluate import Running, check_writable, make_sets
     from vqa.inference.checkpoints import load_checkpoint, weights_sha256
-    from vqa.utils.files import atomic_write
+    from vqa.utils.files import write_json
     from vqa.utils.records import to_json
 
-    logging.disable_progress_bar()
     if not args.on and (args.on_split or args.on_questions):
         raise InputError("--on: say which data --on-split and --on-questions belong to")
     if args.json:
@@ -73,8 +64,7 @@ def _run(args: argparse.Namespace) -> None:
     )
     print(format_calibration(report))
     if args.json:
-        with atomic_write(args.json) as file:
-            file.write(json.dumps(to_json(report), indent=2).encode() + b"\n")
+        write_json(args.json, to_json(report))
     if not args.report:
         folder = save(args.checkpoint, model, report)
         print(f"{folder}: config.json, calibration.json and README.md written", file=sys.stderr)

@@ -1,35 +1,30 @@
-"""`vqa predict`: a model's answers, written to a file."""
+"""`vqa predict`: write a model's answers to a file.
+
+Answer all questions of a split, with answers or without, and write JSON lines with question_index, image_filename,
+answer and confidence; `vqa evaluate --predictions` scores them. On several GPUs or hosts: `accelerate launch -m vqa
+predict ...`.
+"""
 
 import argparse
+import sys
 
 from vqa.cli.arguments import add_columns, add_running, add_strict, check_strict, running_options
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `predict`."""
-    parser = commands.add_parser(
-        "predict",
-        help="write a model's answers to a file",
-        description="Answer all questions of a split, with answers or without, and write JSON lines with "
-        "question_index, image_filename, answer and confidence; `vqa evaluate --predictions` scores them. On several "
-        "GPUs or hosts: `accelerate launch -m vqa predict ...`.",
-    )
-    parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder, zip, packed file, rows or hub name")
-    parser.add_argument("--split", metavar="NAME", help="such as val or test")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
-    parser.add_argument("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
-    parser.add_argument(
-        "--out", metavar="FILE", required=True, help="file to write, such as answers.jsonl; X.txt gets an answer a line"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", metavar="DIR", required=True, help="CLEVR folder, zip, packed file, rows or hub name")
+    add("--split", metavar="NAME", help="such as val or test")
+    add("--questions", metavar="FILE", help="another question file over the same images")
+    add("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
+    out = "file to write, such as answers.jsonl; X.txt gets an answer a line"
+    add("--out", metavar="FILE", required=True, help=out)
     add_columns(parser)
     add_strict(parser)
     add_running(parser)
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import sys
-
+def run(args: argparse.Namespace) -> None:
     from vqa.evaluation.evaluate import make_sets, predict_file
     from vqa.training.runtime import processes
 

@@ -1,16 +1,16 @@
-"""`vqa report`: tables from the reports beside a checkpoint."""
+"""`vqa report`: accuracy tables from the reports beside a checkpoint.
+
+Print, as Markdown, the accuracy tables of the reports (`vqa evaluate --json`) that lie in a checkpoint's results/
+folder, and the commands behind them. README's tables of accuracy are made this way.
+"""
 
 import argparse
+from pathlib import Path
+
+from vqa.errors import InputError
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `report`."""
-    parser = commands.add_parser(
-        "report",
-        help="accuracy tables from the reports beside a checkpoint",
-        description="Print, as Markdown, the accuracy tables of the reports (`vqa evaluate --json`) that lie in a "
-        "checkpoint's results/ folder, and the commands behind them. README's tables of accuracy are made this way.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", metavar="FOLDER", help="default: the shipped checkpoint")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
@@ -22,13 +22,9 @@ def register(commands: argparse._SubParsersAction) -> None:
     kind.add_argument(
         "--card", action="store_true", help="write all tables of FOLDER into its README.md, as the section Results"
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    from pathlib import Path
-
-    from vqa.errors import InputError
+def run(args: argparse.Namespace) -> None:
     from vqa.evaluation.report_markdown import compositional_tables, report_tables, write_card
     from vqa.utils.resources import shipped
 

@@ -1,46 +1,39 @@
-"""`vqa scene`: the objects that the model sees in an image."""
+"""`vqa scene`: the objects that the model sees in an image.
+
+Print the objects that the model sees in an image, each with its place and how sure it is of it.
+"""
 
 import argparse
+import json
+import sys
 from typing import TYPE_CHECKING
 
+from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.cli.arguments import add_model
+from vqa.errors import InputError
 
 if TYPE_CHECKING:
     from vqa.inference.predicted_scene import PredictedScene
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `scene`."""
-    parser = commands.add_parser(
-        "scene",
-        help="the objects that the model sees in an image",
-        description="Print the objects that the model sees in an image, each with its place and how sure it is of it.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="image file")
     add_model(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print the scene as CLEVR's scene files have it")
     shown.add_argument("--out", metavar="PNG", help="draw the objects' numbers into a copy of the image")
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import json
-    import sys
-
-    from vqa.errors import InputError
+def run(args: argparse.Namespace) -> None:
     from vqa.utils.images import load_image
 
-    image = load_image(args.image)
-
-    from transformers.utils import logging
+    image = load_image(args.image)  # what is wrong with it is said before torch is loaded
 
     from vqa import load
     from vqa.inference.predicted_scene import draw, predict_scene
     from vqa.utils.files import atomic_write
     from vqa.utils.json_values import plain
 
-    logging.disable_progress_bar()
     seen = predict_scene(load(args.checkpoint, args.device), image)
     if seen is None:
         raise InputError("--checkpoint: this model has no object attention, and so reads no scene")
@@ -54,8 +47,6 @@ def _run(args: argparse.Namespace) -> None:
 
 def scene_text(seen: "PredictedScene") -> str:
     """A line for each object."""
-    from vqa.clevr.vocabulary import ATTRIBUTES
-
     lines = [f"{len(seen.objects)} objects" if len(seen.objects) != 1 else "1 object"]
     for number, item in enumerate(seen.objects, 1):
         words = "  ".join(f"{item.value(name):8} {item.attributes[name].max():4.0%}" for name in ATTRIBUTES)

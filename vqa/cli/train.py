@@ -1,9 +1,15 @@
-"""`vqa train`: train a model on a CLEVR folder."""
+"""`vqa train`: train on a CLEVR folder, a packed file or an exported dataset.
+
+Train on CLEVR. Ctrl-C saves the run; --resume continues it. Defaults are those of our presets; film has the paper's. On
+several GPUs or hosts: `accelerate launch -m vqa train ...`.
+"""
 
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
+from vqa.errors import InputError
 from vqa.training.options import TrainingOptions
 from vqa.utils.options import add_options
 
@@ -11,30 +17,18 @@ _DEFAULTS = {"out": "runs/film-qcse", "data": None}
 _LENGTHS = {"epochs", "max_minutes", "training_questions"}
 
 
-def register(commands: argparse._SubParsersAction) -> None:
-    """Add `train`."""
-    parser = commands.add_parser(
-        "train",
-        help="train a model on a CLEVR folder, a packed file or an exported dataset",
-        description="Train on CLEVR. Ctrl-C saves the run; --resume continues it. Defaults are those of our presets; "
-        "film has the paper's. On several GPUs or hosts: `accelerate launch -m vqa train ...`.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, TrainingOptions, defaults=_DEFAULTS)
     parser.add_argument(
         "--plan",
         action="store_true",
         help="do not train: say what the run will need here (images, memory, cache, time) and what bounds it",
     )
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    from transformers.utils.logging import disable_progress_bar
-
-    from vqa.errors import InputError
+def run(args: argparse.Namespace) -> None:
     from vqa.training.setup import build_trainer
 
-    disable_progress_bar()
     options = training_arguments(args)
     if args.resume and not args.init:
         options = _resumed_options(args, options)
@@ -45,12 +39,12 @@ def _run(args: argparse.Namespace) -> None:
 
         print(plan(TrainingOptions(**options)))
         return
-    trainer = build_trainer(TrainingOptions(**options), shlex.join(["vqa", *sys.argv[1:]]))
+    trainer = build_trainer(TrainingOptions(**options), args.typed)
     try:
         folder = trainer.run()
     except KeyboardInterrupt:
         if trainer.accelerator.is_main_process:
-            print(f"vqa: saved; continue with: {_resuming(sys.argv[1:])}", file=sys.stderr)
+            print(f"vqa: saved; continue with: {_resuming(args.argv)}", file=sys.stderr)
         raise
     if trainer.accelerator.is_main_process:
         held = f"held-out accuracy {trainer.progress.best:.2%}" if len(trainer.data.held_out) else "trained"
@@ -59,8 +53,6 @@ def _run(args: argparse.Namespace) -> None:
 
 def training_arguments(args: argparse.Namespace) -> dict:
     """The arguments that are fields of `TrainingOptions`. Raises InputError for a --loss-weight that is not a pair."""
-    from vqa.errors import InputError
-
     given = {name: value for name, value in vars(args).items() if name in TrainingOptions.names()}
     weights = {}
     for pair in args.loss_weights:
@@ -74,8 +66,6 @@ def training_arguments(args: argparse.Namespace) -> dict:
 
 def _resumed_options(args: argparse.Namespace, options: dict) -> dict:
     """The options given, and for those left out the ones of the run in --out. Raises InputError."""
-    from pathlib import Path
-
     from vqa.training.checkpointing import saved_settings
 
     saved = saved_settings(Path(args.out))

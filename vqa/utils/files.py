@@ -1,4 +1,4 @@
-"""Files: writing that leaves nothing half-written, a folder's lock, and JSON read with its faults named."""
+"""Files: writing that leaves nothing half-written, a folder's lock, and JSON whose errors are named."""
 
 import json
 import os
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
+
+import orjson
 
 from vqa.errors import InputError
 
@@ -86,6 +88,17 @@ def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_file(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file as `atomic_write` does."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a value as indented JSON, as `atomic_write` does."""
+    write_file(path, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 @contextmanager

@@ -1,41 +1,35 @@
-"""`vqa benchmark questions`: how fast online questions are made."""
+"""`vqa benchmark questions`: online questions a second, and seconds to a run's first ones.
+
+Make questions as `vqa train --generated` does, with their words, token ids and targets: of CLEVR's families, of the
+composed ones (--compositions) and of both. The scenes are repeated to --images.
+"""
 
 import argparse
+import json
+from dataclasses import asdict
 
-from vqa.cli.arguments import check_range
-
-
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `benchmark questions`."""
-    parser = actions.add_parser(
-        "questions",
-        help="online questions a second, and seconds to a run's first ones",
-        description="Make questions as `vqa train --generated` does, with their words, token ids and targets: of "
-        "CLEVR's families, of the composed ones (--compositions) and of both. The scenes are repeated to --images.",
-    )
-    parser.add_argument("--data", metavar="DIR", help="CLEVR folder (default: the shipped clevr-mini)")
-    parser.add_argument("--split", default="train", metavar="NAME", help="of it (default: train)")
-    parser.add_argument("--images", type=int, default=70_000, metavar="N", help="images of the data (default: 70000)")
-    parser.add_argument("--per-image", type=int, default=6, metavar="N", help="questions an image (default: 6)")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="timed of each kind (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(run=_run)
+from vqa.cli.arguments import add_example, check_range, example_data
 
 
-def _run(args: argparse.Namespace) -> None:
-    import json
-    from dataclasses import asdict
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_example(parser, "train")
+    add = parser.add_argument
+    add("--images", type=int, default=70_000, metavar="N", help="images of the data (default: 70000)")
+    add("--per-image", type=int, default=6, metavar="N", help="questions an image (default: 6)")
+    add("--seconds", type=float, default=5.0, metavar="S", help="timed of each kind (default: 5)")
+    add("--json", action="store_true", help="print JSON instead of a table")
 
+
+def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from vqa.benchmarks.questions import benchmark_questions
-    from vqa.utils.resources import shipped
     from vqa.utils.tables import markdown_table
 
     check_range("--images", args.images, 1, 1_000_000)
     check_range("--per-image", args.per_image, 1, 100)
     check_range("--seconds", args.seconds, 0.001, 1e6)
-    data = str(args.data or shipped("data/clevr-mini"))
+    data = example_data(args)
     with tqdm(desc="questions", unit=" chunks", disable=None) as bar:
         speeds = benchmark_questions(data, args.split, args.images, args.per_image, args.seconds, bar.update)
     if args.json:

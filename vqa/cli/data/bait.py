@@ -1,35 +1,28 @@
-"""`vqa data bait`: scenes with an object that all but answers a question, and how often models follow it."""
+"""`vqa data bait`: add objects that meet all but one word of a question, and render them.
+
+For questions about a split with scenes, add an object that meets all but one of the words of a filter, the true answer
+unchanged, and render it. --score then tells how often answers follow the bait.
+"""
 
 import argparse
 
 from vqa.cli.data.scene_options import add_render_options, render_arguments
+from vqa.errors import InputError
 
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data bait`."""
-    parser = actions.add_parser(
-        "bait",
-        help="add objects that meet all but one word of a question, and render them",
-        description="For questions about a split with scenes, add an object that meets all but one of the words of a "
-        "filter, the true answer unchanged, and render it. --score then tells how often answers follow the bait.",
-    )
-    parser.add_argument("--data", metavar="DIR", help="CLEVR folder whose questions to bait")
-    parser.add_argument("--split", default="val", help="default: val")
-    parser.add_argument("--num", type=int, default=1000, metavar="N", help="questions (default: 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same baits (default: 0)")
-    parser.add_argument(
-        "--score",
-        nargs=2,
-        metavar=("AFTER", "BEFORE"),
-        help="instead: score files by `vqa predict`, about --out and about --data",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", metavar="DIR", help="CLEVR folder whose questions to bait")
+    add("--split", default="val", help="default: val")
+    add("--num", type=int, default=1000, metavar="N", help="questions (default: 1000)")
+    add("--seed", type=int, default=0, help="the same seed gives the same baits (default: 0)")
+    files = "instead: score files by `vqa predict`, about --out and about --data"
+    add("--score", nargs=2, metavar=("AFTER", "BEFORE"), help=files)
     add_render_options(parser)
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     from vqa.clevr.image_generation.bait import make_baits, sample_baits, score_baits
-    from vqa.errors import InputError
     from vqa.utils.tables import text_table
 
     if args.score:

@@ -1,32 +1,29 @@
-"""`vqa data check`: verify a dataset."""
+"""`vqa data check`: verify a dataset: images, scenes, relations, conditions, every answer.
+
+Verify a dataset in CLEVR's layout. Exit status: 0 no issues (there may be notes), 1 issues.
+"""
 
 import argparse
 
+from vqa.cli.arguments import add_list
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data check`."""
-    parser = actions.add_parser(
-        "check",
-        help="verify a dataset: images, scenes, relations, conditions, every answer",
-        description="Verify a dataset in CLEVR's layout. Exit status: 0 no issues (there may be notes), 1 issues.",
-    )
-    parser.add_argument("data", metavar="DIR", help="folder with images/, scenes/ and questions/")
-    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="only these (default: all)")
-    parser.add_argument(
-        "--questions", nargs="+", action="extend", default=[], metavar="FILE", help="more question files to check"
-    )
-    parser.add_argument(
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DIR", help="folder with images/, scenes/ and questions/")
+    add_list(parser, "--split", "NAME", "only these (default: all)")
+    add_list(parser, "--questions", "FILE", "more question files to check", default=[])
+    add(
         "--condition",
         choices=["none", "cogent-a", "cogent-b"],
         help="what all scenes must satisfy (default: what the scene file says, or a name such as trainA or valB)",
     )
-    parser.add_argument("--no-images", action="store_true", help="leave the image files alone")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads that open images (default: CPU cores)")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="issues of a kind to list (default: 20)")
-    parser.set_defaults(run=_run)
+    add("--no-images", action="store_true", help="leave the image files alone")
+    add("--workers", type=int, metavar="N", help="threads that open images (default: CPU cores)")
+    add("--limit", type=int, default=20, metavar="N", help="issues of a kind to list (default: 20)")
 
 
-def _run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     from vqa.clevr.dataset.validate import check_dataset
     from vqa.clevr.dataset.validation_report import report_text
 

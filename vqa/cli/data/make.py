@@ -1,24 +1,20 @@
-"""`vqa data make`: make a whole dataset: scenes, images, questions."""
+"""`vqa data make`: make a whole dataset: scenes, images, questions.
+
+Sample scenes, render them with Blender and ask about them: a CLEVR-like dataset from nothing.
+"""
 
 import argparse
 
 from vqa.cli.data.scene_options import add_render_options, add_scene_options, render_options
 
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data make`."""
-    parser = actions.add_parser(
-        "make",
-        help="make a whole dataset: scenes, images, questions",
-        description="Sample scenes, render them with Blender and ask about them: a CLEVR-like dataset from nothing.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_scene_options(parser)
     add_render_options(parser)
     parser.add_argument("--per-image", type=int, default=10, metavar="N", help="questions an image (default: 10)")
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     from vqa.clevr.image_generation.render_images import make_dataset
     from vqa.clevr.question_generation.families import load_templates
 

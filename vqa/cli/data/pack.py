@@ -1,31 +1,27 @@
-"""`vqa data pack`: put a split in one memory-mapped file."""
+"""`vqa data pack`: put one split's images, questions and scenes in one memory-mapped file.
+
+Pack one split for fast training on machines that have neither gradio nor datasets.
+"""
 
 import argparse
 
 from vqa.cli.arguments import add_columns
 
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data pack`."""
-    parser = actions.add_parser(
-        "pack",
-        help="put one split's images, questions and scenes in one memory-mapped file",
-        description="Pack one split for fast training on machines that have neither gradio nor datasets.",
-    )
-    parser.add_argument("data", metavar="DIR", help="CLEVR folder, exported folder or hub name")
-    parser.add_argument("--out", required=True, metavar="FILE", help="file to write; `vqa train --data FILE` reads it")
-    parser.add_argument("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
-    parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument("--questions", metavar="FILE", help="another question file over the same images")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DIR", help="CLEVR folder, exported folder or hub name")
+    add("--out", required=True, metavar="FILE", help="file to write; `vqa train --data FILE` reads it")
+    add("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
+    add("--split", default="train", help="default: train")
+    add("--questions", metavar="FILE", help="another question file over the same images")
     add_columns(parser)
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset.loading import pack_data
     from vqa.utils.images import parse_size
 
-    pack = pack_data(
-        args.data, args.out, parse_size(args.size), args.split, questions=args.questions, columns=args.columns
-    )
+    source = {"questions": args.questions, "columns": args.columns}
+    pack = pack_data(args.data, args.out, parse_size(args.size), args.split, **source)
     print(f"{args.out}: {pack}")

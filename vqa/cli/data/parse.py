@@ -1,19 +1,15 @@
-"""`vqa data parse`: the program of a question."""
+"""`vqa data parse`: show the program that a question in CLEVR's wording means."""
 
 import argparse
+import json
 
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data parse`."""
-    parser = actions.add_parser("parse", help="show the program that a question in CLEVR's wording means")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("question", help='for example "What color is the cube left of the big sphere?"')
     parser.add_argument("--json", action="store_true", help="print the program as CLEVR's files store it")
-    parser.set_defaults(run=_run)
 
 
-def _run(args: argparse.Namespace) -> None:
-    import json
-
+def run(args: argparse.Namespace) -> None:
     from vqa.clevr.language.parser import parse_question
 
     program = parse_question(args.question)

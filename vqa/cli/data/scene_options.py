@@ -1,7 +1,9 @@
-"""Options that `vqa data make`, `render` and `scenes` share."""
+"""Options that `vqa data make`, `render`, `scenes` and `bait` share."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
+
+from vqa.errors import InputError
 
 if TYPE_CHECKING:
     from vqa.clevr.image_generation.blender import RenderSettings
@@ -10,19 +12,18 @@ if TYPE_CHECKING:
 
 def add_scene_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that say which scenes."""
-    parser.add_argument("--num", type=int, required=required, metavar="N", help="images 0 to N - 1")
-    parser.add_argument("--split", default="train", help="default: train")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--num", type=int, required=required, metavar="N", help="images 0 to N - 1")
+    add("--split", default="train", help="default: train")
+    add(
         "--condition",
         choices=["none", "cogent-a", "cogent-b"],
         default="none",
         help="colors that cubes and cylinders may have (default: none, all)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
-    parser.add_argument("--objects", metavar="LOW-HIGH", default="3-10", help="objects of a scene (default: 3-10)")
-    parser.add_argument(
-        "--half-hidden", action="store_true", help="every scene has an object of which less than half is visible"
-    )
+    add("--seed", type=int, default=0, help="the same seed gives the same scenes (default: 0)")
+    add("--objects", metavar="LOW-HIGH", default="3-10", help="objects of a scene (default: 3-10)")
+    add("--half-hidden", action="store_true", help="every scene has an object of which less than half is visible")
 
 
 def scene_source(args: argparse.Namespace, image_format: str = "png") -> "SceneSource":
@@ -35,20 +36,18 @@ def scene_source(args: argparse.Namespace, image_format: str = "png") -> "SceneS
 
 def add_render_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how they are rendered."""
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for images/, scenes/ and questions/")
-    parser.add_argument("--width", type=int, metavar="PIXELS", help="default: 240")
-    parser.add_argument("--height", type=int, metavar="PIXELS", help="two thirds of the width")
-    parser.add_argument("--samples", type=int, metavar="N", help="Cycles samples (default: 8, from 480 wide on 16)")
-    parser.add_argument("--format", choices=["png", "jpg"], default="png", help="default: png")
-    parser.add_argument("--masks", action="store_true", help="render instance masks, too, into masks/")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
-    parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="render on a Dask cluster: local:N (worker processes) or tcp://HOST:PORT"
-    )
-    parser.add_argument(
-        "--shared", action="store_true", help="with --cluster: its workers write into --out, which all of them see"
-    )
-    parser.add_argument("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
+    add = parser.add_argument
+    add("--out", required=True, metavar="DIR", help="folder for images/, scenes/ and questions/")
+    add("--width", type=int, metavar="PIXELS", help="default: 240")
+    add("--height", type=int, metavar="PIXELS", help="two thirds of the width")
+    add("--samples", type=int, metavar="N", help="Cycles samples (default: 8, from 480 wide on 16)")
+    add("--format", choices=["png", "jpg"], default="png", help="default: png")
+    add("--masks", action="store_true", help="render instance masks, too, into masks/")
+    add("--workers", type=int, default=2, metavar="N", help="Blender processes (default: 2)")
+    cluster = "render on a Dask cluster: local:N (worker processes) or tcp://HOST:PORT"
+    add("--cluster", metavar="ADDRESS", help=cluster)
+    add("--shared", action="store_true", help="with --cluster: its workers write into --out, which all of them see")
+    add("--blender", metavar="PATH", help="an installed Blender (default: bpy, which uv fetches)")
 
 
 def render_arguments(args: argparse.Namespace) -> tuple["RenderSettings", dict[str, Any]]:
@@ -64,7 +63,6 @@ def render_arguments(args: argparse.Namespace) -> tuple["RenderSettings", dict[s
 def render_options(args: argparse.Namespace) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Out, num, scenes and settings that the options say, as `render_dataset` takes them, and its other arguments."""
     from vqa.clevr.image_generation.render_images import SceneFile
-    from vqa.errors import InputError
 
     settings, more = render_arguments(args)
     if not vars(args).get("scenes"):

@@ -1,41 +1,35 @@
-"""`vqa data split`: select the rows of a split protocol."""
+"""`vqa data split`: select rows for a test of compositional generalization.
+
+Count the parts of a split protocol, and with --out write them as splits of a CLEVR folder whose images are links.
+Training splits give the part `train`, others the test parts.
+"""
 
 import argparse
 
-
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `data split`."""
-    parser = actions.add_parser(
-        "split",
-        help="select rows for a test of compositional generalization",
-        description="Count the parts of a split protocol, and with --out write them as splits of a CLEVR folder whose "
-        "images are links. Training splits give the part `train`, others the test parts.",
-    )
-    parser.add_argument("data", metavar="DIR", help="folder in CLEVR's layout")
-    parser.add_argument(
-        "--protocol", required=True, metavar="NAME", help="cogent, size-depth, attribute-pairs, families or closure"
-    )
-    parser.add_argument("--split", nargs="+", action="extend", metavar="NAME", help="only these (default: all)")
-    parser.add_argument("--part", nargs="+", action="extend", metavar="NAME", help="only these parts")
-    parser.add_argument("--questions", metavar="FILE", help="another question file about the images of one --split")
-    parser.add_argument("--out", metavar="DIR", help="CLEVR folder that receives the parts as SPLIT-PART")
-    parser.add_argument("--objects", type=int, metavar="N", help="size-depth: scenes are small below N (default: 6)")
-    parser.add_argument("--depth", type=int, metavar="N", help="size-depth: programs are shallow below N (default: 4)")
-    parser.add_argument(
-        "--pairs", nargs="+", action="extend", metavar="A:B", help="attribute-pairs: held-out pairs, as in red:cube"
-    )
-    parser.add_argument(
-        "--families", nargs="+", action="extend", metavar="NAME", help="families: those held out, as in one_hop.json:3"
-    )
-    parser.add_argument("--share", type=float, metavar="X", help="families: share drawn without a list (default: 0.2)")
-    parser.add_argument("--seed", type=int, metavar="N", help="families: seed of the draw (default: 0)")
-    parser.set_defaults(run=_run)
+from vqa.cli.arguments import add_list
+from vqa.errors import InputError
 
 
-def _run(args: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DIR", help="folder in CLEVR's layout")
+    protocols = "cogent, size-depth, attribute-pairs, families or closure"
+    add("--protocol", required=True, metavar="NAME", help=protocols)
+    add_list(parser, "--split", "NAME", "only these (default: all)")
+    add_list(parser, "--part", "NAME", "only these parts")
+    add("--questions", metavar="FILE", help="another question file about the images of one --split")
+    add("--out", metavar="DIR", help="CLEVR folder that receives the parts as SPLIT-PART")
+    add("--objects", type=int, metavar="N", help="size-depth: scenes are small below N (default: 6)")
+    add("--depth", type=int, metavar="N", help="size-depth: programs are shallow below N (default: 4)")
+    add_list(parser, "--pairs", "A:B", "attribute-pairs: held-out pairs, as in red:cube")
+    add_list(parser, "--families", "NAME", "families: those held out, as in one_hop.json:3")
+    add("--share", type=float, metavar="X", help="families: share drawn without a list (default: 0.2)")
+    add("--seed", type=int, metavar="N", help="families: seed of the draw (default: 0)")
+
+
+def run(args: argparse.Namespace) -> None:
     from vqa.clevr.dataset.derived_splits import select_rows, splits_of, write_selection
     from vqa.clevr.split_protocols import make_protocol
-    from vqa.errors import InputError
 
     given = ("objects", "depth", "pairs", "families", "share", "seed")
     protocol = make_protocol(args.protocol, {name: getattr(args, name) for name in given})

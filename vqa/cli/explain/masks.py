@@ -1,37 +1,34 @@
-"""`vqa explain masks`: whether maps lie on the objects that are meant."""
+"""`vqa explain masks`: measure whether maps lie on the objects that are meant.
+
+Relevance mass and rank accuracy (CLEVR-XAI, Arras et al. 2022) of object attention, Grad-CAM, gradient x input,
+integrated gradients and LRP, on questions that the model answers correctly.
+"""
 
 import argparse
 
-from vqa.cli.arguments import add_set, check_range, check_seed, load_model
-from vqa.cli.explain import about
+from vqa.cli.arguments import add_set, check_range, check_seed
+from vqa.cli.explain.measuring import about
 
 
-def register(actions: argparse._SubParsersAction) -> None:
-    """Add `explain masks`."""
-    parser = actions.add_parser(
-        "masks",
-        help="measure whether maps lie on the objects that are meant",
-        description="Relevance mass and rank accuracy (CLEVR-XAI, Arras et al. 2022) of object attention, Grad-CAM, "
-        "gradient x input, integrated gradients and LRP, on questions that the model answers correctly.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add_set(parser)
-    parser.add_argument(
-        "--masks",
-        metavar="DIR",
-        help="made by `vqa data render --masks`; images without one are left out (default: computed from the scenes)",
-    )
-    parser.add_argument("--num-questions", type=int, default=1000, metavar="N", help="sample size (default: 1000)")
-    parser.add_argument(
-        "--gradient-questions", type=int, default=200, metavar="N", help="of these for the slow methods (default: 200)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write all figures as JSON")
-    parser.set_defaults(run=_run)
+    masks = "made by `vqa data render --masks`; images without one are left out (default: computed from the scenes)"
+    add("--masks", metavar="DIR", help=masks)
+    add("--num-questions", type=int, default=1000, metavar="N", help="sample size (default: 1000)")
+    add("--gradient-questions", type=int, default=200, metavar="N", help="of these for the slow methods (default: 200)")
+    add("--json", metavar="FILE", help="write all figures as JSON")
 
 
-def _run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     from vqa.clevr.dataset.loading import open_data
     from vqa.evaluation.evaluate import check_writable
-    from vqa.utils.files import atomic_write
+    from vqa.explain.object_masks import format_masks, measure_masks
+    from vqa.inference.checkpoints import load_checkpoint
+    from vqa.utils.files import write_json
+    from vqa.utils.records import to_json
 
     check_range("--num-questions", args.num_questions, 1, 1_000_000)
     check_range("--gradient-questions", args.gradient_questions, 0, 1_000_000)
@@ -39,16 +36,9 @@ def _run(args: argparse.Namespace) -> None:
     if args.json:
         check_writable(args.json)
     data = open_data(args.data, args.split)
-
-    import orjson
-    from tqdm import tqdm
-
-    from vqa.explain.object_masks import format_masks, measure_masks
-    from vqa.utils.records import to_json
-
     options = ["--num-questions", str(args.num_questions), "--gradient-questions", str(args.gradient_questions)]
     options += ["--masks", args.masks] if args.masks else []
-    model, processor = load_model(args)
+    model, processor = load_checkpoint(args.checkpoint, args.device)
     report = measure_masks(
         model,
         processor,
@@ -62,5 +52,4 @@ def _run(args: argparse.Namespace) -> None:
     )
     print(format_masks(report))
     if args.json:
-        with atomic_write(args.json) as file:
-            file.write(orjson.dumps(to_json(report), option=orjson.OPT_INDENT_2) + b"\n")
+        write_json(args.json, to_json(report))
