@@ -26,6 +26,7 @@ from app.views.answer import (
 from app.views.gallery import gallery, thumbnail
 from app.views.seen import seen_card
 from vqa import Answer, VisualQuestionAnswerer
+from vqa.clevr.language import READ_WORDS
 from vqa.clevr.scenes import Scene
 from vqa.errors import InputError
 from vqa.utils.images import load_image
@@ -76,7 +77,7 @@ class AskTab:
                 min_width=200,
             )
             self.button = gr.Button("Ask", variant="primary", elem_id="ask", scale=1, min_width=88)
-        known = self.answerer.processor.tokenizer.get_vocab()
+        known = {*self.answerer.processor.tokenizer.get_vocab(), *READ_WORDS}
         html(completion(known, all_questions()), js_on_load=script("complete.js"), elem_id="completion")
         self.suggestions = html(
             suggestions(example.questions, example.fitting), js_on_load=ON_CHOICE, elem_id="suggestions"

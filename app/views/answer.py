@@ -24,6 +24,9 @@ _OUT_OF_DISTRIBUTION = {
 }
 
 
+_BY_PROGRAM = "The network never learned questions of this kind: a program answers, from the objects that it sees."
+
+
 class Asked(NamedTuple):
     """A question of this visit, about the file at `path` or about a shipped example."""
 
@@ -62,7 +65,10 @@ def warnings(answer: Answer) -> list[str]:
     if answer.unknown_words:
         words = ", ".join(f"“{word[:30]}”" for word in answer.unknown_words[:8])
         texts.append(f"The model does not know {words}, and read a blank instead.")
-    texts += [_OUT_OF_DISTRIBUTION[name] for name in answer.unfamiliar]
+    decided = answer.program is not None and answer.check is not None and answer.check.answer is not None
+    texts += [
+        _BY_PROGRAM if decided and name == "question" else _OUT_OF_DISTRIBUTION[name] for name in answer.unfamiliar
+    ]
     if answer.confidence < 0.5:
         texts.append("The model is unsure: no answer has even half of its belief.")
     return texts

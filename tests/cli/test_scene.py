@@ -30,4 +30,4 @@ def test_an_image_of_another_kind_is_given_with_its_warning(tmp_path, capfd):
     assert main(["scene", str(tmp_path / "noise.png"), "--json", "--device", "cpu"]) == 0  # the shipped model
     out, err = capfd.readouterr()
     Scene.from_json(json.loads(out))
-    assert "the picture looks unlike those that the model was trained on" in err
+    assert "the image looks unlike those that the model was trained on" in err

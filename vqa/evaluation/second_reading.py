@@ -135,8 +135,8 @@ def measure(
 ) -> SecondReadingReport:
     """Ask every question of a split with true scenes, and ones whose premise fails.
 
-    Those are the file's, where it has some (`vqa data questions --false-premises`), or else made anew. Premises are
-    counted apart for images of even number, on which the threshold was chosen, and of odd number. Raises InputError.
+    Those are the file's (`vqa data questions --false-premises`), or made anew for the split's own questions. Premises
+    are counted apart for images of even number, on which the threshold was chosen, and odd number. Raises InputError.
     """
     scenes = read_scenes(scenes_path(root, split))
     asked: dict[str, list[Question]] = {name: [] for name in scenes}
@@ -153,7 +153,7 @@ def measure(
             continue
         image = load_image(image_path(root, split, name))
         half = "odd" if scene.image_index % 2 else "even"
-        made = () if marked else generator.generate_false(scene, NEW, rng, balances)
+        made = () if marked or questions else generator.generate_false(scene, NEW, rng, balances)
         several = (*asked[name], *made)
         for question, answer in zip(several, _answers(answerer, image, several), strict=True):
             if answer is None:

@@ -222,7 +222,7 @@ class VisualQuestionAnswerer:
 def _answered_by(program: Program, answer: Answer) -> Answer:
     """The answer of a program in the place of the network's; that is kept where no likely scene has one."""
     outside = tuple(dict.fromkeys((*answer.unfamiliar, "question")))
-    answer = replace(answer, program=program, unknown_words=[], in_domain=False, unfamiliar=outside)
+    answer = replace(answer, program=program, unknown_words=[], in_domain=False, unfamiliar=outside, read_as=None)
     found = answer.check
     if found is None or found.answer is None:
         return answer

@@ -130,5 +130,5 @@ def because_of_program(program: Program, found: Objects | None, answer: str) -> 
     if found is not None and operation in ("count", "exist"):
         text = f"There {'are' if len(found) > 1 else 'is'} {len(found) or 'no'} {words}; so {answer}."
     elif operation == "query":
-        text = f"The {words} is {answer}."
+        text = f"The {words} is {'a ' * program[-1].function.endswith('shape')}{answer}."
     return text if 0 < len(text.split()) <= MOST_WORDS else f"The program, executed on the scene, gives {answer}."

@@ -85,6 +85,7 @@ def answers(program) -> list[str | None]:
             "How many things are not large red cubes?",
             "scene filter_size[large] filter_color[red] filter_shape[cube] minus count",
         ),
+        ("How many things are not cubes or balls?", "scene except_shape[cube] except_shape[sphere] count"),
         ("Is there a cube that isn't metal?", "scene filter_material[rubber] filter_shape[cube] exist"),
         # those of people
         ("How many things are the same color?", "scene like[color] count"),
@@ -187,6 +188,12 @@ def test_a_complement_in_words():
     assert describe(program, 2) == "thing that is neither red nor blue"
     program = read_free("What color is the leftmost cube next to the sphere?")
     assert describe(program, len(program) - 2) == "leftmost cube next to the sphere"
+    program = read_free("How many small things are the same color as another thing?")
+    assert describe(program, len(program) - 2, plural=True) == "small things of the same color as another thing"
+    program = read_free("Is the ball in the back?")
+    assert describe(program, len(program) - 2) == "sphere in the back half"
+    program = read_free("Is the ball the rightmost thing?")
+    assert describe(program, len(program) - 2) == "sphere that is the rightmost thing"
 
 
 @pytest.mark.parametrize(
@@ -212,3 +219,8 @@ def test_things_of_other_worlds_are_not_replaced(question):
 )
 def test_other_languages_are_named(question, language):
     assert foreign_language(question) == language
+
+
+def test_a_word_is_not_mended_into_its_opposite():
+    assert read_free("How many obscured objects are there?") is not None
+    assert read_free("How many unobscured objects are there?") is None

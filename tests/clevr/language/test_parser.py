@@ -75,7 +75,7 @@ def test_questions_of_people_are_read_in_part_and_sensibly():
             kind = KINDS[parse_question(record["question"])[-1].function][1]
         except InputError:
             continue
-        answers = {"truth": ("yes", "no"), "number": tuple(map(str, range(11)))} | ATTRIBUTES
+        answers = {"boolean": ("yes", "no"), "number": tuple(map(str, range(11)))} | ATTRIBUTES
         parsed += 1
         sensible += record["answer"] in answers[kind]
     assert parsed > 0.24 * len(records)

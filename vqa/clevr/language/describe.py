@@ -21,10 +21,13 @@ def describe(program: Program, index: int, plural: bool = False, it: int | None 
     step = program[base]
     if (
         head in ("thing", "things")
-        and step.function in (*_PLACES, "minus")
+        and step.function in (*_PLACES, "minus", "like", "half")
         and program[step.inputs[0]] != Step("scene")
     ):
         return f"{describe(program, step.inputs[0], plural, it)} {_place(program, base)}"
+    if step.function == "intersect" and program[step.inputs[0]].function == "unique":
+        one, other = (describe(program, i) for i in step.inputs)
+        return f"{one} that is the {other}"
     return " ".join(filter(None, (head, modifier(program, base, it))))
 
 
@@ -74,6 +77,11 @@ def _place(program: Program, index: int) -> str:
         return f"{_PLACES[step.function]} the {describe(program, of)}"
     if step.function == "minus":
         return f"but not {modifier(program, of) or 'a ' + head_of(program, of)[0]}"
+    if step.function == "half":
+        return f"in the {str(step.value).replace('behind', 'back')} half" if step.value != "middle" else "in the middle"
+    if step.function == "like":
+        other = "another" if of == step.inputs[0] else f"another {describe(program, of)}"
+        return f"of the same {' and '.join(str(step.value).split('|'))} as {other}"
     if step.function == "between":
         ends = program[of].inputs if program[of].function == "union" else ()
         return f"between {' and '.join(f'the {describe(program, i)}' for i in ends) or describe(program, of, True)}"
@@ -83,4 +91,6 @@ def _place(program: Program, index: int) -> str:
         number, side = str(step.value).split()
         return f"number {number} from the {side.replace('behind', 'back')}"
     said = {"odd": f"with a {attribute} of its own", "different": f"of another {attribute} than the"}.get(kind, "")
-    return f"{said} {describe(program, of)}" if kind == "different" else said or "partially hidden"
+    if step.function == "hidden":
+        return "partially hidden"
+    return f"{said} {describe(program, of)}" if kind == "different" else said

@@ -107,7 +107,7 @@ PHRASES: dict[str, list[Rule]] = {
         ("farthest In", lambda np: modified(np, ("extreme", "behind"))),
         ("Noun Posts", lambda noun, mods: modified(noun, *mods)),
         ("non Noun thing|things?", lambda noun: (True, (negation(said_of(noun)),))),
-        ("Pre !Noun Posts", lambda one, mods: (False, (*one, *mods)) if one else None),
+        ("Pre !Noun !Pre Posts", lambda one, mods: (False, (*one, *mods)) if one else None),
         ("Nth In from|on|to the far? Side", lambda n, np, side: modified(np, ("ordinal", f"{n} {side}"))),
     ],
     "Pre": [
@@ -155,13 +155,13 @@ PHRASES: dict[str, list[Rule]] = {
         ("apart|aside from a|an|the? In", lambda np: negation(said_of(np))),
     ],
     "Pred": [
+        ("not either? Simple or Simple", lambda one, other: both(negation(one), negation(other))),
         ("Simple", same_meaning),
         ("Simple and|but|, that? are? Pred", both),
         ("Simple or that? are? Pred", either),
         ("both Simple and Simple", both),
         ("either Simple or Simple", either),
         ("neither Simple nor|or Simple", lambda one, other: both(negation(one), negation(other))),
-        ("not either? Simple or Simple", lambda one, other: both(negation(one), negation(other))),
     ],
     "Simple": [
         ("Adjective", same_meaning),
@@ -239,7 +239,7 @@ PHRASES: dict[str, list[Rule]] = {
         ("the? smallest", lambda: ("extreme", "smallest")),
         ("the? Nth one? from|on|to the? far? Side", lambda n, side: ("ordinal", f"{n} {side}")),
         (
-            "Have? of? a|the? different in|of? Attribute than|from|of|to|as? all|the? of? the? other|others|rest things?",
+            "Have? of? a|the? different in|of? Attribute than|from|of|to|as? all? the? of? the? Others?",
             lambda a: (f"odd_{a}", None),
         ),
         ("Have? not Have? of? the? same Attribute as|of all? of? the Others", lambda a: (f"odd_{a}", None)),

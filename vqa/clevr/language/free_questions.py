@@ -90,7 +90,8 @@ _PLAIN = [
         ),
         (r"(?<=different )(shape|color|size)d (?:items|objects|things|shapes)", r"\1"),
         (
-            r"\b(cube|block|sphere|ball|cylinder|square|round|cubed?|cubical|spherical|cylindrical) shaped? (?=object|item|thing)",
+            r"\b(cube|block|sphere|ball|cylinder|square|round|cubed?|cubical|spherical|cylindrical) shaped? "
+            r"(?=object|item|thing)",
             r"\1 ",
         ),
         (r"\b(?:cubic|cubical|square|cubed) (?:object|item|thing|shape)(s?)\b", r"cube\1"),
@@ -99,11 +100,13 @@ _PLAIN = [
         (r"\bcube (?:object|item|thing|shape)(s?)\b", r"cube\1"),
         (r"[;,] (?=true or false|yes or no)|\b(?:true or false|yes or no)\b", ""),
         (
-            r"\b(?:please|also|exactly|total|located|situated|sitting|standing|positioned|placed|sandwiched|directly|most likely)\b",
+            r"\b(?:please|also|exactly|total|located|situated|sitting|standing|positioned|placed|sandwiched|directly"
+            r"|most likely)\b",
             "",
         ),
         (
-            r"\b(?:that are )?(?:visible |shown |present |seen |found |pictured )?(?:in|within|of|on) (?:the|this|that)? ?"
+            r"\b(?:that are )?(?:visible |shown |present |seen |found |pictured )?(?:in|within|of|on) "
+            r"(?:the|this|that)? ?"
             r"(?:image|picture|photo|photograph|pic|scene|frame|group|set|view|grouping|screen|shot)\b",
             "",
         ),
@@ -114,7 +117,8 @@ _PLAIN = [
         (r"(?<=^how many )(.*) (?:are|is)$", r"\1"),
         (r"\b(?:are |is )?(?:visible|shown|present|displayed|depicted|pictured|appear|combined|together)$", ""),
         (
-            r"^(?:there is how many|(?:what is )?(?:the )?(?:combined )?(?:number|count|amount) of|what number of|count)\b",
+            r"^(?:there is how many|(?:what is )?(?:the )?(?:combined )?(?:number|count|amount) of|what number of"
+            r"|count)\b",
             "how many",
         ),
         (
@@ -161,9 +165,9 @@ def _spelled(tokens: list[str]) -> Iterator[tuple[str, ...]]:
     """The tokens as they are; then with those that no rule has corrected, where each may be misspelt."""
     yield tuple(tokens)
     strange = [token for token in tokens if token not in _KNOWN]
-    if any(token in COMMON or token in OUTSIDE for token in strange):
+    if any(token in COMMON or token in OUTSIDE or token.startswith("un") for token in strange):
         return
-    best = {token: next(iter(corrections(token, _SPELLED)), None) for token in strange if len(token) > 2}
+    best = {token: next(iter(corrections(token, READ_WORDS)), None) for token in strange if len(token) > 2}
     if strange and len(best) == len(set(strange)) and all(best.values()):
         yield tuple(word for token in tokens for word in _meant(str(best.get(token, token))).split())
 
@@ -185,7 +189,8 @@ _KNOWN = frozenset(
     if not isinstance(part, str)
     for word in part
 )
-_SPELLED = sorted({*_KNOWN, *_MEANT, *MEANT})
+READ_WORDS = tuple(sorted({*_KNOWN, *_MEANT, *MEANT}))
+"""The words that questions may have, beyond those that CLEVR's language has."""
 
 
 class _Chart:
