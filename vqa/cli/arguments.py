@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqa.errors import InputError
@@ -84,7 +85,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a model is run on many questions."""
     add_device(parser)
     parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="questions at a time (default: as the device likes)"
+        "--batch-size", type=int, metavar="N", help="questions at a time (default: chosen for the device)"
     )
     parser.add_argument(
         "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
@@ -104,14 +105,14 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--columns",
         metavar="image=X,question=Y,answer=Z",
-        help="which columns of parquet, a hub dataset or a tar are what (default: by their usual names)",
+        help="which columns of parquet, a hub dataset or a tar to read (default: found by their usual names)",
     )
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """Add --strict."""
     parser.add_argument(
-        "--strict", action="store_true", help="an error where images are missing, rather than go on without them"
+        "--strict", action="store_true", help="fail if images are missing, instead of leaving their questions out"
     )
 
 
@@ -125,10 +126,23 @@ def check_strict(args: argparse.Namespace, sets: "Sequence[EvaluationSet]") -> N
 
 def command_line(args: argparse.Namespace, command: str, **flags: object) -> str:
     """The command that does the same again: its `flags`, by field, that are not what a field has here."""
-    words = ["vqa", command]
+    words = ["vqa", *command.split()]
     for name, usual in flags.items():
         value = getattr(args, name)
         if value != usual and value is not None and value is not False and value != []:
             words.append(f"--{name.replace('_', '-')}")
             words += [] if value is True else map(str, value if isinstance(value, list) else [value])
     return shlex.join(words)
+
+
+def report_source(args: argparse.Namespace, *flags: str) -> dict[str, str]:
+    """Where an explain report comes from: the command with these flags, data, split, and the weights' SHA-256."""
+    from vqa.inference.checkpoints import weights_sha256
+
+    flags = ("data", "split", *flags, "checkpoint", "seed")
+    return {
+        "command": command_line(args, f"explain {args.action}", **dict.fromkeys(flags)),
+        "data": Path(args.data).resolve().name,
+        "split": args.split,
+        "weights_sha256": weights_sha256(args.checkpoint),
+    }

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     if seen is None:
         raise InputError("--checkpoint: this model has no object attention, and so reads no scene")
     if seen.unfamiliar:
-        print("vqa: warning: the picture looks unlike those that the model was trained on", file=sys.stderr)
+        print("vqa: warning: the image looks unlike those that the model was trained on", file=sys.stderr)
     if args.out:
         with atomic_write(args.out) as file:
             draw(image, seen).save(file, "PNG")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_scene_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options that say which scenes."""
     add = parser.add_argument
-    add("--num", type=int, required=required, metavar="N", help="images 0 to N - 1")
+    add("--num", type=int, required=required, metavar="N", help="number of images")
     add("--split", default="train", help="default: train")
     add(
         "--condition",

@@ -10,8 +10,7 @@ whether answers stay under another wording.
 import argparse
 from pathlib import Path
 
-from vqa.cli.arguments import add_list, add_set, check_range, check_seed
-from vqa.cli.explain.measuring import about
+from vqa.cli.arguments import add_list, add_set, check_range, check_seed, report_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,18 +45,16 @@ def run(args: argparse.Namespace) -> None:
     model, processor = load_checkpoint(args.checkpoint, args.device)
     baseline = (Path(args.baseline).name, load_checkpoint(args.baseline, args.device)) if args.baseline else None
     width = model.config.trunk_width
-    channels = args.channels or sorted({max(1, width // 16), max(1, width // 4)})
-    options = ["--num-questions", str(args.num_questions), "--channels", *map(str, channels)]
-    options += ["--draws", str(args.draws), *(["--baseline", args.baseline] if args.baseline else [])]
+    args.channels = sorted(set(args.channels or (max(1, width // 16), max(1, width // 4))))
     report = measure_faithfulness(
         model,
         processor,
         data,
         questions=args.num_questions,
-        channels=sorted(set(channels)),
+        channels=args.channels,
         draws=args.draws,
         seed=args.seed,
-        about=about(args, *options),
+        about=report_source(args, "num_questions", "channels", "draws", "baseline"),
         baseline=baseline,
         progress=lambda stage: tqdm(desc=stage, unit=" answers", disable=None).update,
     )

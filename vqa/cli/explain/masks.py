@@ -6,8 +6,7 @@ integrated gradients and LRP, on questions that the model answers correctly.
 
 import argparse
 
-from vqa.cli.arguments import add_set, check_range, check_seed
-from vqa.cli.explain.measuring import about
+from vqa.cli.arguments import add_set, check_range, check_seed, report_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +35,6 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         check_writable(args.json)
     data = open_data(args.data, args.split)
-    options = ["--num-questions", str(args.num_questions), "--gradient-questions", str(args.gradient_questions)]
-    options += ["--masks", args.masks] if args.masks else []
     model, processor = load_checkpoint(args.checkpoint, args.device)
     report = measure_masks(
         model,
@@ -47,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         questions=args.num_questions,
         by_gradient=args.gradient_questions,
         seed=args.seed,
-        about=about(args, *options),
+        about=report_source(args, "num_questions", "gradient_questions", "masks"),
         on_progress=tqdm(desc="questions", unit="", disable=None).update,
     )
     print(format_masks(report))
