@@ -16,7 +16,8 @@ from vqa.utils.tables import format_interval, text_table
 
 _WITHOUT = (
     *("preset", "overrides", "init", "encoders", "holdout", "epochs", "pretrain_epochs", "evaluate_minutes"),
-    *("split_protocol", "compositions", "question_workers", "trackers"),
+    *("split_protocol", "compositions", "composed_families", "question_workers", "trackers"),
+    *("text_encoders", "freeze_encoders"),
 )
 
 
