@@ -102,6 +102,12 @@ def answers(program) -> list[str | None]:
         ("Are the balls shiny or matte?", "scene filter_shape[sphere] shared_material"),
         ("Is the ball closest to the camera?", "scene filter_shape[sphere] unique extreme[front] intersect exist"),
         ("Are there any cubes on the left side?", "scene filter_shape[cube] half[left] exist"),
+        (
+            "The ball is behind what color object?",
+            "scene filter_shape[sphere] unique relate[front] unique query_color",
+        ),
+        ("What shape is the cube next to?", "scene filter_shape[cube] unique near unique query_shape"),
+        ("Are any cubes the same color as each other?", "scene filter_shape[cube] like[color] exist"),
         ("There are two cubes; are they the same color?", "scene filter_shape[cube] all_same_color"),
         ("Are most of the things cubes?", "scene filter_shape[cube] most"),
         ("Is the number of balls an even number?", "scene filter_shape[sphere] count parity[even]"),

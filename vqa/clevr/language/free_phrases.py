@@ -119,8 +119,8 @@ PHRASES: dict[str, list[Rule]] = {
         ("identical|matching", lambda: (_pair(ALL),)),
         ("only|single|lone|two|three|same", _nothing),
         ("other", lambda: (OTHER,)),
-        ("largest|larger", lambda: (("extreme", "largest"),)),
-        ("smallest|smaller", lambda: (("extreme", "smallest"),)),
+        ("largest|larger size?", lambda: (("extreme", "largest"),)),
+        ("smallest|smaller size?", lambda: (("extreme", "smallest"),)),
         ("far|very|most|farthest? Side most?", lambda side: (("extreme", side),)),
         ("mostly? hidden", lambda: (("hidden", None),)),
         ("different", lambda: (("odd", None),)),
@@ -152,6 +152,7 @@ PHRASES: dict[str, list[Rule]] = {
     "Minus": [
         ("except|besides|excluding for? a|an|the? In", lambda np: negation(said_of(np))),
         ("other than a|an|the? In", lambda np: negation(said_of(np))),
+        ("not counting|including the? In", lambda np: negation(said_of(np))),
         ("apart|aside from a|an|the? In", lambda np: negation(said_of(np))),
     ],
     "Pred": [
@@ -181,7 +182,8 @@ PHRASES: dict[str, list[Rule]] = {
         ("it", lambda: IT),
     ],
     "Refs": [
-        ("a|an|any|another|some|one other? In", objects),
+        ("a|an|any|another|some|one|either of? the? other? In", objects),
+        ("everything else?", lambda: objects(EVERYTHING)),
         ("Ref", same_meaning),
     ],
     "Those": [
@@ -215,7 +217,7 @@ PHRASES: dict[str, list[Rule]] = {
         ("next|adjacent|close to Refs", lambda to: ("near", None, to)),
         ("near|beside|by|touching to? Refs", lambda to: ("near", None, to)),
         ("farthest|far out? away? from all|the of? the? rest|others|other things?", lambda: ("extreme", "apart")),
-        ("alone|isolated", lambda: ("extreme", "apart")),
+        ("alone|isolated|lone", lambda: ("extreme", "apart")),
         ("farthest|far away? from Ref", lambda to: ("farthest", None, to)),
         ("in? between Ref and Ref", lambda one, other: ("between", None, call("union", one, other))),
         ("in? between the|both|all? the? two|other? In", lambda np: ("between", None, objects(np)) if np[0] else None),
@@ -251,6 +253,7 @@ PHRASES: dict[str, list[Rule]] = {
     ],
     "Pair": [
         ("Have? of|from? both|all? exactly? the|a? exact? same|matching|similar type|kind? of? Traits", _pair),
+        ("Have? of|from? the same Traits as one|each other|another", _pair),
         ("match|matches|matching", lambda: _pair(ALL)),
         ("to? share|shares|match|matches|matching the|a|in|by? same? Traits with|as? each? other|another?", _pair),
         ("Have? both|all? exactly? identical|alike", lambda: _pair(ALL)),
