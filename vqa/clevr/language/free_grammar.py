@@ -44,7 +44,7 @@ def _without(question: Call, gone: NP) -> Call:
     return replaced(question, "scene", call("minus", SCENE, objects(gone)))
 
 
-def _left(gone: NP, np: NP = EVERYTHING) -> Call | None:
+def _left(gone: NP, np: NP = EVERYTHING) -> Call:
     return count(call("minus", objects(np), objects(gone)))
 
 

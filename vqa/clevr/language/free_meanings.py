@@ -65,9 +65,11 @@ def same(traits: str, to: Call) -> tuple:
     return both(*(("same", attribute, to) for attribute in traits.split("|")))
 
 
-def exist(found: Call) -> Call | None:
-    """Whether there is one; None for a set that has one by its making."""
-    return None if found.function == "extreme" else call("exist", found)
+def exist(found: Call) -> Call:
+    """Whether there is one. Raises InputError for a set that has one by its making."""
+    if found.function == "extreme":
+        raise InputError("question: there always is one")
+    return call("exist", found)
 
 
 def unique(np: NP) -> Call:
@@ -145,22 +147,22 @@ def modified(np: NP, *mods: tuple) -> NP:
     return np[0], (*np[1], *mods)
 
 
-def count(found: Call) -> Call | None:
-    """How many there are; None for a set that is one object by its making."""
-    return None if found.function.startswith(_SELECTING) else call("count", found)
+def count(found: Call) -> Call:
+    """How many there are. Raises InputError for a set that is one object by its making."""
+    if found.function.startswith(_SELECTING):
+        raise InputError("question: it is one object")
+    return call("count", found)
 
 
-def number(amount: tuple[str, str], found: Call) -> Call | None:
+def number(amount: tuple[str, str], found: Call) -> Call:
     """Whether there are ("exactly" or "at_least" or "at_most", so many)."""
-    counted = count(found)
-    return counted and call(amount[0], counted, value=amount[1])
+    return call(amount[0], count(found), value=amount[1])
 
 
-def compare(how: str, one: NP, other: NP) -> Call | None:
+def compare(how: str, one: NP, other: NP) -> Call:
     """Two counts compared by "more", "fewer" or "same"."""
-    counts = count(objects(one)), count(objects(other))
     function = {"more": "greater_than", "fewer": "less_than", "same": "equal_integer"}[how]
-    return None if None in counts else Call(function, None, counts)  # type: ignore[arg-type]
+    return call(function, count(objects(one)), count(objects(other)))
 
 
 def query(attribute: str, np: NP) -> Call:
