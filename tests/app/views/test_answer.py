@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 from serving import SMALL, save_small_model
@@ -98,6 +99,16 @@ def test_warnings(tmp_path):
     )
 
 
+def test_both_readings_are_named_where_they_differ(tmp_path):
+    answer = replace(_ask(tmp_path, question="How many cubes are there?"), answer="3")
+    assert answer.check.answer != "3"
+    assert f"The network says 3; its scene, read step by step, says {answer.check.answer}" in answer_card("?", answer)
+    assert "The network says" not in answer_card("?", replace(answer, answer=answer.check.answer))
+    by_program = answer_card("?", _ask(tmp_path, question="How many things are not red?"))
+    assert "a program answers" in by_program
+    assert "may have misunderstood" not in by_program
+
+
 def test_nothing_a_visitor_writes_becomes_markup(tmp_path):
     hostile = '"><script>alert(1)</script><img src=x onerror=alert(2)> cube'
     answer = _ask(tmp_path, question=hostile)
@@ -137,6 +148,19 @@ def test_blocks_without_a_step_are_folded_into_one_line(tmp_path):
     assert "<details" not in blocks_section(
         replace(answer, blocks=tuple(replace(b, step=idle) for b in answer.blocks)), IMAGE
     )
+
+
+def test_channels_that_are_shut_are_counted_and_not_drawn(tmp_path):
+    answer = _ask(tmp_path)
+    first, *others = answer.blocks
+    gate = np.where(np.arange(len(first.channel_gate)) < 3, first.channel_gate, 0)
+    html = blocks_section(replace(answer, blocks=(replace(first, channel_gate=gate), *others)), IMAGE)
+    assert html.count('data-order="0 1 2"') == 1
+    assert html.count("channels are open") == 1
+    assert f"3 of {len(gate)} channels are open" in html
+    none = blocks_section(replace(answer, blocks=(replace(first, channel_gate=0 * gate), *others)), IMAGE)
+    assert f"None of {len(gate)} channels are open" in none
+    assert none.count('class="channels"') == len(others)
 
 
 def test_the_truth_stands_beside_where_it_is_known(tmp_path):
