@@ -10,6 +10,7 @@ from pathlib import Path
 from app.models import find_models
 from vqa.errors import InputError
 from vqa.inference.checkpoints import load_checkpoint
+from vqa.utils.files import atomic_folder
 from vqa.utils.resources import shipped
 
 _README = """\
@@ -55,18 +56,12 @@ def export_space(folder: str | os.PathLike, checkpoints: Sequence[str] | None = 
     sources = find_models(checkpoints).folders
     for source in sources.values():
         load_checkpoint(source, "cpu")
-    making = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        _copy_packages(making)
+    with atomic_folder(target) as made:
+        _copy_packages(made)
         for name, source in sources.items():
-            shutil.copytree(source, making / "checkpoints" / name, ignore=_SKIPPED)
+            shutil.copytree(source, made / "checkpoints" / name, ignore=_SKIPPED)
         for name, text in _own_files([f"checkpoints/{name}" for name in sources]).items():
-            (making / name).write_text(text, encoding="utf-8")
-        making.replace(target)
-    except OSError as error:
-        raise InputError(f"--export-space {target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+            (made / name).write_text(text, encoding="utf-8")
 
 
 def requirements() -> list[str]:

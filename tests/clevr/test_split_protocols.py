@@ -371,7 +371,7 @@ def test_a_selection_is_a_split_of_its_own_without_copied_images(small: Path, tm
 
     write_selection(small, out, protocol, selected["few-deep"])  # again: the same link is no clash
     (out / "images" / "val-many-deep").mkdir()
-    with pytest.raises(InputError, match="stands here already"):
+    with pytest.raises(InputError, match="already exists"):
         write_selection(small, out, protocol, selected["many-deep"])
 
 

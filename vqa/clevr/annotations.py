@@ -106,7 +106,7 @@ def list_splits(root: str | os.PathLike) -> list[str]:
 
 
 def nearest_dataset(place: str | os.PathLike) -> Path | None:
-    """The folder in CLEVR's layout that somebody may have meant: above, below or beside `place`, or None."""
+    """The folder in CLEVR's layout that may have been meant: above, below or beside `place`, or None."""
     path = Path(os.path.abspath(place))  # noqa: PTH100 - links stay as they were given
     there = next((folder for folder in (path, *path.parents) if folder.is_dir()), path)
     below, level = [], [there]
@@ -135,7 +135,7 @@ def _is_dataset(folder: Path) -> bool:
 
 
 def no_dataset(place: str | os.PathLike, what: str, flag: str = "") -> InputError:
-    """The error for a place that is not a dataset, naming the right one where it can be seen."""
+    """The error for a place that is not a dataset, naming a dataset nearby if there is one."""
     near = nearest_dataset(place)
     return InputError(f"{place}: {what}; " + (f"give {flag}{near}" if near else "give a folder in CLEVR's layout"))
 
@@ -175,7 +175,7 @@ def iter_records(path: str | os.PathLike, key: str, *, progress: bool = False) -
 
 
 def _form(file: IO[bytes]) -> tuple[str | None, dict[str, bool]]:
-    """How a file holds its records: ijson's prefix (None: in CLEVR's object) and options; the file stays where it is.
+    """How a file holds its records: ijson's prefix (None: in CLEVR's object) and options; the file's position stays.
 
     Besides CLEVR's one object there are lists, and JSON lines with one record each.
     """
@@ -209,22 +209,24 @@ def iter_scenes(path: str | os.PathLike) -> Iterator[Scene]:
     """Stream a scene file; raises InputError as `iter_questions` does."""
     name = Path(path).name
     for i, record in enumerate(iter_records(path, "scenes")):
-        where = f"{name}: scenes[{i}]"
-        scene = Scene.from_json(record, where)
-        safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
-        index_field(record, "image_index", where)
-        yield scene
+        yield scene_of_image(record, f"{name}: scenes[{i}]")
+
+
+def scene_of_image(record: Any, where: str) -> Scene:
+    """A scene of a file, which names its image. Raises InputError naming `where` and the field."""
+    scene = Scene.from_json(record, where)
+    safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
+    index_field(record, "image_index", where)
+    return scene
 
 
 def read_scenes(path: str | os.PathLike) -> dict[str, Scene]:
     """image_filename -> scene, in the file's order. Raises InputError, also where two scenes name one image."""
     scenes: dict[str, Scene] = {}
     for i, scene in enumerate(iter_scenes(path)):
-        if scene.image_filename in scenes:
-            raise InputError(
-                f"{Path(path).name}: scenes[{i}].image_filename: {scene.image_filename} has a scene already"
-            )
-        scenes[scene.image_filename] = scene
+        name = scene.image_filename
+        if scenes.setdefault(name, scene) is not scene:
+            raise InputError(f"{Path(path).name}: scenes[{i}].image_filename: {name} has a scene already")
     return scenes
 
 
@@ -235,7 +237,7 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
             skip_mark(file, path)
             shallow = ShallowJson(file, Path(path))
             info: Any = next(ijson.items(shallow, "info", buf_size=_CHUNK, use_float=True), {})
-        except (ijson.JSONError, InputError):  # whoever reads the entries says so
+        except (ijson.JSONError, InputError):  # reported where the entries are read
             return {}
     return info if isinstance(info, dict) else {}
 
@@ -243,12 +245,12 @@ def read_info(path: str | os.PathLike) -> dict[str, Any]:
 def write_questions(
     path: str | os.PathLike, questions: Iterable[Question], info: Mapping[str, Any] | None = None
 ) -> int:
-    """Write a question file in CLEVR's format; returns how many. Nothing stands under `path` until all are written."""
+    """Write a question file in CLEVR's format; returns how many. `path` appears when all are written."""
     return _write(path, "questions", (question.to_json() for question in questions), info)
 
 
 def write_scenes(path: str | os.PathLike, scenes: Iterable[Scene], info: Mapping[str, Any] | None = None) -> int:
-    """Write a scene file in CLEVR's format; returns how many. Nothing stands under `path` until all are written."""
+    """Write a scene file in CLEVR's format; returns how many. `path` appears when all are written."""
     return _write(path, "scenes", (scene.to_json() for scene in scenes), info)
 
 

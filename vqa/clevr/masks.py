@@ -24,7 +24,7 @@ def mask_path(root: str | os.PathLike, split: str, image_filename: str) -> Path:
 def load_mask(root: str | os.PathLike, split: str, scene: Scene) -> np.ndarray:
     """The instance mask of a scene's image, uint8 (height, width): 0 the ground, k + 1 `scene.objects[k]`.
 
-    Raises InputError where there is none, or the file is no such mask of this scene.
+    Raises InputError if there is none, or if the file is not a mask of this scene.
     """
     path, remedy = mask_path(root, split, scene.image_filename), "make it with `vqa data render --masks`"
     if not path.exists():

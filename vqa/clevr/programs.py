@@ -13,58 +13,37 @@ from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES, RELATIONS
 from vqa.errors import InputError
 
-ARITY: dict[str, int] = {
-    "scene": 0,
-    **{f"filter_{name}": 1 for name in ATTRIBUTES},
-    "unique": 1,
-    "relate": 1,
-    **{f"same_{name}": 1 for name in ATTRIBUTES},
-    "union": 2,
-    "intersect": 2,
-    "count": 1,
-    "exist": 1,
-    **{f"query_{name}": 1 for name in ATTRIBUTES},
-    **{f"equal_{name}": 2 for name in ATTRIBUTES},
-    "equal_integer": 2,
-    "less_than": 2,
-    "greater_than": 2,
+_FUNCTIONS: dict[str, tuple[int, str, str]] = {
+    "scene": (0, "", "set"),
+    **{f"filter_{name}": (1, "set", "set") for name in ATTRIBUTES},
+    "unique": (1, "set", "object"),
+    "relate": (1, "object", "set"),
+    **{f"same_{name}": (1, "object", "set") for name in ATTRIBUTES},
+    "union": (2, "set", "set"),
+    "intersect": (2, "set", "set"),
+    "count": (1, "set", "number"),
+    "exist": (1, "set", "boolean"),
+    **{f"query_{name}": (1, "object", name) for name in ATTRIBUTES},
+    **{f"equal_{name}": (2, name, "boolean") for name in ATTRIBUTES},
+    **dict.fromkeys(("equal_integer", "less_than", "greater_than"), (2, "number", "boolean")),
 }
+ARITY = {name: inputs for name, (inputs, _, _) in _FUNCTIONS.items()}
 """Function -> number of inputs."""
 
-_ARGUMENTS: dict[str, Sequence[str]] = {
-    name: RELATIONS if name == "relate" else ATTRIBUTES[name[7:]] if name.startswith("filter_") else ()
-    for name in ARITY
-}
-"""Function -> the arguments it takes one of; empty where it takes none."""
+KINDS = {name: (reads, yields) for name, (_, reads, yields) in _FUNCTIONS.items()}
+"""Function -> what each of its inputs is and what it yields: a set, an object, a number, a boolean, or an attribute."""
 
-KINDS: dict[str, tuple[str, str]] = {
-    "scene": ("", "set"),
-    **{f"filter_{name}": ("set", "set") for name in ATTRIBUTES},
-    "unique": ("set", "object"),
-    "relate": ("object", "set"),
-    **{f"same_{name}": ("object", "set") for name in ATTRIBUTES},
-    "union": ("set", "set"),
-    "intersect": ("set", "set"),
-    "count": ("set", "number"),
-    "exist": ("set", "truth"),
-    **{f"query_{name}": ("object", name) for name in ATTRIBUTES},
-    **{f"equal_{name}": (name, "truth") for name in ATTRIBUTES},
-    "equal_integer": ("number", "truth"),
-    "less_than": ("number", "truth"),
-    "greater_than": ("number", "truth"),
+_ARGUMENTS: dict[str, Sequence[str]] = {"relate": RELATIONS} | {
+    f"filter_{name}": ATTRIBUTES[name] for name in ATTRIBUTES
 }
-"""Function -> what each of its inputs is and what it yields: a set, an object, a number, a truth, or an attribute."""
+"""Function -> the arguments it takes one of."""
 
 _TYPES: dict[str, str] = {
-    "count": "count",
-    "exist": "exist",
-    "equal_integer": "compare integer",
-    "less_than": "compare integer",
-    "greater_than": "compare integer",
+    **{name: name for name in ("count", "exist")},
+    **dict.fromkeys(("equal_integer", "less_than", "greater_than"), "compare integer"),
     **{f"query_{name}": "query attribute" for name in ATTRIBUTES},
     **{f"equal_{name}": "compare attribute" for name in ATTRIBUTES},
 }
-
 
 OPERATIONS = ("none", "scene", *RELATIONS, *(f"same_{name}" for name in ATTRIBUTES), "union", "intersect")
 """What a step does; "none" is for a block that a short program does not use."""
@@ -102,34 +81,51 @@ class Step:
 
 Program = tuple[Step, ...]
 Output = tuple[int, ...] | int | str | bool
-"""What a step yields: object indices (ascending), one object's index, a count, an attribute's value, or a truth."""
+"""What a step yields: object indices (ascending), one object's index, a count, an attribute's value, or a boolean."""
 
 
 def program_from_json(record: Any, where: str = "program") -> Program:
     """Read a program of a question file; accepts `function` or `type` as the key. Raises InputError naming the step."""
     if not isinstance(record, list) or not record:
         raise InputError(f"{where}: expected a list of steps, got {record!r:.80}")
-    steps = []
+    steps: list[Step] = []
     kinds: list[str] = []
     for i, item in enumerate(record):
-        try:
-            function = item["function"] if "function" in item else item["type"]
-            inputs, values = item.get("inputs", []), item.get("value_inputs") or []
-            valid = isinstance(inputs, list) and isinstance(values, list) and len(inputs) == ARITY[function]
-            valid = valid and all(type(j) is int and 0 <= j < i for j in inputs)
-            allowed = _ARGUMENTS[function]
-            if not valid or len(values) != bool(allowed) or (values and values[0] not in allowed):
-                raise ValueError
-            reads, yields = KINDS[function]
-            if not all(kinds[j] == reads for j in inputs):
-                raise ValueError
-            kinds.append(yields)
-            steps.append(_step(function, tuple(inputs), values[0] if values else None))
-        except (AttributeError, TypeError, KeyError, ValueError):
-            raise InputError(_step_issue(item, kinds, f"{where}[{i}]")) from None
+        steps.append(_step_from_json(item, kinds, f"{where}[{i}]"))
+        kinds.append(KINDS[steps[-1].function][1])
     if kinds[-1] in ("set", "object"):
         raise InputError(f"{where}: ends in {steps[-1].function}, which is not an answer; count, query or compare it")
     return tuple(steps)
+
+
+def _step_from_json(item: Any, kinds: Sequence[str], where: str) -> Step:
+    if not isinstance(item, Mapping):
+        raise InputError(f"{where}: expected an object with function, inputs and value_inputs, got {item!r:.80}")
+    function = item.get("function", item.get("type"))
+    if not isinstance(function, str) or function not in ARITY:
+        raise InputError(f"{where}.function: {function!r:.80} is unknown; known are {', '.join(ARITY)}")
+    inputs, values = item.get("inputs", []), item.get("value_inputs") or []
+    check_inputs(inputs, function, ARITY[function], KINDS[function][0], kinds, where)
+    allowed = _ARGUMENTS.get(function, ())
+    if not isinstance(values, list) or len(values) != bool(allowed) or (values and values[0] not in allowed):
+        wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
+        raise InputError(f"{where}.value_inputs: {values!r:.80} for {function}; it must be {wanted}")
+    return _step(function, tuple(inputs), values[0] if values else None)
+
+
+def check_inputs(inputs: Any, function: str, arity: int, reads: str, kinds: Sequence[str], where: str) -> None:
+    """Raises InputError unless a step's inputs are `arity` earlier steps that yield what it reads.
+
+    `kinds` are what the earlier steps yield.
+    """
+    if not isinstance(inputs, list) or len(inputs) != arity:
+        raise InputError(f"{where}.inputs: {function} takes {arity} inputs, got {inputs!r:.80}")
+    if not all(type(j) is int and 0 <= j < len(kinds) for j in inputs):
+        there = f"(0 to {len(kinds) - 1})" if kinds else "; it is the first"
+        raise InputError(f"{where}.inputs: {inputs!r:.80} must name earlier steps {there}")
+    if not all(kinds[j] == reads for j in inputs):
+        found = ", ".join(kinds[j] for j in inputs)
+        raise InputError(f"{where}.inputs: {function} reads a {reads}, but these yield {found}")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -138,32 +134,10 @@ def _step(function: str, inputs: tuple[int, ...], value: str | None) -> Step:
     return Step(function, inputs, value)
 
 
-def _step_issue(item: Any, kinds: Sequence[str], here: str) -> str:
-    i = len(kinds)
-    if not isinstance(item, Mapping):
-        return f"{here}: expected an object with function, inputs and value_inputs, got {item!r:.80}"
-    function = item.get("function", item.get("type"))
-    if not isinstance(function, str) or function not in ARITY:
-        return f"{here}.function: {function!r:.80} is unknown; known are {', '.join(ARITY)}"
-    inputs, values = item.get("inputs", []), item.get("value_inputs") or []
-    if not isinstance(inputs, list) or len(inputs) != ARITY[function]:
-        return f"{here}.inputs: {function} takes {ARITY[function]} inputs, got {inputs!r:.80}"
-    if not all(type(j) is int and 0 <= j < i for j in inputs):
-        return f"{here}.inputs: {inputs!r:.80} must name earlier steps" + (
-            f" (0 to {i - 1})" if i else "; it is the first"
-        )
-    reads = KINDS[function][0]
-    if not all(kinds[j] == reads for j in inputs):
-        return f"{here}.inputs: {function} reads a {reads}, but these yield {', '.join(kinds[j] for j in inputs)}"
-    allowed = _ARGUMENTS[function]
-    wanted = f"one of {', '.join(allowed)}" if allowed else "empty"
-    return f"{here}.value_inputs: {values!r:.80} for {function}; it must be {wanted}"
-
-
 def execute(program: Program, scene: Scene, given: Mapping[int, Output] | None = None) -> list[Output]:
     """What every step yields on a scene; the last entry is the answer (see `answer_string`).
 
-    `given` are outputs of some steps, by their indices, to go on with instead of the true ones.
+    `given` are outputs, by the steps' indices, to use instead of the computed ones.
     Raises IllPosedError where `unique` does not find exactly one object, InputError where a step reads the wrong kind.
     """
     outputs: list[Output] = []

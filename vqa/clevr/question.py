@@ -95,7 +95,7 @@ class Question:
 
 
 def normalize_answer(answer: Any, where: str = "answer") -> str | None:
-    """An answer as CLEVR writes it, whoever wrote it: of the truth, for training, and of predictions alike.
+    """An answer as CLEVR writes it; correct answers, training and predictions are all compared in this form.
 
     Booleans and true/false become yes/no, numbers and zero to ten digits; case, outer spaces and a final full stop do
     not count. None stays None. Raises InputError for what is neither text nor a number.
@@ -112,7 +112,7 @@ def normalize_answer(answer: Any, where: str = "answer") -> str | None:
 
 
 def unknown_functions(record: Any) -> list[str]:
-    """The functions of a question's program, as a file has it, that CLEVR has not."""
+    """The functions of a question's program, as a file has it, that CLEVR does not have."""
     steps = record.get("program") if isinstance(record, Mapping) else None
     named = (step.get("function", step.get("type")) for step in steps or () if isinstance(step, Mapping))
     return [name for name in named if isinstance(name, str) and name not in ARITY]
@@ -120,7 +120,7 @@ def unknown_functions(record: Any) -> list[str]:
 
 def _with_arguments(program: Any) -> Any:
     """A program whose arguments are under `value_inputs`; CLEVR's generator calls them `side_inputs` in places."""
-    if not isinstance(program, list) or not any(isinstance(step, dict) and "side_inputs" in step for step in program):
+    if not isinstance(program, list):
         return program
     return [
         {"value_inputs": step["side_inputs"], **step} if isinstance(step, dict) and "side_inputs" in step else step

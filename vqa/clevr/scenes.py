@@ -53,10 +53,8 @@ class Scene:
     def from_json(cls, record: Any, where: str = "scene") -> "Scene":
         """Read one scene of a CLEVR scene file. Raises InputError naming `where`, the object and the field."""
         record = _expect(record, dict, where)
-        objects = tuple(
-            _object_from_json(item, f"{where}.objects[{i}]")
-            for i, item in enumerate(_field(record, "objects", list, where))
-        )
+        items = enumerate(_field(record, "objects", list, where))
+        objects = tuple(_object_from_json(item, f"{where}.objects[{i}]") for i, item in items)
         directions = _directions_from_json(record.get("directions"), f"{where}.directions")
         relationships = record.get("relationships")
         if relationships is None:
@@ -154,13 +152,12 @@ def _check_relationships(value: Any, count: int, where: str) -> None:
         if len(rows) != count:
             raise InputError(f"{where}.{relation}: {len(rows)} rows for {count} objects")
         for i, row in enumerate(rows):
-            for j in _expect(row, list, f"{where}.{relation}[{i}]"):
+            here = f"{where}.{relation}[{i}]"
+            for j in _expect(row, list, here):
                 if type(j) is not int or not 0 <= j < count:
-                    raise InputError(
-                        f"{where}.{relation}[{i}]: {j!r} is not an object of this scene (0 to {count - 1})"
-                    )
+                    raise InputError(f"{here}: {j!r} is not an object of this scene (0 to {count - 1})")
             if len({*row, i}) <= len(row):
-                raise InputError(f"{where}.{relation}[{i}]: {row!r:.80} names an object twice, or object {i} itself")
+                raise InputError(f"{here}: {row!r:.80} names an object twice, or object {i} itself")
 
 
 def _field(record: dict, name: str, kind: type, where: str) -> Any:

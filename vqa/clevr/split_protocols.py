@@ -166,12 +166,10 @@ def attribute_pairs(pairs: Sequence[Pair] = HELD_OUT_PAIRS) -> SplitProtocol:
 
 def attribute_of(value: str) -> str:
     """The attribute that has this value. Raises InputError for a word that is none of CLEVR's values."""
-    for name, values in ATTRIBUTES.items():
-        if value in values:
-            return name
-    raise InputError(
-        f"{value!r:.80} is not an attribute value; known are {', '.join(v for vs in ATTRIBUTES.values() for v in vs)}"
-    )
+    owners = {known: name for name, values in ATTRIBUTES.items() for known in values}
+    if value not in owners:
+        raise InputError(f"{value!r:.80} is not an attribute value; known are {', '.join(owners)}")
+    return owners[value]
 
 
 def referents(program: Program, scene: Scene) -> frozenset[int]:
@@ -184,16 +182,9 @@ def referents(program: Program, scene: Scene) -> frozenset[int]:
         outputs = execute(program, scene)
     except IllPosedError:
         return frozenset()
-    found: set[int] = set()
-    for step in program:
-        if step.function.startswith("filter_"):
-            continue
-        for j in step.inputs:
-            if isinstance(output := outputs[j], tuple):
-                found.update(output)
-    if isinstance(outputs[-1], tuple):
-        found.update(outputs[-1])
-    return frozenset(found)
+    read = [j for step in program if not step.function.startswith("filter_") for j in step.inputs]
+    sets = (outputs[j] for j in (*read, -1))
+    return frozenset(i for found in sets if isinstance(found, tuple) for i in found)
 
 
 def held_out_families(families: Collection[str] | None = None, share: float = 0.2, seed: int = 0) -> SplitProtocol:
@@ -300,9 +291,14 @@ def _same_first(shape: str) -> tuple[bool, str]:
     return (not shape.startswith("same"), shape)
 
 
-SPLITS: dict[str, SplitProtocol] = {
-    protocol.name: protocol for protocol in (cogent(), size_depth(), attribute_pairs(), held_out_families(), closure())
+_MAKERS: dict[str, Callable[..., SplitProtocol]] = {
+    "cogent": cogent,
+    "size-depth": size_depth,
+    "attribute-pairs": attribute_pairs,
+    "families": held_out_families,
+    "closure": closure,
 }
+SPLITS = {name: make() for name, make in _MAKERS.items()}
 """The protocols with their usual settings, by name."""
 
 TRAINING_PARTS: dict[str, SplitProtocol] = {
@@ -317,14 +313,7 @@ def make_protocol(name: str, settings: Mapping[str, Any] | None = None) -> Split
 
     Pairs may be written "red:cube". Raises InputError for an unknown name, and for a setting it does not have.
     """
-    makers: tuple[Callable[..., SplitProtocol], ...] = (
-        cogent,
-        size_depth,
-        attribute_pairs,
-        held_out_families,
-        closure,
-    )
-    maker = dict(zip(SPLITS, makers, strict=True)).get(name)
+    maker = _MAKERS.get(name)
     if maker is None:
         raise InputError(f"{name!r:.80} is not a split protocol; known are {', '.join(SPLITS)}")
     given = {key: value for key, value in (settings or {}).items() if value is not None}

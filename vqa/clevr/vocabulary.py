@@ -17,15 +17,7 @@ COGENT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
 RELATIONS = ("left", "right", "behind", "front")
 MAX_OBJECTS = 10
 
-ANSWERS = (
-    *(str(count) for count in range(MAX_OBJECTS + 1)),
-    "yes",
-    "no",
-    *SHAPES,
-    *COLORS,
-    *SIZES,
-    *MATERIALS,
-)
+ANSWERS = (*map(str, range(MAX_OBJECTS + 1)), "yes", "no", *SHAPES, *COLORS, *SIZES, *MATERIALS)
 """The 28 answers, in the order of the classifier's outputs."""
 
 SYNONYMS = {

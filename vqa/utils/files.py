@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -99,6 +100,24 @@ def write_file(path: str | os.PathLike, content: bytes) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a value as indented JSON, as `atomic_write` does."""
     write_file(path, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder that appears under `path` when the block ends well, and never in part; one already there is kept.
+
+    Raises InputError if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if not path.exists():
+            temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_nothing_is_written_over_and_no_image_is_taken_twice(tmp_path: Path, cap
     mine = str(tmp_path / "mine")
     assert main(["data", "merge", f"{mine}:train", f"{mine}:val", "--out", mine]) == 2
     assert main(["data", "merge", f"{MINI}:val", "--out", mine]) == 2
-    assert "stands here already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert questions_path(mine, "train").read_bytes() == before
     assert not any(path.is_symlink() for path in Path(mine, "images", "train").iterdir())
     assert main(["data", "merge", f"{MINI}:val", f"{MINI}:val", "--out", str(tmp_path / "out")]) == 2
@@ -70,7 +70,7 @@ def test_faults_are_named(tmp_path: Path, split: str, capsys) -> None:
     assert "neither scenes nor questions" in capsys.readouterr().err
     (tmp_path / "images" / "train" / f"0-{split}").mkdir(parents=True)
     assert main(["data", "merge", f"{MINI}:{split}", "--out", str(tmp_path)]) == 2
-    assert "stands here already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert not questions_path(tmp_path, "train").exists()
     with pytest.raises(InputError, match="split"):
         merge_splits([(MINI, "../" + split)], tmp_path, "train")

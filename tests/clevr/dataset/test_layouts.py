@@ -275,8 +275,8 @@ def test_what_needs_no_scene_goes_on_without_it(cone, tmp_path, capsys):
     assert main(["data", "merge", f"{cone}:val", "--out", str(tmp_path / "merged"), "--split", "val"]) == 0
     printed = capsys.readouterr()
     assert "11 scenes and 120 questions" in printed.out
-    assert "1 scenes have values that CLEVR has not, and are left out, such as shape 'cone'" in printed.err
-    assert "1 programs have functions that CLEVR has not, and are left out, such as query_part" in printed.err
+    assert "1 scenes have values that CLEVR does not have, and are left out, such as shape 'cone'" in printed.err
+    assert "1 programs have functions that CLEVR does not have, and are left out, such as query_part" in printed.err
     assert main(["data", "split", str(cone), "--split", "val", "--protocol", "families"]) == 0
     assert "120 questions are in no part" not in capsys.readouterr().err
     words = ["data", "split", str(cone), "--split", "val", "--protocol", "size-depth", "--out", str(tmp_path / "split")]

@@ -80,7 +80,7 @@ def change(path: Path, edit: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(content))
 
 
-def only_fault(report: CheckReport) -> tuple[str, str, int | None, str]:
+def only_issue(report: CheckReport) -> tuple[str, str, int | None, str]:
     assert report.issues.counts.total() == 1, report_text(report)
     issue = report.issues.kept[0]
     return issue.kind, issue.file, issue.index, issue.message
@@ -93,7 +93,7 @@ def test_true_data_is_clean(data: Path) -> None:
     for facts in report.splits:
         assert (facts.images, facts.scenes, facts.questions, facts.executed) == (4, 4, 12, 12)
         assert dict(facts.sizes) == {(24, 16): 4}
-    assert report_text(report).endswith("no faults")
+    assert report_text(report).endswith("no issues")
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,7 +108,7 @@ def test_any_wrong_answer_is_found_at_its_place(data: Path, index: int, answer: 
         if answer == true:
             assert report.clean
         else:
-            kind, file, at, message = only_fault(report)
+            kind, file, at, message = only_issue(report)
             assert (kind, file, at) == ("wrong answer", "questions/CLEVR_val_questions.json", index)
             assert f"answer {answer!r}, but the program gives {true!r}" in message
     finally:
@@ -165,7 +165,7 @@ QUESTION_EDITS: list[tuple[Callable[[dict], object], str, str]] = [
 @pytest.mark.parametrize(("edit", "kind", "words"), QUESTION_EDITS)
 def test_faults_in_a_question(data: Path, edit: Callable[[dict], object], kind: str, words: str) -> None:
     change(questions_path(data, "val"), lambda content: edit(content["questions"][4]))
-    found = only_fault(check_dataset(data, splits=["val"]))
+    found = only_issue(check_dataset(data, splits=["val"]))
     assert found[:3] == (kind, "questions/CLEVR_val_questions.json", 4)
     assert words in found[3]
 
@@ -176,7 +176,7 @@ def test_a_question_without_one_referent(data: Path) -> None:
     program = [Step("scene"), Step("unique", (0,)), Step("query_size", (1,))]
     steps = [step.to_json() for step in program]
     change(questions_path(data, "val"), lambda content: content["questions"][0].update(program=steps, answer="small"))
-    kind, _, index, message = only_fault(check_dataset(data, splits=["val"]))
+    kind, _, index, message = only_issue(check_dataset(data, splits=["val"]))
     assert (kind, index) == ("broken question", 0)
     assert "exactly one" in message
 
@@ -208,7 +208,7 @@ def test_an_image_of_another_shape(data: Path) -> None:
     Image.new("RGB", (48, 32)).save(data / "images/val/CLEVR_val_000001.png")
     Image.new("RGB", (30, 30)).save(data / "images/val/CLEVR_val_000002.png")
     report = check_dataset(data, splits=["val"])
-    kind, file, index, message = only_fault(report)
+    kind, file, index, message = only_issue(report)
     assert (kind, file, index) == ("broken image", "images/val/CLEVR_val_000002.png", 2)
     assert "30x30" in message
     assert any("different sizes" in note for note in notes_of(report)), "48x32 has the right shape"
@@ -216,7 +216,7 @@ def test_an_image_of_another_shape(data: Path) -> None:
 
 def test_no_image_folder(data: Path) -> None:
     shutil.rmtree(data / "images" / "val")
-    kind, file, _, message = only_fault(check_dataset(data, splits=["val"]))
+    kind, file, _, message = only_issue(check_dataset(data, splits=["val"]))
     assert (kind, file) == ("missing image", "images/val")
     assert "4 images" in message
 
@@ -263,7 +263,7 @@ def test_condition_from_the_name_the_info_or_the_caller(data: Path) -> None:
 
 
 def test_notes_do_not_fail(data: Path) -> None:
-    """Leaks, duplicates, gaps and small sizes are told but are no faults."""
+    """Leaks, duplicates, gaps and small sizes are told but are no issues."""
     write_split(data, "test", seed=1)
     shutil.copy(data / "images/val/CLEVR_val_000000.png", data / "images/test/CLEVR_test_000001.png")
     shutil.copy(data / "images/val/CLEVR_val_000002.png", data / "images/val/CLEVR_val_000003.png")
@@ -282,7 +282,7 @@ def test_notes_do_not_fail(data: Path) -> None:
         "test: no scenes",
         "val: 1 questions have no program",
         "val: 1 questions have no answer",
-        "val: duplicates: 1 questions repeat",
+        "val: 1 questions repeat another",
         "val: 1 files in images/val that nothing names, first extra.png",
         "val: small: 4 images",
         "leak between test and val: 1 images with the same pixels",
@@ -329,7 +329,7 @@ def test_more_question_files(data: Path, tmp_path: Path) -> None:
         lambda content: content["questions"][7].update(answer="0" if content["questions"][7]["answer"] != "0" else "1"),
     )
     report = check_dataset(data, questions=[more])
-    assert only_fault(report)[:3] == ("wrong answer", str(more), 7)
+    assert only_issue(report)[:3] == ("wrong answer", str(more), 7)
     assert report.splits[1].questions == 24
 
     with pytest.raises(InputError, match="no such question file"):
@@ -377,12 +377,12 @@ def test_the_list_is_limited_but_the_count_is_not(data: Path) -> None:
 
 def test_the_command(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(data)]) == 0
-    assert capsys.readouterr().out.endswith("no faults\n")
+    assert capsys.readouterr().out.endswith("no issues\n")
     change(questions_path(data, "val"), lambda content: content["questions"][4].update(answer="purple"))
     assert main(["data", "check", str(data)]) == 1
     out = capsys.readouterr().out
     assert "questions/CLEVR_val_questions.json: questions[4]: answer 'purple'" in out
-    assert out.endswith("1 fault\n")
+    assert out.endswith("1 issue\n")
     assert main(["data", "check", str(data), "--split", "trainA"]) == 0
     assert main(["data", "check", str(data), "--split", "absent"]) == 2
     assert "it has trainA, val" in capsys.readouterr().err

@@ -215,7 +215,7 @@ def test_make_writes_a_dataset_that_check_finds_clean(tmp_path, stand_in, capsys
     with Image.open(out / "images/valB/CLEVR_valB_000004.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (60, 40))
     assert main(["data", "check", str(out)]) == 0
-    assert "no faults" in capsys.readouterr().out
+    assert "no issues" in capsys.readouterr().out
 
 
 def test_scenes_are_written_without_images(tmp_path, capsys):

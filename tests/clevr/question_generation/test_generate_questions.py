@@ -438,7 +438,7 @@ SCENE = {"type": "scene", "inputs": []}
         ({"nodes": [SCENE, {**FILTER, "side_inputs": "<Z>"}]}, ".nodes[1].side_inputs"),
         (
             {"nodes": [SCENE, FILTER, {"type": "relate", "inputs": [1], "side_inputs": ["<R>"]}]},
-            ".nodes[2].side_inputs",
+            ".nodes[2].inputs",
         ),
         ({"nodes": [SCENE, FILTER, {"type": "exist", "inputs": [1]}]}, ".nodes[2].inputs"),
         ({"nodes": [SCENE, {**FILTER, "type": "filter"}]}, ".nodes"),

@@ -9,13 +9,9 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from vqa.errors import InputError
 
-T = TypeVar("T")
-
-_CHUNK = 1 << 20
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -58,7 +54,9 @@ def unpack(
             partial.mkdir(parents=True)
             with tqdm(total=size, unit="B", unit_scale=True, desc=f"unpack {target.name}", disable=None) as bar:
                 for info, place in entries:
-                    _write(archive, info, partial / place, path, bar.update)
+                    info.filename = str(place) + "/" * info.is_dir()
+                    _extract(archive, info, partial, path)
+                    bar.update(info.file_size)
         partial.replace(target)
         return size
     except _BROKEN as error:
@@ -68,7 +66,7 @@ def unpack(
 
 
 def open_archive(path: Path, max_bytes: int = 1 << 40, max_files: int = 1 << 20) -> tuple[zipfile.ZipFile, list[Entry]]:
-    """A zip with its members and their places. Raises InputError for what is no zip, or is not to be trusted."""
+    """A zip with its members and their places. Raises InputError for a file that is not a zip, or not safe."""
     try:
         archive = zipfile.ZipFile(path)
     except _BROKEN as error:
@@ -101,9 +99,8 @@ def check_structure(names: Sequence[str], required: Mapping[str, int], where: Pa
     for pattern, least in required.items():
         found = sum(fnmatchcase(name, pattern) for name in names)
         if found < least:
-            raise InputError(
-                f"{where}: {found:,} files {pattern}, expected {least:,}: another archive, or a part of it"
-            )
+            counts = f"{found:,} files {pattern}, expected {least:,}"
+            raise InputError(f"{where}: {counts}: another archive, or a part of it")
 
 
 def require_space(folder: Path, size: int, task: str) -> None:
@@ -156,24 +153,13 @@ def _refuse_clashes(entries: Sequence[Entry], path: Path) -> None:
         raise InputError(f"{path}: {min(clash)!r:.100} is both a file and a folder; the archive is not unpacked")
 
 
-def _write(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path, path: Path, progress: Callable[[int], object]
-) -> None:
-    if info.is_dir():
-        file.mkdir(parents=True, exist_ok=True)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with _checked(lambda: archive.open(info), info, path) as source, file.open("xb") as sink:
-        while chunk := _checked(lambda: source.read(_CHUNK), info, path):
-            sink.write(chunk)
-            progress(len(chunk))
-    if file.stat().st_size != info.file_size:
-        raise InputError(f"{path}: member {info.filename!r:.100} is cut short: fetch the archive again")
-
-
-def _checked(read: Callable[[], T], info: zipfile.ZipInfo, path: Path) -> T:
-    """What a step of reading a member gives; whatever is raised for damaged bytes becomes an InputError."""
+def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path: Path) -> None:
+    member = f"{path}: member {info.orig_filename!r:.100}"
     try:
-        return read()
-    except Exception as error:
-        raise InputError(f"{path}: member {info.filename!r:.100} is damaged ({error}): fetch it again") from error
+        written = Path(archive.extract(info, folder)).stat().st_size
+    except Exception as error:  # whatever a decompressor raises on damaged bytes
+        if isinstance(error, OSError) and error.errno:  # the disk's
+            raise
+        raise InputError(f"{member} is damaged ({error}): fetch it again") from error
+    if not info.is_dir() and written != info.file_size:
+        raise InputError(f"{member} is cut short: fetch the archive again")

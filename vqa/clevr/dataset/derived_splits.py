@@ -97,7 +97,7 @@ def write_selection(
     """Write a selection as the split `selection.name` of the CLEVR folder `out`; returns its question file.
 
     Questions and scenes are those of `root`, their `split` replaced; `images/NAME` becomes a link to the images of
-    `root`, none of which is copied. Raises InputError where something else stands under these names.
+    `root`, none of which is copied. Raises InputError if something else exists under these names.
     """
     reading = SplitReading.of_folder(root, selection.split, questions)
     scenes = reading.scenes_by_name()
@@ -132,12 +132,12 @@ def splits_of(root: str | os.PathLike, wanted: Collection[str] | None = None) ->
 
 
 def link_images(link: Path, images: Path) -> None:
-    """Make a folder a link to another. Raises InputError where something else stands there."""
+    """Make a folder a link to another. Raises InputError if something else exists there."""
     target = Path(os.path.relpath(images.resolve(), link.parent.resolve()))
     if link.is_symlink() and link.readlink() == target:
         return
     if link.exists() or link.is_symlink():
-        raise InputError(f"{link}: something stands here already: choose another --out")
+        raise InputError(f"{link}: already exists: choose another --out")
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target, target_is_directory=True)
@@ -157,7 +157,7 @@ def merge_splits(
     `images/SPLIT/` receives a link for each source, none of whose images is copied, and images get the source's
     name before theirs. Images and questions get new numbers; a source may lack questions or scenes, though
     not both. `questions` are other question files, one for each source. Raises InputError where a source is not there
-    or given twice, and where anything but an earlier merged split stands under these names.
+    or given twice, and where anything but an earlier merged split exists under these names.
     """
     if questions and len(questions) != len(sources):
         raise InputError(f"--questions: {len(questions)} files for {len(sources)} splits; give one for each")
@@ -171,10 +171,9 @@ def merge_splits(
         if not reading.scenes.exists() and not reading.questions.exists():
             raise no_dataset(root, f"has neither scenes nor questions of a split {source!r:.80}")
         for filename, scene in reading.scenes_by_name().items():
-            numbers[f"{name}/{filename}"] = len(numbers)
-            scenes.append(
-                replace(scene, image_filename=f"{name}/{filename}", image_index=len(numbers) - 1, split=split)
-            )
+            image = f"{name}/{filename}"
+            numbers[image] = len(scenes)
+            scenes.append(replace(scene, image_filename=image, image_index=len(scenes), split=split))
 
     def asked() -> Iterator[Question]:
         count = 0
@@ -201,10 +200,7 @@ def _check_places(sources: Sequence[Source], out: Path, split: str) -> None:
     own = Path(out, "images", check_split(split))
     taken = [own] if own.is_symlink() or own.resolve() in images else []
     taken += [path for path in own.glob("*") if not path.is_symlink()] if own.is_dir() else []
-    taken += [
-        path
-        for path in (scenes_path(out, split), questions_path(out, split))
-        if path.exists() and "merged" not in read_info(path)
-    ]
+    files = (scenes_path(out, split), questions_path(out, split))
+    taken += [path for path in files if path.exists() and "merged" not in read_info(path)]
     if taken:
-        raise InputError(f"{taken[0]}: something else stands here already; choose another --out or --split")
+        raise InputError(f"{taken[0]}: already exists; choose another --out or --split")

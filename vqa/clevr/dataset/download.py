@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import http.client
-import json
 import os
 import time
 import urllib.request
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from vqa.clevr.dataset.archives import check_structure, require_space, unpack
 from vqa.clevr.split_protocols import CLOSURE_FORMS
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write, lock_folder, read_object
+from vqa.utils.files import lock_folder, read_object, write_json
 
 _CHUNK = 1 << 20
 _GB = 10**9
@@ -141,20 +140,17 @@ def _download(
         _check_folder(archive, target)
         report(f"{target} is there already, complete by its files; nothing was fetched")
         return target
-    local = source is not None and "://" not in source
-    if local:
-        zipped = Path(source or "")
-        if not zipped.is_file():
-            raise InputError(f"{source}: no such file; give an archive, or an address that begins with https://")
-    else:
-        zipped = out / f"{archive.folder}.zip"
-        if not zipped.exists():
-            part = zipped.with_name(zipped.name + ".part")
-            url = source or archive.url
-            report(f"{archive.name}: fetching {url}" + (f" from byte {_length(part):,} on" if part.exists() else ""))
-            fetch(url, part, size=archive.size, max_size=archive.max_size, attempts=attempts, pause=pause)
-            _state(part).unlink(missing_ok=True)
-            part.replace(zipped)
+    url = source or archive.url
+    local = "://" not in url
+    zipped = Path(url) if local else out / f"{archive.folder}.zip"
+    if local and not zipped.is_file():
+        raise InputError(f"{source}: no such file; give an archive, or an address that begins with https://")
+    if not zipped.exists():
+        part = zipped.with_name(zipped.name + ".part")
+        report(f"{archive.name}: fetching {url}" + (f" from byte {_length(part):,} on" if part.exists() else ""))
+        fetch(url, part, size=archive.size, max_size=archive.max_size, attempts=attempts, pause=pause)
+        _state(part).unlink(missing_ok=True)
+        part.replace(zipped)
     try:
         verify(archive, zipped, report)
         size = unpack(zipped, target, required=archive.required, max_bytes=10 * archive.max_size)
@@ -179,13 +175,12 @@ def verify(archive: Archive, path: Path, report: Report = lambda message: None) 
         report(f"{archive.name}: no published checksum is known; only size, CRC-32 and the list of files are checked")
         return
     with (
-        path.open("rb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, desc=f"verify {path.name}", disable=None) as bar,
+        path.open("rb") as opened,
+        tqdm.wrapattr(opened, "read", size, desc=f"verify {path.name}", disable=None) as file,
     ):
         while chunk := file.read(_CHUNK):
             for digest in digests.values():
                 digest.update(chunk)
-            bar.update(len(chunk))
     for name, digest in digests.items():
         wanted, found = archive.checksums[name], digest.hexdigest()
         if found == wanted:
@@ -229,10 +224,8 @@ def fetch(
                 raise InputError(f"{url}: {reason}: get the archive another way and give it with --from") from error
         except (OSError, http.client.HTTPException) as error:
             if getattr(error, "errno", None) in _DISK_FAULTS:
-                kept = f"{_length(part):,} bytes are kept"
-                raise InputError(
-                    f"{part}: {error}; {kept}: make room or choose another --out, and run again"
-                ) from error
+                remedy = f"{_length(part):,} bytes are kept: make room or choose another --out, and run again"
+                raise InputError(f"{part}: {error}; {remedy}") from error
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         failures = 0 if _length(part) > before else failures + 1
         if failures >= attempts:
@@ -242,7 +235,9 @@ def fetch(
 
 def _fetch_once(url: str, part: Path, size: int | None, max_size: int, timeout: float) -> bool:
     """One request; True when the file is complete, False when the connection ended early."""
-    state, have = _read_state(part), _length(part)
+    state, have = {}, _length(part)
+    with suppress(OSError, InputError):
+        state = read_object(_state(part), 10_000, "remove it")
     if state.get("url") != url or have > (state.get("total") or have):
         have = 0
     if have and have == state.get("total"):
@@ -268,7 +263,8 @@ def _fetch_once(url: str, part: Path, size: int | None, max_size: int, timeout: 
             have = 0
             # images hardly compress: unpacking will take about as much again
             require_space(part.parent, 2 * (wanted or 0), f"fetching and unpacking {url.rpartition('/')[2]}")
-            _write_state(part, fresh)
+            part.unlink(missing_ok=True)
+            write_json(_state(part), fresh)
         with part.open("ab" if resumed else "wb") as file:
             have += _copy(response, file, have, total, max_size)
             file.flush()
@@ -278,8 +274,7 @@ def _fetch_once(url: str, part: Path, size: int | None, max_size: int, timeout: 
 
 def _copy(response: Any, file: IO[bytes], have: int, total: int | None, max_size: int) -> int:
     """Write the response's body to the file; returns its number of bytes, fewer than announced if it was cut."""
-    copied = 0
-    limit = max_size if total is None else total
+    copied, limit = 0, max_size if total is None else total
     with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="fetch", disable=None) as bar:
         while chunk := response.read(_CHUNK):
             if have + copied + len(chunk) > limit:
@@ -312,18 +307,6 @@ def _length(part: Path) -> int:
 
 def _state(part: Path) -> Path:
     return part.with_name(part.name + ".json")
-
-
-def _read_state(part: Path) -> dict[str, Any]:
-    with suppress(OSError, InputError):
-        return read_object(_state(part), 10_000, "remove it")
-    return {}
-
-
-def _write_state(part: Path, state: Mapping[str, Any]) -> None:
-    part.unlink(missing_ok=True)
-    with atomic_write(_state(part)) as file:
-        file.write(json.dumps(state).encode())
 
 
 def _check_folder(archive: Archive, folder: Path) -> None:

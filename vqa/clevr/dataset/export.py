@@ -1,7 +1,6 @@
 """CLEVR rows as parquet files for `datasets` and the Hugging Face hub; `rows` reads them back."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from vqa.clevr.dataset.packed import PackedDataset
 from vqa.clevr.scenes import DIRECTIONS
 from vqa.clevr.vocabulary import QUESTION_TYPES, RELATIONS
 from vqa.errors import InputError
+from vqa.utils.files import atomic_folder
 
 _TEXT, _NUMBER, _NUMBERS = Value("string"), Value("int64"), List(Value("float64"))
 _OBJECT = dict.fromkeys(("shape", "size", "material", "color"), _TEXT) | {
@@ -57,17 +57,11 @@ def export(packs: Sequence[PackedDataset], out: str | os.PathLike, title: str) -
     out = Path(out)
     if out.exists():
         raise InputError(f"{out}: exists already; name another folder with --out, or remove it")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        (temporary / "data").mkdir(parents=True)
+    with atomic_folder(out) as folder:
+        (folder / "data").mkdir()
         for pack in packs:
-            _write_shards(pack, temporary / "data")
-        (temporary / "README.md").write_text(_card(packs, title), encoding="utf-8")
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write_shards(pack, folder / "data")
+        (folder / "README.md").write_text(_card(packs, title), encoding="utf-8")
 
 
 def _write_shards(pack: PackedDataset, folder: Path) -> None:

@@ -16,7 +16,7 @@ from vqa.utils.images import load_image
 class Opened:
     """One image: (width, height) in pixels, a digest of its RGB pixels, or what is wrong with it."""
 
-    path: str
+    name: str
     size: tuple[int, int] = (0, 0)
     digest: bytes = b""
     error: str = ""
@@ -27,14 +27,14 @@ def open_images(pool: ThreadPoolExecutor, folder: Path, names: Sequence[str]) ->
 
     Threads do: Pillow decodes and hashlib digests without Python's lock.
     """
-    results = pool.map(open_image, [str(folder / name) for name in names])
+    results = pool.map(lambda name: open_image(folder, name), names)
     return iter(tqdm(results, total=len(names), desc=f"{folder.name} images", leave=False, disable=None))
 
 
-def open_image(path: str) -> Opened:
-    """Decode an image wholly."""
+def open_image(folder: Path, name: str) -> Opened:
+    """Decode a whole image."""
     try:
-        image = load_image(path)
+        image = load_image(folder / name)
     except InputError as error:
-        return Opened(path, error=str(error).removeprefix(f"{path}: "))
-    return Opened(path, image.size, hashlib.blake2b(image.tobytes(), digest_size=16).digest())
+        return Opened(name, error=str(error).removeprefix(f"{folder / name}: "))
+    return Opened(name, image.size, hashlib.blake2b(image.tobytes(), digest_size=16).digest())

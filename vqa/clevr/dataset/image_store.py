@@ -15,7 +15,7 @@ from vqa.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 LARGEST_MEMBER = 1 << 28
-"""Bytes of an image in an archive; what says it is larger is no image of ours."""
+"""Bytes of an image in an archive; anything larger is refused."""
 
 
 class ImageFolder:

@@ -8,9 +8,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from vqa.clevr.annotations import (
@@ -27,6 +26,7 @@ from vqa.clevr.dataset.image_store import find_images
 from vqa.clevr.dataset.packed import PackedDataset, write_pack
 from vqa.clevr.dataset.reading import SplitReading
 from vqa.errors import InputError
+from vqa.utils.files import atomic_folder
 from vqa.utils.notes import note
 
 _CACHE_VERSION = 2
@@ -114,10 +114,8 @@ def splits_of(data: str | os.PathLike) -> list[str]:
 def require_complete(pack: PackedDataset) -> None:
     """Raises InputError where questions were left out because their images are not there: `--strict`."""
     if pack.left_out:
-        raise InputError(
-            f"--strict: {pack.left_out:,} of {pack.left_out + len(pack.answers):,} questions are about images that "
-            "are not there; fetch the images, or leave --strict out"
-        )
+        share = f"{pack.left_out:,} of {pack.left_out + len(pack.answers):,} questions"
+        raise InputError(f"--strict: {share} are about missing images; fetch them, or leave --strict out")
 
 
 def _pack_file(data: str | os.PathLike, split: str, questions: Any = None, **source: Any) -> PackedDataset | None:
@@ -161,9 +159,8 @@ class _Split:
                 raise no_dataset(data, "holds no questions itself", "--data ")
             hint = f"--split {' or '.join(others)}, " if others else ""
             shown = self.folder / path.relative_to(root) if questions is None else path
-            raise InputError(
-                f"{shown}: no such question file; try {hint}--questions FILE, or make one with `vqa data questions`"
-            )
+            remedy = f"try {hint}--questions FILE, or make one with `vqa data questions`"
+            raise InputError(f"{shown}: no such question file; {remedy}")
         self.questions, self.scenes = path.resolve(), find_annotations(root.resolve(), split, "scenes")
         self.images = find_images(self.folder, split)
 
@@ -175,9 +172,8 @@ class _Split:
         path = self.cache / f"{self.split}-{place}-{state}{suffix}"
         if not path.exists():
             for old in self.cache.glob(f"{self.split}-{place}-{'?' * len(state)}{suffix}"):
-                note(
-                    f"{self.folder}: images or JSON of split {self.split} changed; {old.name} in the cache is made anew"
-                )
+                changed = f"images or JSON of split {self.split} changed"
+                note(f"{self.folder}: {changed}; {old.name} in the cache is made again")
                 old.unlink(missing_ok=True)
             try:
                 self.write_pack(path, size)
@@ -210,16 +206,12 @@ def _find_root(data: str | os.PathLike, split: str, columns: str | None, cache: 
     """The CLEVR folder with the JSON, in the cache where it had to be unpacked, and the folder or zip of the images."""
     path = Path(data)
     if path.suffix == ".zip" and path.is_file():
-        wanted = {f"CLEVR_{split}_questions.json", f"CLEVR_{split}_scenes.json", "CLEVR_questions.json"}
-        wanted |= {"CLEVR_scenes.json", f"{split}/questions.json", f"{split}/scenes.json"}
+        names = ("CLEVR_{}_{}.json", "CLEVR_{1}.json", "{}/{}.json")
+        wanted = {name.format(split, kind) for name in names for kind in ("questions", "scenes")}
         root = cache / f"zip-{split}-{_digest(_CACHE_VERSION, *_identity(path.resolve()))}"
-
-        def is_wanted(place: PurePosixPath) -> bool:
-            return place.name in wanted or str(place) in wanted
-
         try:
             if not root.exists():
-                unpack(path, root, wanted=is_wanted)
+                unpack(path, root, wanted=lambda place: place.name in wanted or str(place) in wanted)
         except OSError as error:
             raise InputError(f"{root}: cannot be written: {error.strerror or error}; set VQA_CACHE_DIR") from error
         return root, path.resolve()
@@ -252,15 +244,8 @@ def _unpacked(name: str, split: str, columns: str | None, cache: Path, files: Se
     if not root.exists():
         rows = rows if rows is not None else open_rows(name, files, split, cache)
         chosen = choose_columns(rows.column_names, columns, name)
-        temporary = root.with_name(f".{root.name}.{os.getpid()}.tmp")
-        try:
-            unpack_rows(rows, chosen, temporary, split)
-            if not root.exists():
-                temporary.rename(root)
-        except OSError as error:
-            raise InputError(f"{temporary}: cannot be written: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with atomic_folder(root) as folder:
+            unpack_rows(rows, chosen, folder, split)
     if taken := read_info(questions_path(root, split)).get("columns"):
         note(f"{name}: columns read are {taken:.200}")
     return root

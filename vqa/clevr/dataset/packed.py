@@ -145,8 +145,7 @@ class PackedDataset:
 
     def tokens(self, number: int) -> np.ndarray:
         """The words of question `number`, in lower case and without punctuation, as int32 indices into `words`."""
-        starts, position = self._tensors["token_start"], self._tensors["order"][number]
-        return self._tensors["tokens"][starts[position] : starts[position + 1]]
+        return self._entry("token", int(self.positions[number]))
 
     def question_numbers(self, row: int) -> range:
         """The numbers of the image's questions."""
@@ -158,14 +157,14 @@ class PackedDataset:
         return np.repeat(np.arange(len(self)), np.diff(self.image_start))
 
     def scene_json(self, row: int) -> bytes | None:
-        starts = self._tensors["scene_start"]
-        if row >= len(starts) - 1:
-            return None
-        return self._tensors["scenes"][starts[row] : starts[row + 1]].tobytes()
+        return self._entry("scene", row).tobytes() if row < len(self._tensors["scene_start"]) - 1 else None
 
     def question_json(self, number: int) -> bytes:
-        starts, position = self._tensors["question_start"], self._tensors["order"][number]
-        return self._tensors["questions"][starts[position] : starts[position + 1]].tobytes()
+        return self._entry("question", int(self.positions[number])).tobytes()
+
+    def _entry(self, kind: str, position: int) -> np.ndarray:
+        start, end = self._tensors[f"{kind}_start"][position : position + 2]
+        return self._tensors[f"{kind}s"][start:end]
 
     def _parse(self, text: bytes) -> Any:
         try:
@@ -232,16 +231,10 @@ class _Columns:
         for question in questions:
             assert question.image_filename is not None
             self.owner.append(self._row_of(question.image_filename, question.image_index))
-            self.codes.extend(
-                (
-                    _number(self.answers, question.answer),
-                    _number(self.families, question.family),
-                    QUESTION_TYPES.index(question.type) if question.type in QUESTION_TYPES else -1,
-                    len(question.program or ()),
-                )
-            )
-            words = self.words
-            self.tokens.extend(words.setdefault(word, len(words)) for word in words_of(question.question))
+            answer, family = _number(self.answers, question.answer), _number(self.families, question.family)
+            kind = QUESTION_TYPES.index(question.type) if question.type in QUESTION_TYPES else -1
+            self.codes.extend((answer, family, kind, len(question.program or ())))
+            self.tokens.extend(_number(self.words, word) for word in words_of(question.question))
             self.token_start.append(len(self.tokens))
             yield _line(question.to_json())
 
@@ -362,7 +355,7 @@ def _check(tensors: dict[str, np.ndarray], tables: dict[str, list[str]]) -> None
         "index": rows,
         "picture_start": rows + 1,
     }
-    sizes |= {"question_start": questions + 1, "token_start": questions + 1}
+    sizes |= dict.fromkeys(("question_start", "token_start"), questions + 1)
     scenes = len(tensors["scene_start"])
     if any(len(tensors[name]) != size for name, size in sizes.items()) or not 1 <= scenes <= rows + 1:
         raise ValueError("lengths differ")

@@ -1,4 +1,4 @@
-"""One split's JSON read as people have it: under other names, in part, with what is outside CLEVR's world."""
+"""Reads one split's JSON as it is found: under other names, incomplete, with values that CLEVR does not have."""
 
 import os
 from collections import Counter
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vqa.clevr.annotations import find_annotations, images_folder, iter_records
-from vqa.clevr.question import Question, index_field, safe_filename, text_field, unknown_functions
+from vqa.clevr.annotations import find_annotations, images_folder, iter_records, scene_of_image
+from vqa.clevr.question import Question, unknown_functions
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
@@ -54,18 +54,15 @@ class SplitReading:
     def read_scenes(self) -> Iterator[Scene]:
         """The scenes of images that are there, if there is a scene file. Raises InputError."""
         for i, record in enumerate(iter_records(self.scenes, "scenes") if self.scenes.exists() else ()):
-            where = f"{self.scenes.name}: scenes[{i}]"
             if unknown := _unknown_value(record):
-                self._count("scenes have values that CLEVR has not, and are left out", unknown)
+                self._count("scenes have values that CLEVR does not have, and are left out", unknown)
                 continue
-            scene = Scene.from_json(record, where)
-            name = safe_filename(text_field(record, "image_filename", where) or "", f"{where}.image_filename")
-            index_field(record, "image_index", where)
-            if file := self._take(name):
+            scene = scene_of_image(record, f"{self.scenes.name}: scenes[{i}]")
+            if file := self._take(scene.image_filename):
                 self._names[scene.image_index] = file
                 yield replace(scene, image_filename=file)
             else:
-                self.absent.setdefault(name, 0)
+                self.absent.setdefault(scene.image_filename, 0)
 
     def scenes_by_name(self) -> dict[str, Scene]:
         """The scenes by their images' names. Raises InputError, also where two are of one image."""
@@ -81,7 +78,7 @@ class SplitReading:
         for i, record in enumerate(iter_records(self.questions, "questions", progress=True)):
             where = f"{self.questions.name}: questions[{i}]"
             if unknown := unknown_functions(record):
-                self._count("programs have functions that CLEVR has not, and are left out", unknown[0])
+                self._count("programs have functions that CLEVR does not have, and are left out", unknown[0])
                 record = {**record, "program": None}
             question = Question.from_json(record, where)
             if question.answer != record.get("answer"):
@@ -93,10 +90,8 @@ class SplitReading:
                 self.absent[name] = self.absent.get(name, 0) + 1
             total = i + 1
         if self.left_out == total:
-            raise InputError(
-                f"{self.questions}: none of its {total:,} questions is about an image in {self.images}; the first is "
-                f"about {next(iter(self.absent))}"
-            )
+            lacking = f"none of its {total:,} questions is about an image in {self.images}"
+            raise InputError(f"{self.questions}: {lacking}; the first is about {next(iter(self.absent))}")
 
     def say(self) -> None:
         """Print `notes`, once the reading is over."""

@@ -26,14 +26,14 @@ _KNOWN = {
     "question": ("questions", "texts", "question", "problem"),
     "answer": ("answer", "answers", "solution"),
 }
-"""What a row must have (an answer it may have) -> the columns that are taken for it, the first first."""
+"""What a row must have (an answer it may have) -> the columns that are taken for it, in order of preference."""
 
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _ROW = ("image_filename", "image_index", "split")
 
 
 def open_rows(name: str, files: Sequence[Path], split: str, cache: Path) -> Any:
-    """The rows of a folder, whose `files` are given, or of a hub dataset without them; they can be gone through twice.
+    """The rows of a folder, whose `files` are given, or of a hub dataset without them; they can be iterated twice.
 
     Raises InputError: none there, no such split, damaged.
     """
@@ -66,10 +66,8 @@ def choose_columns(names: Sequence[str], given: str | None, where: str) -> dict[
     lacking = [f"{kind} ({columns[kind]})" for kind in columns if columns[kind] not in names]
     lacking += [kind for kind in ("image", "question") if kind not in columns]
     if lacking:
-        raise InputError(
-            f"{where}: no column for {', '.join(lacking):.80}; it has {', '.join(names):.200}: say which with "
-            "--columns image=NAME,question=NAME,answer=NAME"
-        )
+        there = f"no column for {', '.join(lacking):.80}; it has {', '.join(names):.200}"
+        raise InputError(f"{where}: {there}: say which with --columns image=NAME,question=NAME,answer=NAME")
     return columns
 
 

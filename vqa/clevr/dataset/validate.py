@@ -1,6 +1,6 @@
 """Checking a dataset in CLEVR's layout as a reviewer would: every file, relation, condition and answer.
 
-Faults make the data wrong; notes are what a reader should know.
+Issues make the data wrong; notes are what a reader should know.
 """
 
 import os
@@ -47,14 +47,14 @@ class Issue:
 
 @dataclass
 class Issues:
-    """All faults counted by kind, the first `limit` of each kind kept."""
+    """All issues counted by kind, the first `limit` of each kind kept."""
 
     limit: int = 20
     counts: Counter[str] = field(default_factory=Counter)
     kept: list[Issue] = field(default_factory=list)
 
     def add(self, kind: str, file: str, index: int | None, message: str) -> None:
-        """Count a fault, and keep it while there are fewer than `limit` of its kind."""
+        """Count an issue, and keep it while there are fewer than `limit` of its kind."""
         self.counts[kind] += 1
         if self.counts[kind] <= self.limit:
             self.kept.append(Issue(kind, file, index, message))
@@ -78,17 +78,10 @@ class SplitFacts:
     families: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
     """Names of the images that have a question."""
-    repeated: int = 0
-    """Questions asked before, in the same words, about the same image."""
-    no_program: int = 0
-    no_answer: int = 0
-    no_scene: int = 0
-    other_split: int = 0
-    """Scenes and questions that name another split than their file."""
-    other_directions: int = 0
-    crowded: int = 0
     unused: list[str] = field(default_factory=list)
     """Images that neither scenes nor questions name."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What is true of some entries, as "scenes have other directions than CLEVR's" -> how many."""
 
 
 @dataclass
@@ -125,7 +118,7 @@ def check_dataset(
     questions: more question files about these images, such as CLOSURE's; each is checked with the split it names.
     images: False leaves the image files alone.
     workers: threads that open images (default: one for each CPU core).
-    limit: faults of one kind to keep.
+    limit: issues of one kind to keep.
 
     Issues: a missing or broken file, image, scene or question; a relation that the coordinates deny; an object that
     the condition forbids; an answer that the program does not give. Memory: about 11 kB an image of the largest split.
@@ -152,8 +145,7 @@ class _Checker:
 
     def __init__(self, report: CheckReport, pool: ThreadPoolExecutor | None) -> None:
         self.report, self.root, self.issues, self.pool = report, report.root, report.issues, pool
-        self.same_pixels: dict[bytes, str] = {}
-        self.same_objects: dict[int, str] = {}
+        self.first: dict[tuple[str, bytes | int], str] = {}
 
     def check_split(self, name: str, condition: str | None, extra: Sequence[Path]) -> None:
         facts = SplitFacts(name)
@@ -168,8 +160,8 @@ class _Checker:
         for path in [*([own] if own.exists() else []), *extra]:
             self._check_questions(facts, path, scenes)
         if self.pool:
-            late = [str(folder / file) for file in sorted((files & facts.asked) - early)]
-            self._check_images(facts, chain(opened, map(open_image, late)), files, scenes, folder)
+            late = (open_image(folder, file) for file in sorted((files & facts.asked) - early))
+            self._check_images(facts, chain(opened, late), files, scenes, folder)
 
     def _check_scenes(self, facts: SplitFacts, condition: str | None) -> dict[str, Scene]:
         path = find_annotations(self.root, facts.name, "scenes")
@@ -191,12 +183,12 @@ class _Checker:
                 continue
             scenes[name] = scene
             facts.scenes += 1
-            facts.other_split += bool(scene.split) and scene.split != facts.name
-            facts.other_directions += scene.directions != DIRECTIONS
-            facts.crowded += len(scene.objects) > MAX_OBJECTS
-            for kind, message in _scene_faults(scene, facts.condition):
+            facts.notes["scenes name another split"] += scene.split not in ("", facts.name)
+            facts.notes["scenes have other directions than CLEVR's"] += scene.directions != DIRECTIONS
+            facts.notes["scenes have more objects than the answers can count"] += len(scene.objects) > MAX_OBJECTS
+            for kind, message in _scene_issues(scene, facts.condition):
                 self.issues.add(kind, file, i, where + message)
-            self._look_for_copy(self.same_objects, _objects_key(scene), facts, name, "the same objects")
+            self._look_for_copy("the same objects", _objects_key(scene), f"{facts.name}/{name}")
         return scenes
 
     def _check_questions(self, facts: SplitFacts, path: Path, scenes: Mapping[str, Scene]) -> None:
@@ -216,11 +208,11 @@ class _Checker:
                 continue
             facts.questions += 1
             facts.asked.add(name)
-            facts.other_split += question.split not in (None, facts.name)
+            facts.notes["questions name another split"] += question.split not in (None, facts.name)
             key = hash((name, question.question))
-            facts.repeated += key in seen
+            facts.notes["questions repeat another about the same image word for word"] += key in seen
             seen.add(key)
-            for kind, message in _answer_faults(facts, question, name, scenes):
+            for kind, message in _answer_issues(facts, question, name, scenes):
                 self.issues.add(kind, file, i, where + message)
 
     def _check_images(
@@ -237,14 +229,14 @@ class _Checker:
         facts.unused = sorted(files - wanted) if wanted else []
         sizes: dict[str, tuple[int, int]] = {}
         for image in opened:
-            name = Path(image.path).relative_to(folder).as_posix()
             if image.error:
-                self.issues.add("broken image", self._relative(folder / name), indices.get(name), image.error)
+                place = self._relative(folder / image.name)
+                self.issues.add("broken image", place, indices.get(image.name), image.error)
                 continue
             facts.images += 1
             facts.sizes[image.size] += 1
-            sizes[name] = image.size
-            self._look_for_copy(self.same_pixels, image.digest, facts, name, "the same pixels")
+            sizes[image.name] = image.size
+            self._look_for_copy("the same pixels", image.digest, f"{facts.name}/{image.name}")
         if sizes:
             (width, height), _ = facts.sizes.most_common(1)[0]
             for name, size in sizes.items():
@@ -253,16 +245,15 @@ class _Checker:
                     self.issues.add("broken image", self._relative(folder / name), indices.get(name), message)
 
     def _records(self, path: Path, key: str) -> Iterator[object]:
-        """The entries of a file up to the first place where it is not JSON, which is a fault."""
+        """The entries of a file up to the first place where it is not JSON, which is an issue."""
         try:
             yield from iter_records(path, key, progress=True)
         except InputError as error:
             message = str(error).removeprefix(f"{path}: ")
             self.issues.add("broken file", self._relative(path), None, message)
 
-    def _look_for_copy(self, known: dict, key: bytes | int, facts: SplitFacts, name: str, what: str) -> None:
-        here = f"{facts.name}/{name}"
-        there = known.setdefault(key, here)
+    def _look_for_copy(self, what: str, key: bytes | int, here: str) -> None:
+        there = self.first.setdefault((what, key), here)
         if there != here:
             self.report.copies.append((what, there, here))
 
@@ -270,7 +261,7 @@ class _Checker:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def _scene_faults(scene: Scene, condition: str) -> Iterator[tuple[str, str]]:
+def _scene_issues(scene: Scene, condition: str) -> Iterator[tuple[str, str]]:
     """What is wrong with a scene: the kind, and the message that follows its place."""
     if message := false_relation(scene):
         yield "false relation", f".relationships{message}"
@@ -279,25 +270,25 @@ def _scene_faults(scene: Scene, condition: str) -> Iterator[tuple[str, str]]:
         yield "condition not kept", f".objects[{j}]: a {item.color} {item.shape} under {condition}"
 
 
-def _answer_faults(
+def _answer_issues(
     facts: SplitFacts, question: Question, name: str, scenes: Mapping[str, Scene]
 ) -> Iterator[tuple[str, str]]:
     """What is wrong with a question about the image `name`: the kind, and the message that follows its place."""
     program, answer = question.program, question.answer
-    facts.no_answer += answer is None
+    facts.notes["questions have no answer"] += answer is None
     if answer is not None and answer not in ANSWERS:
         yield "wrong answer", f": {answer!r:.40} is none of the {len(ANSWERS)} answers"
         return
     if program is None:
-        facts.no_program += 1
+        facts.notes["questions have no program, so that their answers cannot be checked"] += 1
         return
     facts.families[question.family or ""] += 1
     if answer is not None:
         facts.answers[program[-1].function, answer] += 1
     scene = scenes.get(name)
     if scene is None:
-        facts.no_scene += 1
         if scenes:
+            facts.notes["questions not executed: their images have no scene"] += 1
             yield "broken question", f": {name} has no scene"
         return
     if question.image_index not in (None, scene.image_index):
@@ -339,13 +330,9 @@ def _in_rounding(scene: Scene, relation: str, i: int, stated: Sequence[int], der
 
 
 def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
-    found: set[str] = set()
-    if (root / "images").is_dir():
-        found.update(path.name for path in (root / "images").iterdir() if path.is_dir() and path.name[0] != ".")
-    for kind in ("questions", "scenes"):
-        matches = (re.fullmatch(rf"CLEVR_(.+)_{kind}\.json", path.name) for path in (root / kind).glob("*.json"))
-        found.update(match[1] for match in matches if match)
-    found.update(list_splits(root))
+    found = {path.name for path in root.glob("images/[!.]*") if path.is_dir()}
+    matches = (re.fullmatch(r"CLEVR_(.+)_scenes\.json", path.name) for path in root.glob("scenes/*.json"))
+    found |= {match[1] for match in matches if match} | {*list_splits(root)}
     if not found:
         raise no_dataset(root, "no images/SPLIT, scenes/ or questions/ here")
     if missing := sorted({*(wanted or ())} - found):
@@ -362,9 +349,8 @@ def _split_of(path: Path, names: Sequence[str]) -> str:
     for name in names:
         if name in stated or len(names) == 1:
             return name
-    raise InputError(
-        f"{path}: is about the split {stated[0]!r:.40}, not one of {', '.join(names)}: choose with --split"
-    )
+    known = ", ".join(names)
+    raise InputError(f"{path}: is about the split {stated[0]!r:.40}, not one of {known}: choose with --split")
 
 
 def _condition_of(split: str, info: Mapping[str, object]) -> str:
@@ -376,8 +362,8 @@ def _condition_of(split: str, info: Mapping[str, object]) -> str:
 
 
 def _objects_key(scene: Scene) -> int:
-    places = sorted(
-        (item.shape, item.color, item.size, item.material, *(round(x, 4) for x in item.coords))
-        for item in scene.objects
+    objects = scene.objects
+    looks = (
+        (item.shape, item.color, item.size, item.material, *(round(x, 4) for x in item.coords)) for item in objects
     )
-    return hash(tuple(places))
+    return hash(tuple(sorted(looks)))

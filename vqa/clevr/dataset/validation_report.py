@@ -1,4 +1,4 @@
-"""What `vqa data check` prints: a table of the splits, the notes, the faults."""
+"""What `vqa data check` prints: a table of the splits, the notes, the issues."""
 
 import math
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ def report_text(report: CheckReport) -> str:
         if count > len(kept):
             lines.append(f"  ... and {count - len(kept):,} more (--limit)")
     total = counts.total()
-    lines += ["", f"{total:,} fault{'s' if total != 1 else ''}" if total else "no faults"]
+    lines += ["", f"{total:,} issue{'s' if total != 1 else ''}" if total else "no issues"]
     return "\n".join(lines)
 
 
@@ -47,19 +47,11 @@ def notes_of(report: CheckReport) -> Iterator[str]:
 
 def _table(splits: list[SplitFacts]) -> list[str]:
     head = ("split", "condition", "images", "size", "scenes", "questions", "executed", "families")
-    rows = [
-        (
-            facts.name,
-            facts.condition,
-            f"{facts.images:,}",
-            " ".join(f"{width}x{height}" for (width, height), _ in facts.sizes.most_common(2)) or "-",
-            f"{facts.scenes:,}",
-            f"{facts.questions:,}",
-            f"{facts.executed:,}",
-            f"{len(facts.families):,}",
-        )
-        for facts in splits
-    ]
+    rows = []
+    for facts in splits:
+        sizes = " ".join(f"{width}x{height}" for (width, height), _ in facts.sizes.most_common(2)) or "-"
+        counts = (facts.scenes, facts.questions, facts.executed, len(facts.families))
+        rows.append((facts.name, facts.condition, f"{facts.images:,}", sizes, *(f"{count:,}" for count in counts)))
     return text_table([head, *rows], "<")
 
 
@@ -68,12 +60,8 @@ def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
         yield "no scenes: answers, relations and conditions cannot be checked"
     elif not facts.questions:
         yield "no questions"
-    elif facts.no_scene:
-        yield f"{facts.no_scene:,} questions not executed: their images have no scene"
-    if facts.no_program:
-        yield f"{facts.no_program:,} questions have no program, so that their answers cannot be checked"
-    if facts.no_answer:
-        yield f"{facts.no_answer:,} questions have no answer"
+    for what, count in (+facts.notes).items():
+        yield f"{count:,} {what}"
     if facts.questions and (silent := facts.scenes - len(facts.asked)) > 0:
         yield f"{silent:,} scenes have no question"
     if facts.unused:
@@ -81,14 +69,6 @@ def _coverage_notes(facts: SplitFacts) -> Iterator[str]:
     if len(facts.sizes) > 1:
         sizes = ", ".join(f"{width}x{height} ({count:,})" for (width, height), count in facts.sizes.most_common(5))
         yield f"images of different sizes: {sizes}"
-    if facts.repeated:
-        yield f"duplicates: {facts.repeated:,} questions repeat another about the same image word for word"
-    if facts.other_split:
-        yield f"{facts.other_split:,} scenes and questions name another split"
-    if facts.other_directions:
-        yield f"{facts.other_directions:,} scenes have other directions than CLEVR's"
-    if facts.crowded:
-        yield f"{facts.crowded:,} scenes have more objects than the answers can count"
     if 0 < facts.questions < 1000:
         margin = 98 / math.sqrt(facts.questions)
         yield f"small: an accuracy on {facts.questions:,} questions is known to +-{margin:.0f} points (95 %) at best"

@@ -6,7 +6,7 @@ The true answer stays; a model that does not read every word gives the one that 
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from vqa.clevr.question import Question, normalize_answer
 from vqa.clevr.scenes import Scene, SceneObject
 from vqa.clevr.vocabulary import ATTRIBUTES, MAX_OBJECTS
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_json
 
 _TRIES = 20
 
@@ -99,7 +99,7 @@ def _answer_with_bait(
 def sample_baits(data: str | os.PathLike, split: str, num: int, seed: int, suffix: str) -> list[Bait]:
     """`num` baits for questions of a CLEVR split, drawn in random order; the same arguments give the same ones.
 
-    Raises InputError where so many cannot be found.
+    Raises InputError if there are fewer.
     """
     check_num(num)
     scenes = read_scenes(scenes_path(data, split))
@@ -126,14 +126,16 @@ def make_baits(out: str | os.PathLike, baits: list[Bait], split: str, settings: 
     digest = hashlib.sha256(orjson.dumps(scenes[0].to_json())).hexdigest()[:16]  # more of the same may follow
     render_dataset(out, len(baits), SceneFile(split, scenes, digest), settings, **more)
     write_questions(questions_path(out, split), (bait.question for bait in baits), {"split": split})
-    with atomic_write(Path(out, "baits.json")) as file:
-        file.write(orjson.dumps({"baits": list(_records(baits))}))
-
-
-def _records(baits: list[Bait]) -> Iterator[dict[str, Any]]:
-    for bait in baits:
-        key, truth = bait.question.question_index, bait.question.answer
-        yield {"question_index": key, "truth": truth, "answer": bait.answer, "missed": bait.missed}
+    records = [
+        {
+            "question_index": bait.question.question_index,
+            "truth": bait.question.answer,
+            "answer": bait.answer,
+            "missed": bait.missed,
+        }
+        for bait in baits
+    ]
+    write_json(Path(out, "baits.json"), {"baits": records})
 
 
 def score_baits(out: str | os.PathLike, after: str | os.PathLike, before: str | os.PathLike) -> list[list[str]]:

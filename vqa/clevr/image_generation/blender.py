@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -26,7 +27,7 @@ from PIL import Image
 from vqa.clevr.image_generation.camera import RADIUS, pose
 from vqa.clevr.image_generation.sample_scenes import Layout
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file
 
 BPY = "bpy==5.0.1"
 IMAGES_PER_PROCESS = 1000
@@ -34,6 +35,7 @@ FORMATS = ("png", "jpg")
 
 _WORKER = Path(__file__).resolve().with_name("blender_worker.py")
 _TRIES = 3
+_OWN = "install Blender 4.2 or newer and give --blender PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,8 @@ class RenderSettings:
 
     def __post_init__(self) -> None:
         if not 30 <= self.width <= 7680 or 2 * self.width != 3 * self.height:
-            raise InputError(
-                f"--width {self.width} --height {self.height}: images must be 3:2 as in CLEVR and 30 to 7680 wide, "
-                "for example 240x160 or 480x320"
-            )
+            size = f"--width {self.width} --height {self.height}"
+            raise InputError(f"{size}: images must be 3:2 as in CLEVR and 30 to 7680 wide, as 240x160 or 480x320 are")
         if self.samples is None:
             object.__setattr__(self, "samples", 16 if self.width >= 480 else 8)
         if not 1 <= (self.samples or 0) <= 65536:
@@ -72,25 +72,18 @@ def find_blender(blender: str | Path | None = None, *, fetch: bool = True) -> li
     uv = shutil.which("uv")
     if uv is None:
         raise InputError(
-            "rendering needs Blender: install uv (it fetches Blender's Python module by itself), "
-            "or install Blender 4.2 or newer and give --blender PATH"
+            f"rendering needs Blender: install uv (it fetches Blender's Python module by itself), or {_OWN}"
         )
     online = [uv, "run", "--no-project", "--quiet", "--python", "3.11", "--with", BPY, "python"]
     offline = [uv, "--offline", *online[1:]]
     if not _fails(offline):
         return offline
     if not fetch:
-        raise InputError(
-            "rendering needs Blender, which is not here yet: run "
-            f"`uv run --no-project --python 3.11 --with {BPY} python -c 'import bpy'` once (it fetches about 360 MB), "
-            "or install Blender 4.2 or newer and give --blender PATH"
-        )
+        fetching = f"`uv run --no-project --python 3.11 --with {BPY} python -c 'import bpy'` once (about 360 MB)"
+        raise InputError(f"rendering needs Blender, which is not here yet: run {fetching}, or {_OWN}")
     print(f"fetching {BPY} (about 360 MB, once) ...", file=sys.stderr)
     if reason := _fails(online):
-        raise InputError(
-            f"uv could not install {BPY} for Python 3.11: {reason}\n"
-            "Check the network, or install Blender 4.2 or newer and give --blender PATH"
-        )
+        raise InputError(f"uv could not install {BPY} for Python 3.11: {reason}\nCheck the network, or {_OWN}")
     return online if _fails(offline) else offline
 
 
@@ -121,7 +114,7 @@ class BlenderWorker:
 
         Raises InputError when Blender does not start, refuses, or dies three times.
         """
-        path = Path(self._folder.name, "image.png")
+        path, name = Path(self._folder.name, "image.png"), layout.scene.image_filename or "the scene"
         job = json.dumps({"path": str(path), **_job(layout)})
         for _ in range(_TRIES):
             if self._made >= IMAGES_PER_PROCESS:
@@ -134,14 +127,12 @@ class BlenderWorker:
                 self._stop()
                 continue
             if "error" in reply:
-                raise InputError(
-                    f"Blender could not render {layout.scene.image_filename or 'the scene'}: {reply['error']}"
-                )
+                raise InputError(f"Blender could not render {name}: {reply['error']}")
             with Image.open(path) as image:
                 return image.getchannel(0) if layout.mask else image.convert("RGB")
         raise InputError(
-            f"Blender died {_TRIES} times on {layout.scene.image_filename or 'a scene'} (out of memory? try fewer "
-            f"--workers; the same command resumes): {self._last_words()}"
+            f"Blender died {_TRIES} times on {name} (out of memory? try fewer --workers; the same command resumes): "
+            + self._last_words()
         )
 
     def close(self) -> None:
@@ -172,9 +163,8 @@ class BlenderWorker:
         hello = self._ask()
         if hello is None or "error" in hello:
             self._stop()
-            raise InputError(
-                f"Blender did not start ({self._command[0]}): {(hello or {}).get('error') or self._last_words()}"
-            )
+            reason = (hello or {}).get("error") or self._last_words()
+            raise InputError(f"Blender did not start ({self._command[0]}): {reason}")
 
     def _ask(self, job: str | None = None) -> dict[str, Any] | None:
         """Send a job and read the answer; None when the process has ended."""
@@ -182,15 +172,13 @@ class BlenderWorker:
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
+        with contextlib.suppress(OSError, ValueError):
             if job is not None:
                 process.stdin.write(f"{job}\n")
                 process.stdin.flush()
             for line in process.stdout:
                 if line.startswith("@"):
                     return json.loads(line[1:])
-        except (OSError, ValueError):
-            pass
         return None
 
     def _stop(self) -> None:
@@ -225,7 +213,7 @@ def render_layouts(
     if workers < 1:
         raise InputError(f"--workers {workers}: must be at least 1")
     command = find_blender(blender)
-    cores = _cores()
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
     pool = [BlenderWorker(command, settings, cores[k % len(cores)] if cores else None) for k in range(workers)]
     idle: SimpleQueue[BlenderWorker] = SimpleQueue()
     for worker in pool:
@@ -240,14 +228,12 @@ def render_layouts(
 
     threads = ThreadPoolExecutor(workers)
     waiting: set[Future[tuple[Layout, Image.Image]]] = set()
+    source = iter(layouts)
     try:
-        for layout in layouts:
-            waiting.add(threads.submit(render, layout))
-            while len(waiting) > 2 * workers:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        while waiting:
+        while True:
+            waiting |= {threads.submit(render, layout) for layout in islice(source, 2 * workers + 1 - len(waiting))}
+            if not waiting:
+                return
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
@@ -270,8 +256,7 @@ def encode_image(image: Image.Image, suffix: str) -> bytes:
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write `encode_image`, whole or not at all."""
-    with atomic_write(path) as file:
-        file.write(encode_image(image, path.suffix))
+    write_file(path, encode_image(image, path.suffix))
 
 
 def _job(layout: Layout) -> dict[str, Any]:
@@ -300,10 +285,6 @@ def _fails(python: Sequence[str]) -> str:
         [*python, "-c", ""], stdin=subprocess.DEVNULL, capture_output=True, cwd=tempfile.gettempdir(), check=False
     )
     return done.stderr.decode(errors="replace").strip()[-1500:] or "no reason given" if done.returncode else ""
-
-
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 @contextlib.contextmanager

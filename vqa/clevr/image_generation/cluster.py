@@ -24,15 +24,15 @@ from typing import Any
 from vqa.clevr.image_generation.blender import BlenderWorker, RenderSettings, encode_image, find_blender, save_image
 from vqa.clevr.image_generation.sample_scenes import Layout
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file
 
 SHARD = 4
-"""Images of a task: what a death loses at most."""
+"""Images per task: the most that a worker's death loses."""
 
 CONNECT_SECONDS = 10
 
 Job = tuple[Path, Callable[[], Layout]]
-"""Where an image shall stand, and how to make its layout."""
+"""Where an image is to be written, and how to make its layout."""
 
 _thread = threading.local()
 
@@ -48,7 +48,7 @@ def render_on_cluster(
     blender: str | Path | None = None,
     shared: bool = False,
 ) -> Iterator[int]:
-    """Render images on the workers of a cluster; yields how many of them stand whenever some more do.
+    """Render images on the workers of a cluster; yields how many more are done.
 
     Args:
         address: "local:N", N worker processes on this machine, or a scheduler's "tcp://HOST:PORT" or "tls://...".
@@ -56,7 +56,7 @@ def render_on_cluster(
         shared: whether the workers see the folder and write into it; else they send the images back.
 
     Raises InputError: Dask missing, no such scheduler, a worker of another version, without Blender, or that does not
-    see the folder. What stands then stays.
+    see the folder. Images that exist by then are kept.
     """
     absolute = [(path.resolve(), layout) for path, layout in jobs]
     shards = [absolute[k : k + SHARD] for k in range(0, len(jobs), SHARD)]
@@ -76,8 +76,7 @@ def render_on_cluster(
                 done = future.result()
                 for path, content in done:
                     if content is not None:
-                        with atomic_write(path) as file:
-                            file.write(content)
+                        write_file(path, content)
                 yield len(done)
                 future.release()
         except KilledWorker as error:
@@ -119,8 +118,7 @@ def _mark(folder: Path | None) -> Iterator[Path | None]:
         yield None
         return
     mark = folder / f".shared.{secrets.token_hex(8)}.tmp"
-    with atomic_write(mark):
-        pass
+    write_file(mark, b"")
     try:
         yield mark
     finally:
@@ -128,7 +126,7 @@ def _mark(folder: Path | None) -> Iterator[Path | None]:
 
 
 def _versions(blender: str | Path | None) -> dict[str, str]:
-    """What decides an image's bytes; an installed Blender that is not here is unknown."""
+    """What decides an image's bytes; unknown for an installed Blender that this machine lacks."""
     import PIL
 
     found = {"vqa": f"{version('film-se-vqa')} ({_CODE})", "Pillow": PIL.__version__}
@@ -169,7 +167,7 @@ def _render_shard(
 def _renderer(
     settings: RenderSettings, blender: str | Path | None, mark: Path | None, expected: dict[str, str], name: str
 ) -> BlenderWorker:
-    """This thread's Blender process, started anew for other settings; first of all, whether this worker may render."""
+    """This thread's Blender process, restarted for other settings. Raises InputError if this worker may not render."""
     key = (settings, blender, mark, expected)
     if getattr(_thread, "key", None) == key:
         return _thread.renderer

@@ -30,7 +30,7 @@ from vqa.clevr.question_generation.templates import Template
 from vqa.clevr.scenes import Scene
 from vqa.clevr.vocabulary import MAX_OBJECTS
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_json
 from vqa.utils.images import load_image
 
 _PIXEL_COORDS = "x and y count in a 480x320 frame whatever the image's size; the third is depth in Blender units"
@@ -130,8 +130,7 @@ class SceneFile:
 
 def parse_object_range(text: str) -> tuple[int, int]:
     """ "8-10" as (8, 10). Raises InputError for anything else."""
-    match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text)
-    if match is None:
+    if not (match := re.fullmatch(r"(\d{1,3})-(\d{1,3})", text)):
         raise InputError(f"--objects {text!r:.40}: expected LOW-HIGH, such as 8-10")
     return int(match[1]), int(match[2])
 
@@ -189,7 +188,7 @@ def render_dataset(
             for done in render_on_cluster(cluster, todo, settings, blender, shared):
                 bar.update(done)
         elif todo:
-            layouts = (layout() for _, layout in todo)
+            layouts = (make() for _, make in todo)
             for layout, image in render_layouts(layouts, settings, min(workers, len(todo)), blender):
                 save_image(image, _path(out, source, layout.scene.image_filename, layout.mask))
                 bar.update()
@@ -224,7 +223,7 @@ def make_dataset(
 
 
 def check_num(num: int) -> None:
-    """Raises InputError for a number of images that nobody means."""
+    """Raises InputError for a number of images out of range."""
     if not 1 <= num <= 10**7:
         raise InputError(f"--num {num}: expected a number from 1 to 10 million")
 
@@ -269,25 +268,20 @@ def _claim(out: str | os.PathLike, source: SceneSource | SceneFile, num: int, in
         raise InputError(f"{folder}: holds images that `vqa data render` did not make; {elsewhere}")
     if not isinstance(before, dict) or not _is_ours(before):
         raise InputError(f"{scenes}: was not made by `vqa data render`, and is left as it is; {elsewhere}")
-    for name in sorted((info.keys() - {"pixel_coords"}) | {"objects", "half_hidden"}):  # the remark decides nothing
+    for name in sorted((info.keys() - {"pixel_coords"}) | {"objects", "half_hidden"}):  # which is only a remark
         was, value = (options.get(name, "as by default") for options in (before, info))
         if was != value:
-            raise InputError(
-                f"{folder}: is being made, or was, with {name} {was}, not {value}; "
-                f"give the same options to resume, or {elsewhere}"
-            )
+            made = f"is being made, or was, with {name} {was}, not {value}"
+            raise InputError(f"{folder}: {made}; give the same options to resume, or {elsewhere}")
     wanted = {source.filename(index) for index in range(num)}
     beyond = [path.name for path in standing if path.name not in wanted]
     if beyond:
         raise InputError(f"{folder}: holds {max(beyond)}, beyond --num {num}; ask for more images or {elsewhere}")
-    with atomic_write(journal) as file:
-        file.write(json.dumps(info).encode())
+    write_json(journal, info)
     return journal
 
 
 def _is_whole(path: Path, size: tuple[int, int]) -> bool:
-    if not path.exists():
-        return False
     try:
         return load_image(path).size == size
     except InputError:

@@ -39,7 +39,7 @@ MIN_GAP = 0.25
 """Least distance between two objects' circles on the ground, Blender units."""
 
 MIN_MARGIN = 0.4
-"""Least distance between two centres along each ground direction, so that no relation is in doubt."""
+"""Least distance between two centres along each ground direction, so that no relation is ambiguous."""
 
 MIN_PIXELS = 200
 """Least visible pixels of an object in the 480x320 frame."""
@@ -96,8 +96,8 @@ def sample_layout(
 ) -> Layout:
     """The scene, camera and lamps of image `index` of `split`; the same arguments give the same layout.
 
-    Every object has at least `MIN_PIXELS` visible pixels, no two are nearer than `MIN_GAP`, and none is in doubt about
-    a relation (`MIN_MARGIN`).
+    Every object has at least `MIN_PIXELS` visible pixels, no two are nearer than `MIN_GAP`, and no relation
+    is ambiguous (`MIN_MARGIN`).
 
     Args:
         condition: one of `CONDITIONS`.
@@ -183,7 +183,7 @@ def placement_issues(objects: Sequence[SceneObject], camera: Vector = CAMERA_LOC
     """What CLEVR would not allow, as phrases, each with the objects it is about; empty for a scene that it allows.
 
     More than ten objects, a centre more than `REACH` from the middle, circles on the ground nearer than `MIN_GAP`,
-    centres so level along a direction that a relation is in doubt (`MIN_MARGIN`), fewer than `MIN_PIXELS` in sight.
+    centres so level along a direction that a relation is ambiguous (`MIN_MARGIN`), fewer than `MIN_PIXELS` in sight.
     """
     issues: list[tuple[str, set[int]]] = []
     if len(objects) > MAX_OBJECTS:

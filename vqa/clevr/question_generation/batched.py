@@ -1,8 +1,8 @@
 """Questions about many scenes at once, for training, which takes more of them than `generate_questions` makes.
 
 Templates, checks and balance are the same; but a node is filled for hundreds of scenes by a few calls of numpy, and
-what would make a question degenerate is no choice in the first place. What is drawn differs, so that a seed gives other
-questions than `generate_questions` does.
+what would make a question degenerate is never a choice in the first place. What is drawn differs, so that a seed
+gives other questions than `generate_questions` does.
 """
 
 import zlib
@@ -78,10 +78,10 @@ class BatchGenerator:
         balance: Balance,
         seen: Sequence[set[int]],
     ) -> list[Asked]:
-        """Up to `counts` (S,) different questions on each scene, fewer where it does not afford them.
+        """Up to `counts` (S,) different questions on each scene, fewer if the scene allows no more.
 
-        Families are level as far as the scenes afford it, and come once about a scene before any comes twice. `seen`
-        has a number for each program that a scene was asked; it is updated, as is `balance`.
+        Families are balanced as far as the scenes allow, and each is used once on a scene before any is used twice.
+        `seen` has a number for each program that was asked of a scene; it is updated, as is `balance`.
         """
         left, asked = counts.copy(), []
         # those of many nodes are the hardest to fill, and choose first where all have their turn
@@ -150,9 +150,9 @@ def _ask(
 class _Filling:
     """A template filled for N scenes at once; lists have an entry (N,) for each node.
 
-    `outputs` are masks, objects' numbers, counts, truths or values' numbers; `references` a relation or "same" and its
-    origin as one number, -1 for none; `passed` the objects that "the" has named on the way; the others as in `Asked`.
-    `without` has, for each relation that is still to prove itself, the sets that would be found without it.
+    `outputs` are masks, objects' numbers, counts, booleans or values' numbers; `references` a relation or "same" and
+    its origin as one number, -1 for none; `passed` the objects that "the" has named so far; the others as in `Asked`.
+    `without` has, for each relation whose effect is not yet known, the sets that would be found without it.
     """
 
     def __init__(self, template: Template, scenes: SceneArrays, rows: np.ndarray, rng: np.random.Generator) -> None:

@@ -39,7 +39,7 @@ def composed_templates(seed: int = 0) -> tuple[Template, ...]:
 def unlike_templates(seed: int = 0) -> tuple[Template, ...]:
     """36 families, as many as there are of like pairs, in which "and" joins a relation and a "same ... as".
 
-    Both hang on an object that is spoken of twice ("it"), so that five reasoning steps suffice; these are no tree: a
+    Both hang on an object that is spoken of twice ("it"), so that five reasoning steps suffice; these are not trees: a
     step may read an earlier one than its predecessor.
     """
     return _templates("composition-2", _unlike_records(random.Random(seed), _IT))
@@ -188,8 +188,7 @@ class _Words:
                 attribute = link.removeprefix("same_")
                 at = self.node(link, [at])
                 self.unsaid += [earlier[attribute], noun[attribute]]
-                made = "[made of] " if attribute == "material" else ""
-                tail = f" that {{are}} {made}the same {attribute} as {words}"
+                tail = f" that {{are}} {_same_as(attribute, words)}"
         if hidden:
             self.unsaid.append(noun[hidden])
         return at, " ".join(noun.values()) + "{s}", tail, noun
@@ -202,13 +201,13 @@ class _Words:
             return self.node(link, [at], [name]), f"{name} {said}"
         attribute = link.removeprefix("same_")
         self.unsaid.append(origin[attribute])
-        made = "[made of] " if attribute == "material" else ""
-        return self.node(link, [at]), f"{made}the same {attribute} as {said}"
+        return self.node(link, [at]), _same_as(attribute, said)
 
-    def described(self, at: int, terminal: str, links: Sequence[str]) -> tuple[int, dict[str, str]]:
+    def described(self, at: int, terminal: str, links: Sequence[str], hidden: str = "") -> tuple[int, dict[str, str]]:
         """Add a noun phrase for what a node found, which says nothing that the links to it say; its node and noun."""
         noun = self.noun()
         self.unsaid += [noun[link.removeprefix("same_")] for link in links if link.startswith("same")]
+        self.unsaid += [noun[hidden]] if hidden else []
         return self.node(f"filter_{terminal}", [at], list(noun.values())), noun
 
     def record(self, texts: Sequence[str], unequal: Sequence[int] = ()) -> dict[str, Any]:
@@ -218,6 +217,10 @@ class _Words:
         if self.opening:
             texts = [f"{self.opening} {text[0].lower()}{text[1:]}" for text in texts if not text.startswith("There")]
         return {"text": list(texts), "nodes": self.nodes, "params": self.parameters, "constraints": constraints}
+
+
+def _same_as(attribute: str, said: str) -> str:
+    return f"{'[made of] ' * (attribute == 'material')}the same {attribute} as {said}"
 
 
 def _said(noun: str, tail: str, number: str = "singular") -> str:
@@ -239,11 +242,8 @@ def _objects(words: _Words, chains: Sequence[Chain] | _Pair, terminal: str, hidd
         attribute = chain[-1].removeprefix("same_")
         ends.append(words.node(chain[-1], [origin]))
         tails.append(f"the same {attribute} as the {_said(noun, tail)}")
-    shared = words.noun()
-    words.unsaid += [shared[chain[-1].removeprefix("same_")] for chain in chains]
-    words.unsaid += [hidden and shared[hidden]] * bool(hidden)
-    both = words.node("intersect", ends)
-    at = words.node(f"filter_{terminal}".removesuffix("_"), [both], list(shared.values()))
+    links = [chain[-1] for chain in chains]
+    at, shared = words.described(words.node("intersect", ends), terminal, links, hidden)
     return at, " ".join(shared.values()) + "{s}", f" that {{are}} {tails[0]} and {{are}} {tails[1]}"
 
 
@@ -273,9 +273,7 @@ def _pair_objects(words: _Words, pair: _Pair, terminal: str, hidden: str) -> tup
         said = f"the {' '.join(noun.values())}{tail.format(are='is')}"
         found, tail = words.link(pair.last, at, noun, said)
         tail = f" that {{are}} {tail}"
-    at, noun = words.described(found, terminal, (pair.last,) if pair.last else pair.links)
-    if hidden:
-        words.unsaid.append(noun[hidden])
+    at, noun = words.described(found, terminal, (pair.last,) if pair.last else pair.links, hidden)
     return at, " ".join(noun.values()) + "{s}", tail
 
 

@@ -69,7 +69,7 @@ class QuestionGenerator:
         balance: Balance | None = None,
         wanted: Callable[[Program], bool] | None = None,
     ) -> list[Question]:
-        """Up to `count` different questions on a scene; fewer where it does not afford them.
+        """Up to `count` different questions on a scene; fewer if the scene allows no more.
 
         Families are taken in the order of how little `balance` (updated here) has seen of them, each once, then again
         from the start. Only programs that are `wanted` are asked. Raises nothing for a poor scene: an empty one yields
@@ -212,6 +212,6 @@ def make_question_file(
         for question in generate_questions(watched(), templates, per_image, seed, false_premises):
             yield question
         if question is None:
-            raise InputError(f"{scenes}: no scene affords a question of these {len(templates)} families")
+            raise InputError(f"{scenes}: no scene allows a question of these {len(templates)} families")
 
     return write_questions(out, some(), read_info(scenes) if Path(scenes).is_file() else None)

@@ -1,7 +1,8 @@
 """Filling a question template on a scene: choices for its nodes, the checks on them, and their program."""
 
+import operator
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,6 +17,10 @@ _ANYTHING: tuple[str | None, ...] = (None,) * len(_NAMES)
 
 Key = tuple[str | None, ...]
 """A description: one value or None for each attribute, in the order of ATTRIBUTES."""
+
+
+def _key(attribute: str, value: str) -> Key:
+    return tuple(value if name == attribute else None for name in _NAMES)
 
 
 @dataclass(slots=True)
@@ -39,8 +44,7 @@ class SceneIndex:
         self.everything = (1 << len(objects)) - 1
         self.options: dict[Key, int] = {_ANYTHING: self.everything}
         for i, item in enumerate(objects):
-            values = ((None, item.size), (None, item.color), (None, item.material), (None, item.shape))
-            for key in product(*values):
+            for key in product(*((None, getattr(item, name)) for name in _NAMES)):
                 self.options[key] = self.options.get(key, 0) | 1 << i
         self.relations = {name: [sum(1 << j for j in row) for row in scene.relationships[name]] for name in RELATIONS}
         self._options: dict[frozenset[str], list[tuple[Key, int]]] = {}
@@ -49,8 +53,7 @@ class SceneIndex:
 
     def values_of(self, attribute: str, value: str) -> int:
         """The objects with this value."""
-        key = tuple(value if name == attribute else None for name in _NAMES)
-        return self.options.get(key, 0)
+        return self.options.get(_key(attribute, value), 0)
 
     def descriptions(self, unsaid: frozenset[str]) -> list[tuple[Key, int]]:
         """All that some object answers to, without the attributes that must stay unsaid."""
@@ -88,18 +91,17 @@ class SceneIndex:
 
 
 def fill(template: Template, index: SceneIndex, rng: random.Random) -> list[FilledNode] | None:
-    """Choose values for every node at random; None where the choices lead nowhere."""
+    """Choose values for every node at random; None if the choices reach a dead end."""
     filled: list[FilledNode] = []
     for node in template.nodes:
         inputs = [filled[j] for j in node.inputs]
         item = FilledNode()
         for read in inputs:
             item.passed |= read.passed
-        operation = node.operation
-        if operation.startswith("query"):
+        if node.operation.startswith("query"):
             item.output = getattr(index.scene.objects[inputs[0].output], node.attribute)
-        elif operation in _COMPARE:
-            item.output = _COMPARE[operation](inputs[0].output, inputs[1].output)
+        elif node.operation in _COMPARE:
+            item.output = _COMPARE[node.operation](inputs[0].output, inputs[1].output)
         elif not _fill_set(node, item, inputs, index, rng):
             return None
         filled.append(item)
@@ -109,10 +111,10 @@ def fill(template: Template, index: SceneIndex, rng: random.Random) -> list[Fill
     return filled
 
 
-_COMPARE = {
-    **{f"equal_{name}": lambda a, b: a == b for name in (*_NAMES, "integer")},
-    "less_than": lambda a, b: a < b,
-    "greater_than": lambda a, b: a > b,
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    **{f"equal_{name}": operator.eq for name in (*_NAMES, "integer")},
+    "less_than": operator.lt,
+    "greater_than": operator.gt,
 }
 
 
@@ -169,16 +171,13 @@ def _describe(node: Node, base: int, index: SceneIndex, rng: random.Random) -> K
         attribute = node.filters[0][0]
         values = [getattr(item, attribute) for i, item in enumerate(index.scene.objects) if base >> i & 1]
         value = rng.choice(values) if values and rng.random() < 0.5 else rng.choice(ATTRIBUTES[attribute])
-        return tuple(value if name == attribute else None for name in _NAMES)
+        return _key(attribute, value)
     if node.terminal == "unique":
         if base == index.everything:
             options = index.unique(node.unsaid)
         else:
-            options = [
-                option
-                for option in index.descriptions(node.unsaid)
-                if (both := option[1] & base) and not both & (both - 1)
-            ]
+            described = index.descriptions(node.unsaid)
+            options = [option for option in described if (both := option[1] & base) and not both & (both - 1)]
         return options[int(rng.random() * len(options))][0] if options else None
     options = index.descriptions(node.unsaid)
     if base == index.everything:

@@ -18,7 +18,7 @@ DIGITS = np.stack(np.unravel_index(np.arange(np.prod(_SIZES)), _SIZES), 1).astyp
 """Description -> its values' numbers, (D, 4). Description 0 is "any thing"."""
 
 STRIDES = {name: int(np.prod(_SIZES[i + 1 :])) for i, name in enumerate(NAMES)}
-"""What a value's number counts in a description's."""
+"""Attribute -> what one step of its value's number adds to the description's."""
 
 BITS = (1 << np.arange(MAX_OBJECTS)).astype(np.uint16)
 """Object -> its bit in a mask."""
@@ -43,7 +43,7 @@ class SceneArrays:
 
     @classmethod
     def empty(cls, number: int) -> "SceneArrays":
-        """So many scenes without objects, to `put` others in their places."""
+        """Scenes without objects, to be filled by `put`."""
         values = np.zeros((number, MAX_OBJECTS, len(NAMES)), np.int8)
         return cls(np.zeros(number, np.uint16), values, np.zeros((number, len(RELATIONS), MAX_OBJECTS), np.uint16))
 
@@ -56,7 +56,7 @@ class SceneArrays:
         return arrays
 
     def put(self, i: int, scene: Scene) -> None:
-        """Make a scene the one at `i`."""
+        """Put a scene at `i`."""
         number = len(scene.objects)
         self.everything[i] = (1 << number) - 1
         if number:
@@ -65,7 +65,7 @@ class SceneArrays:
             self.relations[i, :, :number] = masks
 
     def take(self, rows: np.ndarray) -> "SceneArrays":
-        """Some of the scenes."""
+        """The scenes at these rows."""
         return SceneArrays(self.everything[rows], self.values[rows], self.relations[rows])
 
     def __len__(self) -> int:

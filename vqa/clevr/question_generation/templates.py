@@ -15,13 +15,24 @@ from typing import Any
 
 import orjson
 
-from vqa.clevr.programs import ARITY, KINDS
+from vqa.clevr.programs import ARITY, KINDS, check_inputs
 from vqa.clevr.vocabulary import ATTRIBUTES
 from vqa.errors import InputError
 
 PARAMETER = re.compile(r"<[A-Za-z]\w*>")
 _KINDS = {**{name.capitalize(): name for name in ATTRIBUTES}, "Relation": "relation"}
-_COMPOSITES = tuple(f"{head}filter{tail}" for head in ("", "relate_") for tail in ("", "_unique", "_count", "_exist"))
+_TERMINALS = ("unique", "count", "exist")
+_NODES: dict[str, tuple[str, list[str], str]] = {
+    **{name: (name, [], "") for name in ARITY},
+    "relate": ("relate", ["relation"], ""),
+    **{f"filter_{name}": ("", [name], "") for name in ATTRIBUTES},
+    **{name: ("", [], name) for name in _TERMINALS},
+    "filter": ("", [*ATTRIBUTES], ""),
+    **{f"filter_{name}": ("", [*ATTRIBUTES], name) for name in _TERMINALS},
+    "relate_filter": ("relate", ["relation", *ATTRIBUTES], ""),
+    **{f"relate_filter_{name}": ("relate", ["relation", *ATTRIBUTES], name) for name in _TERMINALS},
+}
+"""Type of a node -> its operation, what its side inputs are, and what is then asked of the set; see `Node`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,39 +164,17 @@ def _constraints(
 
 def _node(item: Any, parameters: Mapping[str, str], unsaid: frozenset[str], kinds: list[str], where: str) -> Node:
     kind = item.get("type") if isinstance(item, Mapping) else None
-    if not isinstance(kind, str) or (kind not in _COMPOSITES and kind not in ARITY):
-        raise InputError(f"{where}.type: {kind!r:.60} is unknown; known are {', '.join([*_COMPOSITES, *ARITY])}")
+    if not isinstance(kind, str) or kind not in _NODES:
+        raise InputError(f"{where}.type: {kind!r:.60} is unknown; known are {', '.join(_NODES)}")
+    operation, wanted, terminal = _NODES[kind]
     inputs, names = item.get("inputs", []), item.get("side_inputs") or []
-    arity = ARITY.get(kind, 1)
-    if not isinstance(inputs, list) or len(inputs) != arity:
-        raise InputError(f"{where}.inputs: {kind} takes {arity} inputs, got {inputs!r:.60}")
-    if not all(type(j) is int and 0 <= j < len(kinds) for j in inputs):
-        raise InputError(f"{where}.inputs: {inputs!r:.60} must name earlier nodes (0 to {len(kinds) - 1})")
-    head, _, tail = kind.partition("_")
-    if kind in _COMPOSITES:
-        wanted = ["relation"] * (head == "relate") + list(ATTRIBUTES)
-    else:
-        wanted = ["relation"] if kind == "relate" else [tail] if head == "filter" else []
+    check_inputs(inputs, kind, ARITY.get(kind, 1), KINDS[operation or "unique"][0], kinds, where)
     found = [parameters.get(name) if isinstance(name, str) else None for name in names] if type(names) is list else None
     if found != wanted:
         raise InputError(f"{where}.side_inputs: {kind} takes {wanted or 'none'}, got {names!r:.80} ({found})")
-    operation, terminal = kind, ""
-    if kind in _COMPOSITES:
-        operation = "relate" if head == "relate" else ""
-        terminal = kind.removeprefix("relate_").removeprefix("filter").removeprefix("_")
-    elif head == "filter":
-        operation = ""
-    elif kind in ("unique", "count", "exist"):
-        operation, terminal = "", kind
-    relation = names[0] if operation == "relate" else ""
     filters = tuple((parameters[name], name) for name in names if parameters[name] != "relation")
-    node = Node(
-        operation, tuple(inputs), relation, filters, terminal, frozenset(a for a, name in filters if name in unsaid)
-    )
-    reads = KINDS[operation or "unique"][0]
-    if not all(kinds[j] == reads for j in inputs):
-        raise InputError(f"{where}.inputs: {kind} reads a {reads}, but these yield {[kinds[j] for j in inputs]}")
-    return node
+    hidden = frozenset(attribute for attribute, name in filters if name in unsaid)
+    return Node(operation, tuple(inputs), names[0] if operation == "relate" else "", filters, terminal, hidden)
 
 
 def _texts(records: list, parameters: Mapping[str, str], needed: set[str], where: str) -> tuple[str, ...]:

@@ -78,13 +78,13 @@ def texts_of(template: Template, values: Mapping[str, np.ndarray], number: int, 
 
 @lru_cache(maxsize=1 << 12)
 def _pieces(text: str) -> list[list[str]]:
-    """A wording's parts, by turns always said and said at will, each as literals and parameters by turns."""
+    """A wording's parts, alternately required and optional, each split into literals and parameters."""
     return [[piece for piece in re.split(f"({PARAMETER.pattern})", part) if piece] for part in _OPTIONAL.split(text)]
 
 
 @lru_cache(maxsize=1 << 12)
 def _without_other(text: str) -> str:
-    """A wording without "other", for where the words set two objects apart already; a coin decides for a "thing"."""
+    """A wording without "other", for objects that the words tell apart already; a coin decides for a "thing"."""
     return _OTHER.sub(lambda match: "a " if match[0] == "another " else "", text)
 
 
