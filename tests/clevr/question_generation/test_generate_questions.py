@@ -209,7 +209,7 @@ def test_any_scenes_at_once_yield_only_right_questions(world):
         assert question.answer in ANSWERS
 
 
-def test_scenes_at_once_have_as_many_questions_as_they_afford():
+def test_scenes_at_once_have_as_many_questions_as_they_allow():
     alone = make_scene([SceneObject("cube", "red", "large", "metal", (0.0, 0.0, 0.7))])
     counts = Counter(
         id(scene) for scene, _ in batch_questions(TEMPLATES, [make_scene([]), alone, *random_scenes(3)], 30)
@@ -592,8 +592,8 @@ def test_a_mistake_is_named_and_leaves_nothing(tmp_path, monkeypatch, capsys, ar
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_scenes_that_afford_no_question_are_refused(tmp_path):
+def test_scenes_that_allow_no_question_are_refused(tmp_path):
     write_scenes(tmp_path / "scenes.json", numbered([make_scene([])]))
-    with pytest.raises(InputError, match="affords"):
+    with pytest.raises(InputError, match="no scene allows a question"):
         make_question_file(tmp_path / "scenes.json", tmp_path / "out.json", load_templates(families=["three_hop"]))
     assert not (tmp_path / "out.json").exists()
