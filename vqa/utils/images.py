@@ -21,8 +21,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *["AVIF"] * bool(
 _BACKDROP = (127, 127, 127)
 
 _PLAIN, _APART, _SHARE, _NARROW, _BLOCK = 2, 4, 0.2, 0.03, 9
-"""A border's values differ by so much at most, of 255, and those beside it (within a block of JPEG's) from it by more,
-for a share of the pixels; it is wider than so much of the side."""
+"""A border's values (0 to 255) differ by `_PLAIN` at most; in the `_BLOCK` rows (of a JPEG block) after it more than
+`_SHARE` of the pixels differ from it by more than `_APART`; it is wider than `_NARROW` of the side."""
 
 
 def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None = None) -> Image.Image:
@@ -37,11 +37,10 @@ def load_image(source: str | os.PathLike | bytes | IO[bytes], name: str | None =
         try:
             with Path(source).open("rb") as file:
                 return _decode(file, name)
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InputError(f"{name}: cannot be opened: {reason}") from error
+            raise InputError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     name = name or str(getattr(source, "name", "image"))
     return _decode(io.BytesIO(source) if isinstance(source, bytes) else source, name)
 
@@ -71,7 +70,7 @@ def content_box(image: Image.Image) -> tuple[int, int, int, int]:
 
     A border's rows (or columns) are all of one color, and make up three hundredths of the side or more; CLEVR's
     backdrop varies more, or fades into the rest. Where less than a quarter of the width or height would be left, the
-    image is in no frame, and the whole is taken.
+    image has no border, and the whole is taken.
     """
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
@@ -92,9 +91,11 @@ def _plain_rows(pixels: np.ndarray) -> int:
     for number, row in enumerate(pixels):
         lower, higher = np.minimum(low, row.min(0)), np.maximum(high, row.max(0))
         if (higher - lower).max() > _PLAIN:
+            if number <= _NARROW * len(pixels):
+                return 0
             inside = pixels[number : number + _BLOCK].astype(int)
             away = (np.abs(inside - (low.astype(int) + high) / 2) > _APART).any(2).mean(1).max()
-            return number if number > _NARROW * len(pixels) and away > _SHARE else 0
+            return number if away > _SHARE else 0
         low, high = lower, higher
     return len(pixels)
 
@@ -114,12 +115,8 @@ def _decode(file: IO[bytes], name: str) -> Image.Image:
             image = Image.open(file, formats=FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS:
-                raise InputError(
-                    f"{name}: {width} x {height} pixels are more than the {MAX_PIXELS:,} allowed; scale the image down"
-                )
+                raise Image.DecompressionBombError(f"{width} x {height}")
             return to_rgb(image)
-    except InputError:
-        raise
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels allowed; scale the image down") from error
     except UnidentifiedImageError as error:
