@@ -60,7 +60,11 @@ class AskTab:
                 self.history = html(history_card([]), js_on_load=ON_CHOICE + script("visit.js"), elem_id="history")
             with gr.Column(scale=5, min_width=320, elem_classes="looking"):
                 self._build_image(first, seen_card(answer, image, first.scene))
-        self.blocks = html(blocks_section(answer, image), js_on_load=script("page.js"), elem_id="blocks")
+        self.blocks = html(
+            blocks_section(answer, image, self.answerer.model.config.factored),
+            js_on_load=script("page.js"),
+            elem_id="blocks",
+        )
         self.asked = gr.State([])
         self.saved, self.late = gr.Textbox(visible=False), gr.Checkbox(visible=False)
         self._listen(demo)
@@ -203,7 +207,7 @@ class AskTab:
         return {
             self.answer: self._answer_card(question, answer, image),
             self.seen: seen_card(answer, image, _truth(image)),
-            self.blocks: blocks_section(answer, image),
+            self.blocks: blocks_section(answer, image, self.answerer.model.config.factored),
             self.asked: asked,
             self.history: history_card(asked),
         }

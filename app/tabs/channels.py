@@ -136,11 +136,12 @@ class ChannelEvents:
         """The strips of all blocks."""
         try:
             image = read_upload(file)
-            answer, maps = watched(self.context.answerer, image, question)
+            answer = self.context.answerer.ask(image, question)
         except InputError as error:
             return message_card(str(error))
         atlas = self.atlas if values == DEVIATION else None
-        return strips(question, answer, atlas, self.orders.get(str(order)), [found.max((1, 2)) > 0 for found in maps])
+        factored = self.context.answerer.model.config.factored
+        return strips(question, answer, atlas, self.orders.get(str(order)), factored)
 
     def on_channel(self, file: Any, question: Any, block: Any, channel: Any) -> str:
         """The card of the chosen channel."""

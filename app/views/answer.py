@@ -5,12 +5,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from app.views.render import render
 from app.views.weights import hints, legend_item, strip_row
 from vqa import Answer
-from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present, reads_in_words
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, open_channels, present, reads_in_words
 from vqa.explain.drawing import Scale, lit_places, shaded_words
 from vqa.explain.explanation import step_in_words
 
@@ -85,14 +86,16 @@ def history_card(asked: Sequence[Asked]) -> str:
     return render("history", entries=asked, visit=json.dumps(kept), link=json.dumps(link))
 
 
-def blocks_section(answer: Answer, image: Image.Image) -> str:
+def blocks_section(answer: Answer, image: Image.Image, factored: bool = False) -> str:
     """For each block its step, the objects and words it attends to, and a strip for each kind of channel weight.
 
-    Blocks that have no step of the question to do are folded into one line.
+    Only channels that are open are drawn, see `open_channels`. Blocks that have no step of the question to do are
+    folded into one line.
     """
     values = present(answer)
     scales = {kind: CHANNEL_WEIGHTS[kind].scale(some) for kind, some in values.items()}
-    stages = [_stage(answer, index, image, scales) for index in range(len(answer.blocks))]
+    orders = [np.flatnonzero(opened) for opened in open_channels(answer, factored)] if values else []
+    stages = [_stage(answer, index, image, scales, orders) for index in range(len(answer.blocks))]
     folded = set(unused_blocks(answer))
     pathways = [] if answer.pathway_weights is None else answer.pathway_weights.tolist()
     return render(
@@ -121,10 +124,14 @@ def unused_title(blocks: Sequence[int]) -> str:
     return f"Blocks {', '.join(names[:-1])} and {names[-1]} have no step of this question to do"
 
 
-def _stage(answer: Answer, index: int, image: Image.Image, scales: dict[str, Scale]) -> dict[str, Any]:
+def _stage(
+    answer: Answer, index: int, image: Image.Image, scales: dict[str, Scale], orders: Sequence[np.ndarray]
+) -> dict[str, Any]:
     block = answer.blocks[index]
     step, spatial, words = block.step, block.object_attention, block.word_attention
-    strips = [strip_row(kind, CHANNEL_WEIGHTS[kind].of(answer)[index], scale) for kind, scale in scales.items()]
+    weights = {kind: CHANNEL_WEIGHTS[kind].of(answer)[index] for kind in scales}
+    order = orders[index] if orders else np.empty(0, int)
+    rows = [strip_row(kind, weights[kind], scale, order) for kind, scale in scales.items() if len(order)]
     count = "" if spatial is None else f"{spatial.sum():.1f}"
     return {
         "number": index + 1,
@@ -135,9 +142,9 @@ def _stage(answer: Answer, index: int, image: Image.Image, scales: dict[str, Sca
         "lit": lit_places(image, spatial, answer.scene) if spatial is not None and answer.scene else None,
         "count": f"{count} object{'' if count == '1.0' else 's'} attended to",
         "words": "" if words is None else shaded_words(answer.words, words, answer.unknown_words),
-        "strips": strips,
-        "channels": len(strips[0]["numbers"].split()) if strips else 0,
-        "spoken": "; ".join(f"{row['name']} from {row['extremes']}" for row in strips),
+        "rows": rows,
+        "order": order.tolist(),
+        "channels": len(next(iter(weights.values()))) if weights else 0,
     }
 
 

@@ -16,7 +16,7 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.explain.anova import SOURCES
 from vqa.explain.atlas import Atlas, BlockAtlas, ExampleImage
-from vqa.explain.channel_weights import CHANNEL_WEIGHTS, present
+from vqa.explain.channel_weights import CHANNEL_WEIGHTS, open_channels, present
 from vqa.explain.concepts import CONCEPTS
 from vqa.explain.drawing import Scale, lit_smoothly, ring_objects
 from vqa.explain.explanation import step_in_words
@@ -49,12 +49,12 @@ def strips(
     answer: Answer,
     atlas: Atlas | None,
     sort_by: str | None,
-    speaking: Sequence[np.ndarray] | None = None,
+    factored: bool = False,
 ) -> str:
     """For each block a strip for each kind of weight: less its mean in the atlas, or as it is without one.
 
-    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None. Of `speaking`,
-    boolean masks (C,), only these channels are drawn. Blocks without a step of the question are folded into one line.
+    `sort_by` is the kind of weight that orders a block's channels, falling; by number where None. Only channels
+    that are open are drawn, see `open_channels`. Blocks without a step of the question are folded into one line.
     """
     shown = present(answer)
     if atlas is not None:
@@ -62,14 +62,14 @@ def strips(
         shown = {kind: [v - m for v, m in zip(shown[kind], means[kind], strict=True)] for kind in shown}
     scales = {kind: CHANNEL_WEIGHTS[kind].scale(v) if atlas is None else Scale.fit(v, 0.0) for kind, v in shown.items()}
     folded = unused_blocks(answer)
+    opened = open_channels(answer, factored)
     blocks = []
     for k in range(len(answer.blocks)):
         mine = {kind: values[k] for kind, values in shown.items()}
-        count = len(next(iter(mine.values())))
-        order = np.argsort(-mine[sort_by], kind="stable") if sort_by in mine else np.arange(count)
-        if speaking is not None and speaking[k].any():
-            order = order[speaking[k][order]]
-        rows = [strip_row(kind, values, scales[kind], order, atlas is not None) for kind, values in mine.items()]
+        order = np.argsort(-mine[sort_by], kind="stable") if sort_by in mine else np.arange(len(opened[k]))
+        order = order[opened[k][order]]
+        deviation = atlas is not None
+        rows = [strip_row(kind, values, scales[kind], order, deviation) for kind, values in mine.items() if len(order)]
         step = step_in_words(step, k + 1) if (step := answer.blocks[k].step) else ""
         blocks.append(
             {
@@ -77,7 +77,7 @@ def strips(
                 "step": step,
                 "rows": rows,
                 "gates": gate_chips(answer, k + 1),
-                "channels": count,
+                "channels": len(opened[k]),
                 "order": order.tolist(),
             }
         )

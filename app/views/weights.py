@@ -51,12 +51,13 @@ def legend_item(kind: str, scale: Scale, signed: bool) -> dict[str, str]:
 
 
 def strip_row(
-    kind: str, values: np.ndarray, scale: Scale, order: np.ndarray | None = None, deviation: bool = False
+    kind: str, values: np.ndarray, scale: Scale, order: np.ndarray, deviation: bool = False
 ) -> dict[str, Any]:
-    """A block's weights (C,) of one kind for the macro `strip`: drawn in `order`, as differences where `deviation`."""
+    """A block's weights (C,) of one kind for the macro `strip`: the channels in `order` (N,), as differences where
+    `deviation`."""
     form = "{:+z.2f}" if deviation else "{:z.2f}"
-    low, high = int(values.argmin()), int(values.argmax())
-    placed = values if order is None else values[order]
+    placed = values[order]
+    low, high = int(order[placed.argmin()]), int(order[placed.argmax()])
     return {
         "kind": "" if deviation else kind,
         "name": CHANNEL_WEIGHTS[kind].symbol,

@@ -70,6 +70,25 @@ def open_attributes(block: Block) -> list[str] | None:
     return [name for name, group in zip(ATTRIBUTES, groups, strict=True) if group.max() > 0]
 
 
+def open_channels(answer: Answer, factored: bool) -> list[np.ndarray]:
+    """Which channels of each block have a say, boolean masks (C,): all that its gate does not shut.
+
+    In a `factored` block those of places, and of the attributes that its input gate lets through.
+    """
+    width = len(next(iter(present(answer).values()))[0])
+    found = []
+    for block in answer.blocks:
+        attributes = open_attributes(block)
+        if attributes is not None and factored:
+            heard = [True, *(name in attributes for name in ATTRIBUTES)]
+            found.append(np.repeat(heard, width // len(heard)))
+        elif attributes is not None or block.channel_gate is None:
+            found.append(np.ones(width, bool))
+        else:
+            found.append(block.channel_gate != 0)
+    return found
+
+
 def reads_in_words(block: Block) -> str:
     """What an input gate lets a block read: "reads color and place; size, material and shape are shut"; "" without."""
     opened = open_attributes(block)

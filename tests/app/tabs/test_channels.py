@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,6 +10,7 @@ import vqa
 from app.examples import load_examples
 from app.tabs.channels import most_important, watched
 from vqa.explain.atlas import read_atlas
+from vqa.explain.channel_weights import open_channels
 from vqa.explain.interventions import Scale, ask_with
 from vqa.utils.images import load_image
 from vqa.utils.resources import shipped
@@ -53,11 +55,17 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
     usual = atlas.blocks[4].weights["film_gamma"].mean
     answer, maps = watched(answerer, load_image(example.path), question)
     width = answerer.model.config.trunk_width
-    speaking = [c for c in range(width) if maps[4][c].max() > 0]
-    assert 0 < len(speaking) <= width
+    opened = np.flatnonzero(open_channels(answer, factored=True)[4]).tolist()
+    assert 0 < len(opened) < width
+    shut = sorted({*range(width)} - {*opened})
+    silenced = ask_with(answerer, example.path, question, [Scale(5, shut, 0.0)])
+    assert silenced.confidence == pytest.approx(answer.confidence, abs=1e-6)
     channels, shown = values(page, 5, 0)
-    assert channels == speaking
-    assert shown == pytest.approx((gates - usual)[speaking].tolist(), abs=0.006)
+    assert channels == opened
+    drawn = page.locator("#blocks .channels[data-block='5']")
+    assert [int(text) for text in drawn.get_attribute("data-order").split()] == opened
+    assert f"{len(opened)} of {width} channels are open" in page.locator("#blocks .stage", has=drawn).text_content()
+    assert shown == pytest.approx((gates - usual)[opened].tolist(), abs=0.006)
     block, channel = most_important(answerer, load_image(example.path), question)
     page.locator("#channels-card h2", has_text=f"Channel {channel} of block {block}").wait_for()
     without = ask_with(answerer, example.path, question, [Scale(block, [channel], 0.0)])
@@ -66,13 +74,13 @@ def test_channels_by_pointer_number_and_keyboard(open_page, atlas, example, tmp_
 
     page.get_by_label("as it is").check()
     page.locator("#channels-strips .film_gamma:visible").first.wait_for()
-    assert values(page, 5, 0)[1] == pytest.approx(gates[speaking].tolist(), abs=0.006)
+    assert values(page, 5, 0)[1] == pytest.approx(gates[opened].tolist(), abs=0.006)
     page.get_by_label("by FiLM γ").check()  # noqa: RUF001
     page.wait_for_function(
         "() => { const v = document.querySelector('#channels-strips .film_gamma').dataset.values.split(' ');"
         " return v.every((x, i) => !i || Number(v[i - 1]) >= Number(x)); }"
     )
-    loudest = max(speaking, key=lambda c: gates[c])
+    loudest = max(opened, key=lambda c: gates[c])
     channels = page.get_by_role("slider", name="Channels of block 5")
     order = [int(text) for text in channels.get_attribute("data-order").split()]
     assert gates[order[0]] == gates[loudest]
