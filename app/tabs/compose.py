@@ -52,7 +52,7 @@ def build_tab(context: AppContext, tab: gr.Tab) -> None:
             with gr.Row():
                 add = gr.Button("Add", min_width=70, elem_id="compose-add")
                 remove = gr.Button("Remove", min_width=70, elem_id="compose-remove")
-                another = gr.Button("Another scene", min_width=110, elem_id="compose-sample")
+                another = gr.Button("Another scene", min_width=170, elem_id="compose-sample")
             render_it = gr.Button("Render", variant="primary", elem_id="compose-render")
             install = gr.Button("Install Blender's module (360 MB)", visible=False, elem_id="compose-install")
             progress = html(elem_id="compose-progress")
@@ -101,7 +101,7 @@ def _build_object(objects: _Objects) -> list[gr.Dropdown]:
                     list(known),
                     value=getattr(objects[0], name),
                     label=name.capitalize(),
-                    min_width=110,
+                    min_width=200,  # two in a row: "cylinder" and its arrow need it
                     elem_id=f"compose-{name}",
                 )
                 for name, known in ATTRIBUTES.items()
