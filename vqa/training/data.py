@@ -237,10 +237,7 @@ def load_training_data(
     per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
     families = tuple(composed_families) or ("composition",)
     make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol, families)
-    online = None
-    if generated:
-        reader = encode_clevr or encode
-        online = OnlineQuestions(make, rows, reader, answers, seed, device, workers, question_epochs)
+    making = (make, rows, encode_clevr or encode, answers, seed, device, workers, question_epochs)
     return TrainingData(
         pack=pack,
         encode=encode,
@@ -255,7 +252,7 @@ def load_training_data(
         unknown_answers=unknown,
         held_out=held_out,
         rows=rows,
-        online=online,
+        online=OnlineQuestions(*making) if generated else None,
     )
 
 
