@@ -25,7 +25,8 @@ def _attended(model, grid, step, gate=None):
     """The features, log-odds and map of the model's second block."""
     attention, block = model.evidence[1], model.blocks[1]
     earlier = [grid.presence * torch.linspace(0, 1, 24).view(4, 6)]
-    inputs, condition, _ = attention.read(grid, earlier, torch.zeros(len(step), 16), step)
+    reading = attention.readings(step[:, None])[:, 0]
+    inputs, condition, _ = attention.read(grid, earlier, torch.zeros(len(step), 16), reading)
     x = block(inputs, condition, torch.zeros(len(step), 16))[0]
     return x, *attention.attend(x, condition, grid, gate)
 

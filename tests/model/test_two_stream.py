@@ -65,7 +65,8 @@ def test_without_contrast_it_sees_the_gray_image_and_with_one_patch_the_color_of
     features, other = model(image), image.clone()
     other[..., :8, :8] += 1
     changed = (model(other) != features)[:, model.form_channels :].any(1)
-    assert changed[..., 0, 0].all() and changed.sum() == len(image), "only the cell above the changed pixels"
+    assert changed[..., 0, 0].all()
+    assert changed.sum() == len(image), "only the cell above the changed pixels"
 
 
 def test_contrast_normalization_does_not_depend_on_brightness_and_hardly_on_contrast() -> None:
@@ -142,3 +143,18 @@ def test_an_input_gate_needs_maps_to_gate(settings) -> None:
     given = {"gate_placement": "input", "gate": "hard", "gate_join": "query", "trunk_features": False} | settings
     with pytest.raises(InputError, match=r"gate_placement|trunk_features"):
         FilmSEConfig(**given)
+
+
+def test_the_luminance_of_an_image_is_computed_once_and_drawn_twice_in_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    model = build_model(build_config("film-qcse", [*GATED, "second_look=true"]))
+    seen = []
+    luminance = model.vision.luminance
+    monkeypatch.setattr(model.vision, "luminance", lambda image: seen.append(luminance(image)) or seen[-1])
+    model.encode_images(torch.randn(2, 3, *model.config.image_size))
+    assert len(seen) == 2
+    assert not torch.allclose(*seen)
+    model.eval().encode_images(torch.randn(2, 3, *model.config.image_size))
+    assert len(seen) == 3

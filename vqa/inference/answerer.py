@@ -32,6 +32,7 @@ from vqa.model.processing import (
     rank_answers,
 )
 from vqa.model.scene import SceneMaps
+from vqa.utils.memory import keep_freed_memory
 
 TOP_ANSWERS = 5
 CACHED_IMAGES = 16
@@ -145,7 +146,8 @@ class VisualQuestionAnswerer:
             if len(pairs) > 1:
                 inputs["image_index"] = torch.tensor(index, device=self.device)
             output = self.model(image_features=self._encode(list(images.values())), **inputs)
-        output = FilmSEOutput(**{name: _each(value, Tensor.cpu) for name, value in output.items()})
+        if self.device.type != "cpu":
+            output = FilmSEOutput(**{name: _each(value, Tensor.cpu) for name, value in output.items()})
         readings = [output.scene and _each(output.scene, itemgetter((i, None))) for i in range(len(images))]
         answers = []
         unfamiliar = self._unfamiliar(output, pairs, index)
@@ -239,6 +241,7 @@ def load(
     With the `backend` "onnx" it is a folder that `vqa export onnx` made, and runs in onnxruntime. Raises InputError
     for a checkpoint that is missing or broken, for a device that is not here, and for another backend.
     """
+    keep_freed_memory()
     if backend not in ("torch", "onnx"):
         raise InputError(f"backend: {backend!r:.40} is not known; use torch or onnx")
     if backend == "onnx":

@@ -43,26 +43,28 @@ class FactoredAttention(nn.Module):
         """Features of the condition that `read` gives to FiLM."""
         return FactoredAttention.GROUPS * (_reading_size() + _SLOTS + _JOINED)
 
-    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @staticmethod
+    def readings(steps: Tensor) -> Tensor:
+        """What each group reads of its attribute in each step, (B, K, groups, E), for steps of logits (B, K, n)."""
+        operation, *filters = (part.float().softmax(-1) for part in steps.split(STEP_SIZES, -1))
+        empty = operation.new_zeros(*operation.shape[:2], _SLOTS + 1)
+        groups = [(operation, part, empty[..., part.shape[2] :]) for part in (operation[..., :0], *filters)]
+        return torch.cat([piece for group in groups for piece in group], -1).unflatten(2, (len(groups), -1))
+
+    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor, reading: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A block's inputs (B, CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits.
 
-        `step` are the step's logits (B, operations and filters); `view` (B, D) is read by the pointer alone.
+        `reading` (B, groups, E) is the step's of `readings`; `view` (B, D) is read by the pointer alone.
         """
         last = maps[-1] if maps else torch.zeros_like(grid.presence)
         chosen, pointer = self.pointer(view, maps, grid.presence)
-        contents = _grouped([part[..., None, None] for part in grid.pool(last).split((2, *ATTRIBUTE_SIZES), 1)])
-        position, presence, *attributes = grid.maps.split((2, 1, *ATTRIBUTE_SIZES), 1)
-        shift = contents[:, 0, :2]
-        places = torch.cat([position - shift, position, presence, last[:, None], chosen[:, None]], 1)
-        operation, *filters = (part.float().softmax(-1) for part in step.split(STEP_SIZES, -1))
-        filters = [operation[:, :0], *filters]
-        reading = torch.stack(
-            [torch.cat([operation, F.pad(part, (0, _SLOTS + 1 - part.shape[1]))], 1) for part in filters], 1
-        )
-        contents = contents[..., 0, 0]
-        joined = self.query_join(reading.flatten(1)) * self.read_join(contents.flatten(1))
-        condition = torch.cat([reading, contents, joined.unflatten(1, (self.GROUPS, -1))], 2)
-        return _grouped([places, *attributes]).flatten(1, 2), condition.flatten(1), pointer
+        contents = _grouped(grid.pool(last).split((2, *ATTRIBUTE_SIZES), 1))
+        position, presence, attributes = grid.seen()
+        moved = position - contents[:, :2, None, None]
+        places = torch.cat([moved, position, presence, last[:, None], chosen[:, None]], 1)
+        joined = self.query_join(reading.flatten(1)) * self.read_join(contents)
+        condition = torch.cat([reading, *(x.unflatten(1, (self.GROUPS, -1)) for x in (contents, joined))], 2)
+        return _grouped([places, *attributes.split(ATTRIBUTE_SIZES, 1)]), condition.flatten(1), pointer
 
     def attend(self, x: Tensor, condition: Tensor, grid: Grid, gate: Tensor | None) -> tuple[Tensor, Tensor]:
         """How well features (B, C, H, W) fit the condition (B, E): log-odds and map, (B, H, W).
@@ -86,5 +88,6 @@ def _reading_size() -> int:
 
 
 def _grouped(parts: Sequence[Tensor]) -> Tensor:
-    """Parts (B, n, H, W) of at most `_SLOTS` channels as groups (B, groups, _SLOTS, H, W), padded with zeros."""
-    return torch.stack([F.pad(part, (0, 0, 0, 0, 0, _SLOTS - part.shape[1])) for part in parts], 1)
+    """Parts (B, n, ...) of at most `_SLOTS` channels side by side, (B, groups * _SLOTS, ...), padded with zeros."""
+    empty = parts[0].new_zeros(len(parts[0]), _SLOTS, *parts[0].shape[2:])
+    return torch.cat([piece for part in parts for piece in (part, empty[:, part.shape[1] :])], 1)

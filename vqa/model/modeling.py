@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 from vqa.layers import FiLM, QueryConditionedSE
 from vqa.layers.film import Beta, Gamma, Placement, film_norm_relu
-from vqa.layers.functional import coordinate_maps
+from vqa.layers.functional import GATES, coordinate_maps
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.factored_attention import FactoredAttention
 from vqa.model.gates import build_gate
@@ -113,9 +113,9 @@ class FilmSEBlock(nn.Module):
         weights = self.gate.weights(x, question)
         return self.gate(x, question, weights), weights
 
-    def open_channels(self, gate: QueryConditionedSE, view: Tensor) -> Tensor:
-        """What an input gate lets this block read: weights (B, 15) for its view of the question (B, D)."""
-        return gate.weights(None, view)
+    def open_channels(self, weights: Tensor) -> Tensor:
+        """What this block reads through an input gate of these weights (B, 15): an intervention may change them."""
+        return weights
 
 
 @dataclass
@@ -195,13 +195,13 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
 
         With a second look its logits are the last seven channels.
         """
-        features = self.vision(pixel_values)
         if self.second_look is None:
-            return features
-        scene = self.scene(features)
-        assert scene.center is not None
-        luminance = self.vision.luminance(pixel_values.float())
-        second = self.second_look(luminance, scene.objectness.detach(), scene.center)
+            return self.vision(pixel_values)
+        fixed = None if self.vision.training else self.vision.luminance(pixel_values.float())
+        features = self.vision(pixel_values, fixed)
+        objectness, center = self.scene.find(self.scene.hidden_features(features))
+        luminance = self.vision.luminance(pixel_values.float()) if fixed is None else fixed  # drawn anew in training
+        second = self.second_look(luminance, objectness.detach(), center)
         return torch.cat([features, second.to(features.dtype)], 1)
 
     def _build_scene_head(self, config: FilmSEConfig) -> nn.Module | None:
@@ -250,17 +250,19 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         views, word_weights = self._views(input_ids, attention_mask)
         scene = self.scene(features) if self.scene is not None else None
         steps = self.steps(views[:, : self.config.num_blocks]) if self.steps is not None else None
-        gate_logits = None if self.input_gate is None else self._gate_logits(views)
+        gate = self.input_gate
+        gate_logits = None if gate is None else gate.logits(None, views.flatten(0, 1)).unflatten(0, views.shape[:2])
         if encoders_only:
             return FilmSEOutput(step_logits=steps, scene=scene, gate_logits=gate_logits)
         kinds = self._kind_logits(views[:, -1])
         grid = scene.per_question(image_index) if scene is not None else None
+        gates = None if gate is None or gate_logits is None else GATES[gate.gate](gate_logits)
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
-        x, trunk = self._run_blocks(x, coords, views, grid, steps)
+        x, trunk = self._run_blocks(x, coords, views, grid, steps, gates)
         head_gate, seen = None, grid
-        if self.input_gate is not None and grid is not None:
-            head_gate = self.open_for_head(views[:, -1])
+        if gates is not None and grid is not None:
+            head_gate = self.open_for_head(gates[:, -1])
             seen = grid.gated(head_gate.float())
         answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, trunk.maps)
         pointers = [*trunk.pointers, *([] if pointer is None else [pointer])]
@@ -293,22 +295,28 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         return self.word_attention(words, question, attention_mask)
 
     def _run_blocks(
-        self, x: Tensor, coords: Tensor, views: Tensor, grid: Grid | None, steps: Tensor | None
+        self,
+        x: Tensor,
+        coords: Tensor,
+        views: Tensor,
+        grid: Grid | None,
+        steps: Tensor | None,
+        gates: Tensor | None,
     ) -> tuple[Tensor, _Trunk]:
         """The last block's features (B, C, h, w), and what each block used and found."""
         trunk = _Trunk()
+        readings = FactoredAttention.readings(steps) if self.config.factored and steps is not None else None
         for k, block in enumerate(cast(list[FilmSEBlock], self.blocks)):
-            inputs, condition = [x, coords] if self.input_gate is None else [coords], views[:, k]
+            inputs, condition = [x, coords] if gates is None else [coords], views[:, k]
             attention: Any = self.evidence[k] if self.evidence is not None else None
             opened = None
             if attention is not None and grid is not None:
                 seen = grid
-                if self.input_gate is not None:
-                    opened = block.open_channels(self.input_gate, views[:, k])
+                if gates is not None:
+                    opened = block.open_channels(gates[:, k])
                     seen = grid.gated(opened.float())
-                if self.config.factored:
-                    assert steps is not None
-                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], steps[:, k])
+                if readings is not None:
+                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], readings[:, k])
                     inputs = []
                 else:
                     extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k])
@@ -324,14 +332,9 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
                 trunk.maps.append(attended)
         return x, trunk
 
-    def open_for_head(self, view: Tensor) -> Tensor:
-        """What the input gate lets the head read: weights (B, 15) for its view of the question (B, D)."""
-        assert self.input_gate is not None
-        return self.input_gate.weights(None, view)
-
-    def _gate_logits(self, views: Tensor) -> Tensor:
-        assert self.input_gate is not None
-        return self.input_gate.logits(None, views.flatten(0, 1)).unflatten(0, views.shape[:2])
+    def open_for_head(self, weights: Tensor) -> Tensor:
+        """What the head reads through an input gate of these weights (B, 15): an intervention may change them."""
+        return weights
 
     def _kind_logits(self, view: Tensor) -> Tensor | None:
         kinds = self.head.kinds if isinstance(self.head, EvidenceHead) else None

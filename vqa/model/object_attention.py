@@ -61,8 +61,9 @@ class ObjectAttention(nn.Module):
         last = maps[-1] if maps else torch.zeros_like(grid.presence)
         chosen, pointer = self.pointer(view, maps, grid.presence)
         contents = grid.pool(last)
-        shift = F.pad(contents[:, :2], (0, grid.maps.shape[1] - 2))
-        extra = torch.cat([grid.maps - shift[..., None, None], last[:, None], chosen[:, None]], 1)
+        position, presence, attributes = grid.seen()
+        moved = position - contents[:, :2, None, None]
+        extra = torch.cat([moved, presence, attributes, last[:, None], chosen[:, None]], 1)
         joined = self.query_join(view) * self.read_join(contents)
         return extra, torch.cat([view, contents, joined], 1), pointer
 

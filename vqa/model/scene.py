@@ -50,24 +50,30 @@ class Grid:
     """The readings per question.
 
     presence (B, H, W): probability of an object's centre. contents (B, H*W, 17): position and attribute probabilities
-    of every cell. maps (B, 18, H, W): what blocks see; position, presence, and the attributes where an object is.
+    of every cell. maps (B, 18, H, W): what blocks see; position, presence, and the attributes where an object is. gate
+    (B, 15), where there is one, scales every attribute that is read; where it is 0, so is the attribute, exactly.
     """
 
     presence: Tensor
     contents: Tensor
     maps: Tensor
+    gate: Tensor | None = None
 
     def gated(self, gate: Tensor) -> "Grid":
-        """The readings with every attribute channel scaled by its gate (B, 15); where it is 0, so are they, exactly."""
-        maps = torch.cat([self.maps[:, :3], film_modulate(self.maps[:, 3:], gate)], 1)
-        contents = torch.cat([self.contents[..., :2], self.contents[..., 2:] * gate[:, None]], -1)
-        return Grid(self.presence, contents, maps)
+        """The readings through a gate (B, 15)."""
+        return Grid(self.presence, self.contents.contiguous(), self.maps, gate)
+
+    def seen(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What a block sees: position (B, 2, H, W), presence (B, 1, H, W) and attributes (B, 15, H, W)."""
+        position, presence, attributes = self.maps.split((2, 1, sum(ATTRIBUTE_SIZES)), 1)
+        return position, presence, attributes if self.gate is None else film_modulate(attributes, self.gate)
 
     def pool(self, weights: Tensor) -> Tensor:
         """Mean contents under a map (B, H, W): (B, 17); near zero where the map is empty."""
         flat = weights.flatten(1)
         with torch.autocast(weights.device.type, enabled=False):
-            return torch.bmm(flat[:, None], self.contents)[:, 0] / flat.sum(1, keepdim=True).clamp(min=0.5)
+            mean = torch.bmm(flat[:, None], self.contents)[:, 0] / flat.sum(1, keepdim=True).clamp(min=0.5)
+        return mean if self.gate is None else torch.cat([mean[:, :2], mean[:, 2:] * self.gate], 1)
 
 
 class SceneHead(nn.Module):
@@ -121,19 +127,28 @@ class TwoStreamSceneHead(nn.Module):
 
     def forward(self, features: Tensor) -> SceneMaps:
         """Features (N, form + color [+ 7], H, W), the last seven logits of `SecondLook`, -> `SceneMaps`."""
-        form, color, *second = features.split([*self.streams, *self._rest(features)], 1)
-        coords = coordinate_maps(form).expand(form.shape[0], -1, -1, -1)
-        hidden = torch.relu(self.hidden(torch.cat([form, coords], 1)))
+        _, color, *second = features.split([*self.streams, *self._rest(features)], 1)
+        hidden = self.hidden_features(features)
         read = self.form(hidden)
         read = read + second[0] if second else read
         parts = dict(zip(REREAD, read.split(REREAD_SIZES, 1), strict=True), color=self.color(color))
         attributes = torch.cat([parts[name] for name in ATTRIBUTES], 1)
+        objectness, center = self.find(hidden)
+        return SceneMaps(objectness, attributes, coordinate_maps(hidden) + self.position(hidden), center)
+
+    def hidden_features(self, features: Tensor) -> Tensor:
+        """What all but color is read from, (N, hidden, H, W)."""
+        form = features[:, : self.streams[0]]
+        coords = coordinate_maps(form).expand(form.shape[0], -1, -1, -1)
+        return torch.relu(self.hidden(torch.cat([form, coords], 1)))
+
+    def find(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Objectness (N, H, W) and `SceneMaps.center` for `hidden_features`."""
         # the middle of the cell and at most 0.75 cells from there; in float32, for bfloat16 is off by up to a pixel
-        sizes, middles = form.shape[:-3:-1], coordinate_maps(form.float()).unbind(1)
+        sizes, middles = hidden.shape[:-3:-1], coordinate_maps(hidden.float()).unbind(1)
         axes = zip(middles, self.center(hidden).float().unbind(1), sizes, strict=True)
         center = torch.stack([(x * (n - 1) / n + 1) / 2 + 0.75 * torch.tanh(moved) / n for x, moved, n in axes], 1)
-        position = coords + self.position(hidden)
-        return SceneMaps(self.objectness(hidden)[:, 0], attributes, position, center)
+        return self.objectness(hidden)[:, 0], center
 
     def _rest(self, features: Tensor) -> list[int]:
         rest = features.shape[1] - sum(self.streams)

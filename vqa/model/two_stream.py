@@ -62,7 +62,7 @@ class TwoStreamEncoder(nn.Module):
         return self.form_channels + self.color_channels
 
     def luminance(self, pixel_values: Tensor) -> Tensor:
-        """Contrast of a gray image at two scales (or the image twice), (N, 2, H, W), for normalized pixels (N, 3, H, W).
+        """Contrast of a gray image at two scales (or the image twice), (N, 2, H, W), of pixels (N, 3, H, W).
 
         Red, green and blue count alike, but in training by weights drawn for each image from Dirichlet(1, 1, 1).
         """
@@ -77,10 +77,11 @@ class TwoStreamEncoder(nn.Module):
         deviation = (_box_mean(gray * gray, _COARSE) - coarse * coarse).clamp(min=0).sqrt()
         return torch.cat([(gray - coarse) / (deviation + _FLOOR), (gray - fine) / (deviation + _FLOOR)], 1)
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, out_channels, H / 2^n, W / 2^n) for n stem widths."""
-        with torch.autocast(pixel_values.device.type, enabled=False):
-            luminance = self.luminance(pixel_values.float())
+    def forward(self, pixel_values: Tensor, luminance: Tensor | None = None) -> Tensor:
+        """(N, 3, H, W) -> (N, out_channels, H / 2^n, W / 2^n) for n stem widths; the images' luminance may be given."""
+        if luminance is None:
+            with torch.autocast(pixel_values.device.type, enabled=False):
+                luminance = self.luminance(pixel_values.float())
         form = torch.relu(self.project(self.layers(luminance.contiguous(memory_format=torch.channels_last))))
         coords = coordinate_maps(form).expand(form.shape[0], -1, -1, -1)
         weights = self.where(torch.cat([form, coords], 1)).float().softmax(1).to(form.dtype)
