@@ -55,6 +55,14 @@ def test_a_image_is_left_to_train_on_whatever_is_held_out(tmp_path: Path, images
     assert len(found.rows) + len(found.held_out) == images
 
 
+def test_few_images_are_among_more_and_never_held_out(tmp_path: Path) -> None:
+    few, more, most = (data_of(tmp_path, training_images=number, holdout=0.25) for number in (3, 5, None))
+    assert (len(few.rows), len(more.rows)) == (3, 5)
+    assert set(few.rows) < set(more.rows) < set(most.rows)
+    assert not set(most.rows) & set(few.held_out)
+    assert np.array_equal(few.held_out, most.held_out), "all are measured on the same images"
+
+
 def test_questions_without_answers_are_left_out_and_all_of_them_refused(tmp_path: Path) -> None:
     half = variant(tmp_path / "half", lambda item: replace(item, answer=None) if item.question_index % 2 else item)
     assert len(data_of(tmp_path, data=half).stored.labels) == 240
