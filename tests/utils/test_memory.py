@@ -7,19 +7,21 @@ import sys
 import pytest
 
 _FAULTS = """
+import ctypes
 import resource
 import torch
 from vqa.utils.memory import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    some = [torch.ones(2_000_000) for _ in range(4)]
+    some = [torch.ones(700_000) for _ in range(4)]
     del some
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 torch.set_num_threads(1)
-[faults() for _ in range(3)]
+ctypes.CDLL(None).mallopt(-3, 131072)  # pages of their own for every tensor, whatever else lies in the heap
+faults()
 usual = faults()
 keep_freed_memory()
-faults()
+[faults() for _ in range(10)]
 print(usual, faults())
 """
 
@@ -30,5 +32,5 @@ def test_pages_are_cleared_once_unless_the_environment_decides(settings: dict[st
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     found = subprocess.run([sys.executable, "-c", _FAULTS], env=clean | settings, capture_output=True, check=True)
     usual, kept = map(int, found.stdout.split())
-    assert usual > 1000
-    assert (kept < 100) == (not settings)
+    assert usual >= 4  # pages of 2 MB, where the system has such
+    assert (kept < usual / 4) == (not settings)
