@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqa.clevr.language import asked_answers, foreign_language, parse_question, read_free, restate
+from vqa.clevr.language import foreign_language, parse_question, read_free, restate
 from vqa.clevr.programs import Program, equivalent
 from vqa.errors import InputError
 from vqa.inference.answer import Answer, array_of, read_block
@@ -29,6 +29,7 @@ from vqa.model.processing import (
     PreparedImage,
     ReadQuestion,
     encode_pixels,
+    possible_answers,
     rank_answers,
 )
 from vqa.model.scene import SceneMaps
@@ -198,10 +199,7 @@ class VisualQuestionAnswerer:
         """The answer to question i of a batch, about an image with these readings."""
         assert output.logits is not None
         logits, answers = output.logits[i], self.model.config.answers
-        if not question.is_clevr:  # a guess, but one of the kind that is asked for
-            asked = asked_answers(question.restated or question.text)
-            kind = torch.tensor([name in asked for name in answers])
-            logits = logits.masked_fill(~kind, -torch.inf) if kind.any() else logits
+        logits = logits.masked_fill(~possible_answers(question, answers), -torch.inf)
         ranked = rank_answers(logits, answers, TOP_ANSWERS)
         return Answer(
             answer=ranked[0][0],

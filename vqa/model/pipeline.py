@@ -13,7 +13,7 @@ from transformers import AutoModelForVisualQuestionAnswering, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from vqa.model.inputs import asked
-from vqa.model.processing import rank_answers
+from vqa.model.processing import possible_answers, rank_answers
 
 TASK = "clevr-visual-question-answering"
 BATCH_SIZE = 64
@@ -63,14 +63,17 @@ class ClevrVisualQuestionAnsweringPipeline(Pipeline):
             pixels = processor.image_processor.to_array(image)
             values = processor.image_processor.normalize_pixels(torch.from_numpy(pixels[None]))
             self._last = image, {"pixel_values": values, "key": torch.tensor([hash(pixels.tobytes())])}
-        return self._last[1] | processor.pad_tokens([question.token_ids])
+        possible = possible_answers(question, self.model.config.answers)[None]
+        return self._last[1] | processor.pad_tokens([question.token_ids]) | {"possible": possible}
 
     def _forward(self, input_tensors: Any, **kwargs: Any) -> Any:
         """The stem runs once for each image of a batch."""
         pixels, keys = input_tensors.pop("pixel_values"), input_tensors.pop("key").tolist()
         places = {key: keys.index(key) for key in keys}
         index = torch.tensor([list(places).index(key) for key in keys], device=pixels.device)
-        return {"logits": self.model(pixels[list(places.values())], image_index=index, **input_tensors).logits}
+        possible = input_tensors.pop("possible")
+        logits = self.model(pixels[list(places.values())], image_index=index, **input_tensors).logits
+        return {"logits": logits.masked_fill(~possible, -torch.inf)}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **kwargs: Any) -> list[dict[str, Any]]:
         """Logits (1, answers) as the most probable answers."""

@@ -17,8 +17,10 @@ from tokenizers.models import WordLevel
 from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
+from vqa.clevr.language.asked_answers import asked_answers
 from vqa.clevr.language.paraphrase import parses, read_words, restate
 from vqa.clevr.language.parser import MAX_WORDS, WORDS, words_of
+from vqa.clevr.vocabulary import ANSWERS
 from vqa.errors import InputError
 from vqa.utils.images import MAX_PIXELS, content_box, load_image, resize_image, to_rgb
 
@@ -371,6 +373,13 @@ def _as_list(images: Any) -> list[Any]:
             raise InputError("image: an empty list of images")
         return images
     return [images]
+
+
+def possible_answers(question: ReadQuestion, answers: Sequence[str]) -> torch.Tensor:
+    """Boolean mask (answers,): a guess about what is not in CLEVR's language is of the kind that is asked for."""
+    asked = ANSWERS if question.is_clevr else asked_answers(question.restated or question.text)
+    possible = torch.tensor([name in asked or name not in ANSWERS for name in answers])
+    return possible if possible.any() else ~possible
 
 
 def rank_answers(logits: torch.Tensor, answers: Sequence[str], top: int) -> list[tuple[str, float]]:

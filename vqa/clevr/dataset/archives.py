@@ -158,7 +158,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path, path
     try:
         written = Path(archive.extract(info, folder)).stat().st_size
     except Exception as error:  # whatever a decompressor raises on damaged bytes
-        if isinstance(error, OSError) and error.errno:  # the disk's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # the disk's
             raise
         raise InputError(f"{member} is damaged ({error}): fetch it again") from error
     if not info.is_dir() and written != info.file_size:
