@@ -273,7 +273,7 @@ def test_the_first_visit_is_light_and_compressed(open_page, address):
     request = urllib.request.Request(address, headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=60) as reply:
         assert reply.headers["Content-Encoding"] == "gzip"
-    page = open_page()
+    page = open_page().context.new_page()
     page.context.clear_cookies()
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")

@@ -109,7 +109,7 @@ def intervene(
         blocks[k] = _edited(block, mine) if mine else block
     twin = twin_with(model, blocks)
     if head := [item for item in interventions if isinstance(item, SetGate) and item.block == len(blocks) + 1]:
-        twin.open_for_head = lambda weights: _set_gates(head, weights)  # type: ignore[method-assign]
+        twin.open_for_head = lambda weights: _set_gates(head, model.open_for_head(weights))  # type: ignore[method-assign]
     return twin
 
 
@@ -210,7 +210,7 @@ def _edited(block: FilmSEBlock, edits: Sequence[Intervention]) -> FilmSEBlock:
 
 def _with_input_gate(block: FilmSEBlock, edits: Sequence[SetGate]) -> FilmSEBlock:
     twin = twin_of(block)
-    twin.open_channels = lambda weights: _set_gates(edits, weights)  # type: ignore[method-assign]
+    twin.open_channels = lambda weights: _set_gates(edits, block.open_channels(weights))  # type: ignore[method-assign]
     return twin
 
 
