@@ -67,6 +67,19 @@ def test_a_set_gate_is_the_same_as_that_gate(tiny):
 
 
 @torch.no_grad()
+def test_gates_that_were_set_stay_set_in_a_second_intervention():
+    small = ("image_size=64x96", "width=16", "stem_widths=8,16,32", "num_blocks=2", "word_dim=8", "text_dim=16")
+    torch.manual_seed(0)
+    model = build_model(build_config("film-qcse", small)).eval()
+    head = len(model.blocks) + 1
+    once = intervene(model, [SetGate(1, [0], 0.0), SetGate(head, [1], 1.0)])
+    twice = intervene(once, [SetGate(1, [2], 0.0), SetGate(head, [3], 0.0)])
+    output = twice(torch.randn(1, 3, 64, 96), input_ids=torch.tensor([[1, 2]]))
+    assert (output.channel_weights[0][:, [0, 2]] == 0).all()
+    assert output.head_channel_weights[0, [1, 3]].tolist() == [1, 0]
+
+
+@torch.no_grad()
 def test_channels_can_differ_from_question_to_question(tiny):
     model, inputs = model_and_inputs(tiny)
     chosen = torch.zeros(2, 16, dtype=torch.bool)

@@ -383,6 +383,9 @@ def possible_answers(question: ReadQuestion, answers: Sequence[str]) -> torch.Te
 
 
 def rank_answers(logits: torch.Tensor, answers: Sequence[str], top: int) -> list[tuple[str, float]]:
-    """Logits (answers,) of one question -> its `top` most probable answers with their probabilities, falling."""
+    """Logits (answers,) of one question -> its `top` most probable answers with their probabilities, falling.
+
+    Those that are not possible are left out.
+    """
     best = logits.float().softmax(0).topk(min(top, len(answers)))
-    return [(answers[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    return [(answers[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True) if p]

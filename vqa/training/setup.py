@@ -109,6 +109,8 @@ def _open_data(
             f"{unknown.total():,} of {len(data.stored.labels):,} questions are not trained on, for the model has not "
             f"their answers, such as {unknown.most_common(1)[0][0]!r:.40}"
         )
+    if options.training_images and options.training_images > len(data.rows):
+        warn(f"--training-images {options.training_images:,}: here are {len(data.rows):,}, beside those held out")
     if pack.left_out:
         warn(f"{pack.left_out:,} questions about missing images are left out")
     return data

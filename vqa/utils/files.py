@@ -99,7 +99,10 @@ def write_file(path: str | os.PathLike, content: bytes) -> None:
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a value as indented JSON, as `atomic_write` does."""
-    write_file(path, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    write_file(
+        path,
+        orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY) + b"\n",
+    )
 
 
 @contextmanager

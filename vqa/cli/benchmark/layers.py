@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     rounds = len(channels) * len(sizes) * (args.runs + WARMUP)
     options = {"batch": args.batch, "runs": args.runs, "device": args.device}
     try:
-        with tqdm(desc="layers", unit=" rounds", total=rounds) as bar:
+        with tqdm(desc="layers", unit=" rounds", total=rounds, disable=None) as bar:
             mechanisms = args.mechanisms or tuple(MECHANISMS)
             costs = list(benchmark_layers(channels, sizes, mechanisms, **options, on_round=bar.update))
     except ValueError as error:

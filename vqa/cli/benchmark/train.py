@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
     check_range("--max-seconds", args.max_seconds, 0.001, 1e6)
     check_range("--images", args.images, 1, 1_000_000)
     use_threads(args)
-    with tqdm(total=100, desc="train", bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}") as bar:
+    layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}"
+    with tqdm(total=100, desc="train", bar_format=layout, disable=None) as bar:
 
         def show(share: float) -> None:
             bar.n = 100 * share
