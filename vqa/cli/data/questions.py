@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     from vqa.clevr.question_generation.generate_questions import make_question_file
 
     templates = load_templates(args.templates, args.families)
-    with tqdm(desc="questions", unit=" images", disable=None) as bar:
+    with tqdm(desc="questions", unit=" images", delay=2) as bar:
         written = make_question_file(
             args.scenes, args.out, templates, args.per_image, args.seed, args.false_premises, bar.update
         )
