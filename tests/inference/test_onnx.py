@@ -122,7 +122,7 @@ def test_broken_folders_are_refused(change, message, exported, tmp_path):
 def test_mistakes_are_input_errors(exported, tiny_checkpoint, tmp_path, monkeypatch):
     done = _command("export", "onnx", tiny_checkpoint, "--out", tiny_checkpoint)
     assert (done.returncode, "give --out a folder of its own" in done.stderr) == (2, True)
-    for device, backend, message in (("cuda", "onnx", "cannot be had"), (None, "tensorrt", "use torch or onnx")):
+    for device, backend, message in (("cuda", "onnx", "is not available"), (None, "tensorrt", "use torch or onnx")):
         with pytest.raises(InputError, match=message):
             vqa.load(exported, device, backend)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -18,7 +18,7 @@ from vqa.utils.records import Count, Share
 
 @dataclass(frozen=True)
 class Pointing(Contrast):
-    """How often a map peaks on a right object, on so many questions, and how often an object drawn at random is one."""
+    """How often a map peaks on an object that is meant, of how many questions, and how often a random object is one."""
 
     chance: Share
     questions: Count

@@ -120,7 +120,7 @@ def load_onnx(
     onnxruntime is missing.
     """
     if device is not None and str(device) != "cpu":
-        raise InputError(f"device: {str(device)!r:.40} cannot be had with the backend onnx; leave it out")
+        raise InputError(f"device: {str(device)!r:.40} is not available with the backend onnx; leave it out")
     folder = checkpoint_folder(source)
     model = _open(folder)
     return model, load_processor(folder, model.config)

@@ -23,7 +23,7 @@ SURE = 0.6
 """The second reading is taken before the network's answer where it is at least so sure: chosen on the same images."""
 
 _OF_NUMBERS = ("equal", "less", "greater", "negate", "exactly", "at", "parity")
-"""The functions that read numbers, truths or values; all others read sets."""
+"""The functions that read numbers, booleans or values; all others read sets."""
 
 _LEAST = 1e-4
 _DOUBT = 0.002
