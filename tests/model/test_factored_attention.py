@@ -87,7 +87,7 @@ def test_film_in_groups_is_one_film_a_group():
 
 
 def test_the_head_hears_the_kind_of_question_alone():
-    model, grid = _model(), _grid()
+    model, grid = _model("pointer=learned"), _grid()
     maps = [grid.presence] * 3
     view = torch.randn(2, 16)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused(setting, said):
 
 @pytest.mark.parametrize("number", [0, 3, 9, 10, 14])
 def test_numbers_are_counted_without_having_been_learned(number):
-    model, grid = _model(), _grid()
+    model, grid = _model("pointer=learned"), _grid()
     for name, value in model.head.named_parameters():
         if name.startswith(("classifier", "hidden", "kinds.weight")):
             torch.nn.init.zeros_(value)

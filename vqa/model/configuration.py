@@ -20,6 +20,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "gate": ("sigmoid", "tanh", "relu", "hard"),
     "gate_placement": ("output", "input"),
     "gate_join": ("concat", "query", "features", "multiply"),
+    "pointer": ("learned", "stack"),
     "head": ("evidence", "max", "mean", "attention", "pathways"),
 }
 _RANGES = {
@@ -77,6 +78,7 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
     "factored": ("evidence", (True,)),
+    "pointer": ("evidence", (True,)),
     "head_features": ("evidence", (True,)),
 }
 """Field -> another field and the values of it with which it has an effect; with others it must keep its default."""
@@ -125,6 +127,9 @@ class FilmSEConfig(PretrainedConfig):
             the image is what `evidence` reads of it: objects, their attributes and places.
         factored: the channels of a block are in groups that never mix, one of places and one of each attribute, and all
             that the head knows of the question is its kind; see `vqa.model.factored_attention`.
+        pointer: how a union, an intersection or a comparison finds the earlier of its two sets: `learned`, read off the
+            question, or `stack`, which follows from the operations that the steps are read as; see
+            `vqa.model.pointers`.
         head_features: a head that reads object attention also reads the last block's features of the attended objects,
             which know by what the step selected them; otherwise only their positions, attributes and number.
         head: what the classifier pools: `evidence` (features and counts under the blocks' maps), `max`, `mean` or
@@ -180,6 +185,7 @@ class FilmSEConfig(PretrainedConfig):
         evidence: bool = True,
         trunk_features: bool = True,
         factored: bool = False,
+        pointer: str = "learned",
         head_features: bool = True,
         head: str = "evidence",
         head_width: int = 512,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vqa.layers.film import GroupedLinear
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.object_attention import Pointer
+from vqa.model.pointers import Pointer, SetStack
 from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid
 
 _SLOTS = max(ATTRIBUTE_SIZES)
@@ -51,13 +51,15 @@ class FactoredAttention(nn.Module):
         groups = [(operation, part, empty[..., part.shape[2] :]) for part in (operation[..., :0], *filters)]
         return torch.cat([piece for group in groups for piece in group], -1).unflatten(2, (len(groups), -1))
 
-    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor, reading: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def read(
+        self, grid: Grid, maps: Sequence[Tensor], view: Tensor, reading: Tensor, stack: SetStack | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """A block's inputs (B, CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits.
 
         `reading` (B, groups, E) is the step's of `readings`; `view` (B, D) is read by the pointer alone.
         """
         last = maps[-1] if maps else torch.zeros_like(grid.presence)
-        chosen, pointer = self.pointer(view, maps, grid.presence)
+        chosen, pointer = self.pointer(view, maps, grid.presence, stack)
         contents = _grouped(grid.pool(last).split((2, *ATTRIBUTE_SIZES), 1))
         position, presence, attributes = grid.seen()
         moved = position - contents[:, :2, None, None]

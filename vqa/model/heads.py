@@ -11,7 +11,7 @@ from vqa.clevr.programs import ANSWER_FUNCTIONS
 from vqa.layers import FiLM, PathwayBank
 from vqa.layers.functional import coordinate_maps, film_modulate
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.object_attention import Pointer
+from vqa.model.pointers import Pointer, SetStack, read_choice
 from vqa.model.scene import ATTRIBUTE_SIZES, Grid
 
 _COUNTS = 11
@@ -36,7 +36,9 @@ class GridPool(nn.Module):
         self.norm = nn.BatchNorm2d(config.head_width) if config.classifier_norm else nn.Identity()
         self.score = nn.Conv2d(config.head_width, 1, 1) if self.kind == "attention" else None
 
-    def read(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> tuple[Tensor, None]:
+    def read(
+        self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor], stack: SetStack | None
+    ) -> tuple[Tensor, None]:
         """Features (B, C, H, W) -> (B, features); the question and the blocks' maps are not read."""
         coords = coordinate_maps(x).expand(x.shape[0], -1, -1, -1)
         x = torch.relu(self.norm(self.project(torch.cat([x, coords], 1))))
@@ -54,12 +56,20 @@ class EvidencePool(nn.Module):
         self.reads_trunk = config.head_features
         trunk = config.width if self.reads_trunk else 0
         self.features = 2 * contents + trunk + len(ATTRIBUTE_SIZES) + 2 * _COUNTS + 5
-        self.pointer = Pointer(config.text_dim, config.num_blocks - 1, config.num_blocks)
+        learned = config.pointer == "learned"
+        self.pointer = Pointer(config.text_dim, config.num_blocks - 1, config.num_blocks) if learned else None
 
-    def read(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def read(
+        self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor], stack: SetStack | None
+    ) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W), question (B, D), maps (B, H, W) -> (B, features), pointer logits (B, blocks + 1)."""
         assert grid is not None
-        first, (second, pointer) = maps[-1], self.pointer(view, maps[:-1], grid.presence)
+        first = maps[-1]
+        if self.pointer is not None:
+            second, pointer = self.pointer(view, maps[:-1], grid.presence)
+        else:
+            assert stack is not None
+            second, pointer = read_choice(stack.beneath, maps[:-1], grid.presence)
         here, there = grid.pool(first), grid.pool(second)
         agree = [part.sum(1, keepdim=True) for part in (here * there)[:, 2:].split(ATTRIBUTE_SIZES, 1)]
         count, other = first.sum((1, 2)), second.sum((1, 2))
@@ -82,9 +92,11 @@ class PoolHead(GridPool):
             nn.Linear(config.classifier_dim, len(config.answers)),
         )
 
-    def forward(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> HeadOutput:
+    def forward(
+        self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor], stack: SetStack | None = None
+    ) -> HeadOutput:
         """Features (B, C, H, W) -> logits (B, answers)."""
-        return HeadOutput(self.classifier(self.read(x, view, grid, maps)[0]))
+        return HeadOutput(self.classifier(self.read(x, view, grid, maps, stack)[0]))
 
 
 class EvidenceHead(EvidencePool):
@@ -103,9 +115,11 @@ class EvidenceHead(EvidencePool):
         numbered = config.answers[:_COUNTS] == [str(number) for number in range(_COUNTS)]
         self.count_gain = nn.Parameter(torch.tensor(6.0)) if config.factored and numbered else None
 
-    def forward(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> HeadOutput:
+    def forward(
+        self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor], stack: SetStack | None = None
+    ) -> HeadOutput:
         """Features (B, C, H, W), question (B, D) and maps (B, H, W) -> logits (B, answers) and the pointer's."""
-        features, pointer = self.read(x, view, grid, maps)
+        features, pointer = self.read(x, view, grid, maps, stack)
         asked = view if self.kinds is None else self.kinds(view).float().softmax(-1)
         gamma, beta = self.film.parameters_for(asked)
         hidden = torch.relu(film_modulate(self.hidden(features), gamma, beta))
@@ -128,9 +142,11 @@ class PathwayHead(nn.Module):
         self.pathways = PathwayBank(self.pool.features, config.classifier_dim, config.text_dim)
         self.classifier = nn.Linear(config.classifier_dim, len(config.answers))
 
-    def forward(self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor]) -> HeadOutput:
+    def forward(
+        self, x: Tensor, view: Tensor, grid: Grid | None, maps: Sequence[Tensor], stack: SetStack | None = None
+    ) -> HeadOutput:
         """Features (B, C, H, W), question (B, D) and maps (B, H, W) -> logits, the pointer's, and the mixture."""
-        features, pointer = self.pool.read(x, view, grid, maps)
+        features, pointer = self.pool.read(x, view, grid, maps, stack)
         logits = self.classifier(torch.relu(self.pathways(features, view)))
         return HeadOutput(logits, pointer, self.pathways.weights(view))
 

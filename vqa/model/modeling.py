@@ -24,7 +24,8 @@ from vqa.model.factored_attention import FactoredAttention
 from vqa.model.gates import build_gate
 from vqa.model.heads import HEADS, EvidenceHead
 from vqa.model.object_attention import ObjectAttention, StepClassifier
-from vqa.model.scene import ATTRIBUTE_SIZES, Grid, SceneHead, SceneMaps, TwoStreamSceneHead
+from vqa.model.pointers import SetStack
+from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid, SceneHead, SceneMaps, TwoStreamSceneHead
 from vqa.model.second_look import SecondLook
 from vqa.model.text import WordAttention, build_text_encoder
 from vqa.model.two_stream import TwoStreamEncoder
@@ -259,12 +260,13 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         gates = None if gate is None or gate_logits is None else GATES[gate.gate](gate_logits)
         x = self._first_features(features, image_index, input_ids.shape[0])
         coords = coordinate_maps(features).expand(input_ids.shape[0], -1, -1, -1)
-        x, trunk = self._run_blocks(x, coords, views, grid, steps, gates)
+        stack = self._stack(steps)
+        x, trunk = self._run_blocks(x, coords, views, grid, steps, gates, stack)
         head_gate, seen = None, grid
         if gates is not None and grid is not None:
             head_gate = self.open_for_head(gates[:, -1])
             seen = grid.gated(head_gate.float())
-        answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, trunk.maps)
+        answers, pointer, pathway_weights = self.head(x, views[:, -1], seen, trunk.maps, stack)
         pointers = [*trunk.pointers, *([] if pointer is None else [pointer])]
         config = self.config
         answers = answers if self.training else answers / config.logit_temperature
@@ -302,6 +304,7 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         grid: Grid | None,
         steps: Tensor | None,
         gates: Tensor | None,
+        stack: SetStack | None,
     ) -> tuple[Tensor, _Trunk]:
         """The last block's features (B, C, h, w), and what each block used and found."""
         trunk = _Trunk()
@@ -316,10 +319,10 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
                     opened = block.open_channels(gates[:, k])
                     seen = grid.gated(opened.float())
                 if readings is not None:
-                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], readings[:, k])
+                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], readings[:, k], stack)
                     inputs = []
                 else:
-                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k])
+                    extra, condition, pointer = attention.read(seen, trunk.maps, views[:, k], stack)
                 inputs.append(extra.to(coords.dtype))
                 trunk.pointers.append(pointer)
             x, gamma, beta, gate = block(torch.cat(inputs, 1), condition, views[:, k])
@@ -331,6 +334,11 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
                 trunk.logits.append(logits)
                 trunk.maps.append(attended)
         return x, trunk
+
+    def _stack(self, steps: Tensor | None) -> SetStack | None:
+        if steps is None or self.config.pointer != "stack":
+            return None
+        return SetStack(steps[..., : STEP_SIZES[0]].float().softmax(-1))
 
     def open_for_head(self, weights: Tensor) -> Tensor:
         """What the head reads through an input gate of these weights (B, 15): an intervention may change them."""

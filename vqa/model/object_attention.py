@@ -11,29 +11,11 @@ MAC (Hudson and Manning 2018), here inside FiLM's residual blocks.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqa.model.configuration import FilmSEConfig
+from vqa.model.pointers import Pointer, SetStack
 from vqa.model.scene import ATTRIBUTE_SIZES, STEP_SIZES, Grid
-
-
-class Pointer(nn.Module):
-    """Soft choice of one earlier block's map, or of none, from the question."""
-
-    def __init__(self, dim: int, choices: int, total: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(dim, choices + 1)
-        self.missing = total - choices
-
-    def forward(self, view: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
-        """View (B, D), maps (B, H, W) -> the chosen map (B, H, W) and logits (B, total + 1), -1e4 for later blocks."""
-        scores = self.score(view).float()
-        weights = scores.softmax(-1)
-        chosen = torch.zeros_like(like)
-        for j, seen in enumerate(maps):
-            chosen = chosen + weights[:, j + 1, None, None] * seen
-        return chosen, F.pad(scores, (0, self.missing), value=-1e4)
 
 
 class ObjectAttention(nn.Module):
@@ -56,10 +38,12 @@ class ObjectAttention(nn.Module):
         """Features of the condition that `read` gives to FiLM."""
         return config.text_dim + 2 + sum(ATTRIBUTE_SIZES) + config.width
 
-    def read(self, grid: Grid, maps: Sequence[Tensor], view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def read(
+        self, grid: Grid, maps: Sequence[Tensor], view: Tensor, stack: SetStack | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Extra inputs (B, EXTRA_CHANNELS, H, W), the condition (B, E) for FiLM, and the pointer's logits."""
         last = maps[-1] if maps else torch.zeros_like(grid.presence)
-        chosen, pointer = self.pointer(view, maps, grid.presence)
+        chosen, pointer = self.pointer(view, maps, grid.presence, stack)
         contents = grid.pool(last)
         position, presence, attributes = grid.seen()
         moved = position - contents[:, :2, None, None]

@@ -26,7 +26,7 @@ _INPUT_GATE: dict[str, Any] = {"gate": "hard", "gate_join": "query", "gate_place
 _FACTORED: dict[str, Any] = {"factored": True, "head_features": False}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "film-qcse": {**_TWO_STREAM, **_INPUT_GATE, **_FACTORED},
+    "film-qcse": {**_TWO_STREAM, **_INPUT_GATE, **_FACTORED, "pointer": "stack"},
     "film-base": {**_TWO_STREAM, "channel_attention": "none"},
     "film-qcse-1": {},
     "film": {
