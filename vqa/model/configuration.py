@@ -50,6 +50,7 @@ _FLAGS = (
     "evidence",
     "trunk_features",
     "factored",
+    "shared_blocks",
     "head_features",
     "classifier_norm",
 )
@@ -127,6 +128,8 @@ class FilmSEConfig(PretrainedConfig):
             the image is what `evidence` reads of it: objects, their attributes and places.
         factored: the channels of a block are in groups that never mix, one of places and one of each attribute, and all
             that the head knows of the question is its kind; see `vqa.model.factored_attention`.
+        shared_blocks: one set of weights for all blocks, so that what one step has learned all can (compare Universal
+            Transformers, Dehghani et al. 2019). Each keeps its pointer and its normalization's statistics.
         pointer: how a union, an intersection or a comparison finds the earlier of its two sets: `learned`, read off the
             question, or `stack`, which follows from the operations that the steps are read as; see
             `vqa.model.pointers`.
@@ -185,6 +188,7 @@ class FilmSEConfig(PretrainedConfig):
         evidence: bool = True,
         trunk_features: bool = True,
         factored: bool = False,
+        shared_blocks: bool = False,
         pointer: str = "learned",
         head_features: bool = True,
         head: str = "evidence",
@@ -258,6 +262,10 @@ class FilmSEConfig(PretrainedConfig):
             )
         if self.factored and self.channel_attention != "none" and self.gate_placement != "input":
             raise InputError("config.factored: needs gate_placement=input, or channel_attention=none")
+        if self.shared_blocks and not self.factored and self.gate_placement != "input":
+            raise InputError(
+                "config.shared_blocks: the first block reads other channels; needs factored=true or an input gate"
+            )
         if self.factored and self.width < 4:
             raise InputError(f"config.width: {self.width} must be at least 4 with factored=true")
         if not self.film and self.channel_attention == "none":

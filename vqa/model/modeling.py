@@ -188,7 +188,23 @@ class FilmSEForVisualQuestionAnswering(FilmSEPreTrainedModel):
         inputs = [FactoredAttention.CHANNELS] * blocks if config.factored else inputs
         self.blocks = nn.ModuleList(FilmSEBlock(config, size, condition) for size in inputs)
         self.head = HEADS[config.head](config)
+        self._tied_weights_keys = self._shared_weights()
         self.post_init()
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """Each weight that a block shares with the first one -> the first one's."""
+        return super().get_expanded_tied_weights_keys(all_submodels) | self._tied_weights_keys
+
+    def _shared_weights(self) -> dict[str, str]:
+        if not self.config.shared_blocks:
+            return {}
+        return {
+            f"{part}.{k}.{name}": f"{part}.0.{name}"
+            for part, blocks in (("blocks", self.blocks), ("evidence", cast(nn.ModuleList, self.evidence)))
+            for name, _ in blocks[0].named_parameters()
+            if not name.startswith("pointer.")
+            for k in range(1, len(blocks))
+        }
 
     @_in_own_precision
     def encode_images(self, pixel_values: Tensor) -> Tensor:

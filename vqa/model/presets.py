@@ -24,9 +24,10 @@ _TWO_STREAM: dict[str, Any] = {
 }
 _INPUT_GATE: dict[str, Any] = {"gate": "hard", "gate_join": "query", "gate_placement": "input", "reduction": 1}
 _FACTORED: dict[str, Any] = {"factored": True, "head_features": False}
+_COMPOSING: dict[str, Any] = {"shared_blocks": True, "pointer": "stack"}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "film-qcse": {**_TWO_STREAM, **_INPUT_GATE, **_FACTORED, "pointer": "stack"},
+    "film-qcse": {**_TWO_STREAM, **_INPUT_GATE, **_FACTORED, **_COMPOSING},
     "film-base": {**_TWO_STREAM, "channel_attention": "none"},
     "film-qcse-1": {},
     "film": {
