@@ -32,7 +32,7 @@ from vqa.training.options import TrainingOptions
 from vqa.training.run_log import plot_curve, read_log
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
-from vqa.utils.files import atomic_write, lock_folder, read_limited
+from vqa.utils.files import lock_folder, read_limited, write_file, write_json
 from vqa.utils.records import from_json
 
 CELL, RESULT = "cell.json", "result.json"
@@ -140,9 +140,8 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 
 def _run(cell: Cell, test: EvaluationSet, command: str, lock: int | None) -> bool:
-    with atomic_write(cell.folder / CELL) as file:
-        about = {"name": cell.variant.name, "seed": cell.seed, "command": command, "options": cell.options.to_json()}
-        file.write(json.dumps(about | {"test": asdict(test)}, indent=1).encode())
+    about = {"name": cell.variant.name, "seed": cell.seed, "command": command, "options": cell.options.to_json()}
+    write_json(cell.folder / CELL, about | {"test": asdict(test)})
     return _run_process(cell.folder, lock)
 
 
@@ -171,8 +170,7 @@ def work(folder: Path) -> None:
         trainer = build_trainer(options, about["command"])
         trainer.run()
         plot_curve(folder)
-        with atomic_write(folder / RESULT) as file:
-            file.write(json.dumps(_result(trainer, read_log(folder)), indent=1).encode())
+        write_file(folder / RESULT, json.dumps(_result(trainer, read_log(folder)), indent=1).encode())
     (folder / FILE).unlink(missing_ok=True)
     test = EvaluationSet(**about["test"])
     predict_file(test, str(folder), predictions_path(folder, test), Running())

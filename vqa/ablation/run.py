@@ -1,6 +1,5 @@
 """An ablation from its variants to its report, in one folder: cells, ablation.json, .md, .txt and .png."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from vqa.clevr.dataset.loading import open_data
 from vqa.errors import InputError
 from vqa.evaluation.breakdowns import read_table
 from vqa.evaluation.evaluate import EvaluationSet, check_writable
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file, write_json
 from vqa.utils.records import to_json
 
 MEASUREMENTS = 30
@@ -45,14 +44,10 @@ def ablate(
 
     def write() -> AblationReport:
         report = make_report(cells, test, table, budget, command)
-        texts = {
-            "ablation.json": json.dumps(to_json(report), indent=1),
-            "ablation.txt": format_report(report),
-            "ablation.md": format_report(report, markdown=True) + f"\n\n```bash\n{command}\n```",
-        }
-        for name, text in texts.items():
-            with atomic_write(output / name) as file:
-                file.write(f"{text}\n".encode())
+        write_json(output / "ablation.json", to_json(report))
+        write_file(output / "ablation.txt", f"{format_report(report)}\n".encode())
+        tables = f"{format_report(report, markdown=True)}\n\n```bash\n{command}\n```\n"
+        write_file(output / "ablation.md", tables.encode())
         plot_curves(report, output / "ablation.png")
         return report
 

@@ -25,7 +25,7 @@ from vqa.inference.checkpoints import checkpoint_folder
 from vqa.inference.ood import OODDetector
 from vqa.training.data import held_out_rows
 from vqa.training.model_card import read_record
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file, write_json
 from vqa.utils.markdown import replace_section
 from vqa.utils.records import to_json
 
@@ -140,13 +140,11 @@ def save(source: str | os.PathLike | None, model: Loaded, report: CalibrationRep
     path = folder / "config.json"
     settings = json.loads(path.read_text())
     settings |= {name: getattr(model[0].config, name) for name in ("logit_temperature", "domain")}
-    contents = {folder / FILE: json.dumps(to_json(report), indent=2) + "\n"}
+    write_json(folder / FILE, to_json(report))
     card = folder / "README.md"
     if card.is_file():
-        contents[card] = replace_section(card.read_text(), card_section(report))
-    for target, text in (contents | {path: json.dumps(settings, indent=2, sort_keys=True) + "\n"}).items():
-        with atomic_write(target) as file:
-            file.write(text.encode())
+        write_file(card, replace_section(card.read_text(), card_section(report)).encode())
+    write_file(path, f"{json.dumps(settings, indent=2, sort_keys=True)}\n".encode())
     return folder
 
 

@@ -13,7 +13,7 @@ from vqa.clevr.vocabulary import QUESTION_TYPES
 from vqa.errors import InputError
 from vqa.evaluation.report import CompositionalReport, EvaluationReport, ModelScores, SetScores, read_report
 from vqa.evaluation.report_text import summaries
-from vqa.utils.files import atomic_write, read_limited
+from vqa.utils.files import read_limited, write_file
 from vqa.utils.markdown import replace_section
 from vqa.utils.tables import format_interval, markdown_table
 
@@ -87,8 +87,7 @@ def write_card(checkpoint: Path) -> Path:
     for path in _paths(checkpoint):
         if digest not in path.read_text():
             raise InputError(f"{path}: not about the weights beside it; make it again with `vqa evaluate --json`")
-    with atomic_write(card) as file:
-        file.write(replace_section(text, "\n\n".join(["## Results", *tables])).encode())
+    write_file(card, replace_section(text, "\n\n".join(["## Results", *tables])).encode())
     return card
 
 

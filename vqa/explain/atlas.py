@@ -20,7 +20,7 @@ from vqa.explain.channel_weights import CHANNEL_WEIGHTS
 from vqa.explain.concepts import CONCEPTS, KINDS
 from vqa.inference.checkpoints import read_config, weights_sha256
 from vqa.model.configuration import FilmSEConfig
-from vqa.utils.files import atomic_write, read_limited
+from vqa.utils.files import read_limited, write_file
 from vqa.utils.records import Number, from_json, to_json
 
 FILENAME = "atlas.json"
@@ -147,8 +147,7 @@ def weight_kinds(config: FilmSEConfig) -> list[str]:
 
 def write_atlas(atlas: Atlas, path: str | os.PathLike) -> None:
     """Writes the atlas to a file, atomically."""
-    with atomic_write(path) as file:
-        file.write(orjson.dumps(to_json(atlas)) + b"\n")
+    write_file(path, orjson.dumps(to_json(atlas)) + b"\n")
 
 
 def read_atlas(folder: str | os.PathLike, path: str | os.PathLike | None = None) -> Atlas:

@@ -26,7 +26,7 @@ from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint, load_p
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor
-from vqa.utils.files import atomic_write, first_line, read_limited, read_object
+from vqa.utils.files import first_line, read_limited, read_object, write_file
 
 _STEM, _QUESTION, _CONFIG, _RECORD = "stem.onnx", "question.onnx", "config.json", "onnx.json"
 _INPUTS = ("image_features", "input_ids", "attention_mask", "image_index")
@@ -61,8 +61,7 @@ def export_onnx(checkpoint: str | os.PathLike | None, out: str | os.PathLike) ->
     record = {"weights_sha256": weights_sha256(checkpoint), "outputs": names}
     record |= {name: hashlib.sha256(files[name]).hexdigest() for name in (_STEM, _QUESTION, _CONFIG)}
     for name, data in (files | {_RECORD: json.dumps(record, indent=1).encode()}).items():
-        with atomic_write(folder / name) as file:
-            file.write(data)
+        write_file(folder / name, data)
 
 
 class OnnxModel:

@@ -16,7 +16,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from vqa.errors import InputError
 from vqa.training.options import REMOVED, TrainingOptions, saved_name
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file
 from vqa.utils.options import flag_of
 
 FILE = "state.safetensors"
@@ -95,9 +95,7 @@ def save_state(path: Path, parts: dict[str, dict[str, Tensor]], optimizer: torch
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     for left_by_a_kill in path.parent.glob(f".{path.name}.*.tmp"):
         left_by_a_kill.unlink(missing_ok=True)
-    data = save(tensors, {"info": json.dumps(info)})
-    with atomic_write(path) as file:
-        file.write(data)
+    write_file(path, save(tensors, {"info": json.dumps(info)}))
 
 
 def load_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

@@ -23,7 +23,7 @@ from vqa.training.model_card import read_record
 from vqa.training.options import FINETUNING, TrainingOptions
 from vqa.training.setup import build_trainer
 from vqa.training.trainer import Trainer
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file
 from vqa.utils.plots import save_figure
 from vqa.utils.records import to_json
 
@@ -64,8 +64,8 @@ class FineTuning:
             sets = {name: to_json(accuracy_on(trainer, table)) for name, table in watched if not self._interrupted}
             if not self._interrupted:
                 self.curve.append(trainer.progress.log_line() | {"sets": sets})
-                with atomic_write(trainer.options.folder / CURVE) as file:
-                    file.write("".join(json.dumps(item) + "\n" for item in self.curve).encode())
+                lines = "".join(json.dumps(item) + "\n" for item in self.curve)
+                write_file(trainer.options.folder / CURVE, lines.encode())
         trainer.agree()
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vqa.errors import InputError
-from vqa.utils.files import atomic_write
+from vqa.utils.files import write_file
 from vqa.utils.plots import save_figure
 
 LOG = "log.jsonl"
@@ -35,8 +35,7 @@ def rewind_log(folder: Path, step: int) -> None:
     """Drop what was logged after `step`, for a run that resumes there."""
     if (folder / LOG).is_file():
         kept = [line for line in read_log(folder) if line["step"] <= step]
-        with atomic_write(folder / LOG) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_file(folder / LOG, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def plot_curve(folder: Path) -> Path | None:
