@@ -14,8 +14,8 @@ from vqa.utils.resources import shipped
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--port", "0"], "--port: must be 1 to 65,535, got 0"),
-        (["--port", "70000"], "--port: must be 1 to 65,535, got 70000"),
+        (["--port", "0"], "--port 0: must lie from 1 to 65,535"),
+        (["--port", "70000"], "--port 70000: must lie from 1 to 65,535"),
         (["--checkpoint", "no/such/folder"], "no/such/folder"),
         (["--device", "abacus"], "abacus"),
         (["--results", "no/such/reports"], "no/such/reports"),

@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene_strategies import sampled_scenes
 
-from vqa.clevr.annotations import iter_questions, questions_path, read_questions, read_scenes, scenes_path
-from vqa.clevr.dataset.derived_splits import select_rows, splits_of, write_selection
+from vqa.clevr.annotations import (
+    choose_splits,
+    iter_questions,
+    questions_path,
+    read_questions,
+    read_scenes,
+    scenes_path,
+)
+from vqa.clevr.dataset.derived_splits import select_rows, write_selection
 from vqa.clevr.dataset.validate import check_dataset
 from vqa.clevr.programs import Program, Step, signature
 from vqa.clevr.question import Question
@@ -382,12 +389,12 @@ def test_parts_can_be_chosen(small: Path, parts: list[str] | None) -> None:
     assert [selection.part for selection in chosen] == (parts or list(SPLITS["size-depth"].tests))
 
 
-def test_splits_of(small: Path, tmp_path: Path) -> None:
-    assert splits_of(small) == splits_of(small, ["val"]) == ["val"]
+def test_splits_are_chosen(small: Path, tmp_path: Path) -> None:
+    assert choose_splits(small, ["val"], None, "") == choose_splits(small, ["val"], ["val"], "") == ["val"]
     with pytest.raises(InputError, match="it has val"):
-        splits_of(small, ["train"])
+        choose_splits(small, ["val"], ["train"], "")
     with pytest.raises(InputError, match="CLEVR's layout"):
-        splits_of(tmp_path)
+        choose_splits(tmp_path, [], None, "no questions")
     with pytest.raises(InputError, match="no part 'small'"):
         select_rows(small, SPLITS["closure"], "val", ["small"])
 

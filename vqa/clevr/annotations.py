@@ -12,7 +12,7 @@ then renamed, so that none is ever half there.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import IO, Any
@@ -103,6 +103,20 @@ def list_splits(root: str | os.PathLike) -> list[str]:
     stated = read_info(whole).get("split") if whole.is_file() else None
     inner = {path.parent.name for path in Path(root).glob("*/questions.json")}
     return sorted({match[1] for match in found if match} | inner | ({stated} if isinstance(stated, str) else set()))
+
+
+def choose_splits(
+    root: str | os.PathLike, found: Collection[str], wanted: Collection[str] | None, lacks: str
+) -> list[str]:
+    """The splits found in a folder, or those wanted, sorted.
+
+    Raises InputError, saying what the folder `lacks`, if there is none, and for one wanted that is missing.
+    """
+    if not found:
+        raise no_dataset(root, lacks)
+    if missing := sorted({*(wanted or ())} - {*found}):
+        raise InputError(f"{root}: no split {missing[0]!r:.80}; it has {', '.join(sorted(found))}")
+    return sorted({*(wanted or found)})
 
 
 def nearest_dataset(place: str | os.PathLike) -> Path | None:

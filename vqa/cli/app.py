@@ -5,13 +5,13 @@ Serve a page that answers questions about images and shows what each block of th
 
 import argparse
 
-from vqa.cli.arguments import add_device, add_list, check_range
+from vqa.cli.arguments import add_device, add_list, add_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is all (default: 127.0.0.1)")
-    add("--port", type=int, help="default: the first free one from 7860 on")
+    add_number(parser, "--port", 1, 65535, "default: the first free one from 7860 on", metavar="PORT")
     add("--share", action="store_true", help="also make a public link by Gradio's tunnel")
     models = "model to ask, and others to compare it with (default: the shipped ones)"
     add_list(parser, "--checkpoint", "FOLDER|HUB_ID", models)
@@ -25,8 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    check_range("--port", args.port, 1, 65535)
-
     from app.server import serve
 
     if args.export_space:

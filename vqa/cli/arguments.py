@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqa.errors import InputError
+from vqa.training.options import TrainingOptions
+from vqa.utils.options import add_options, check_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,31 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_list(parser: "argparse._ActionsContainer", flag: str, metavar: str, help: str, **more: Any) -> None:
     """Add an option that takes several values, and may be given several times."""
     parser.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=help, **more)
+
+
+class _InRange(argparse.Action):
+    """Stores numbers; parsing raises InputError for one out of range."""
+
+    def __init__(self, *, low: float, high: float, **more: Any) -> None:
+        super().__init__(type=type(low), **more)
+        self.low, self.high = low, high
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        for value in values if isinstance(values, list) else [values]:
+            check_range(self.option_strings[0], value, self.low, self.high)
+        setattr(namespace, self.dest, values)
+
+
+def add_number(parser: argparse.ArgumentParser, flag: str, low: float, high: float, help: str, **more: Any) -> None:
+    """Add an option that is a number from `low` to `high`, of their type; the help gets its default."""
+    if more.get("default") is not None and "(default:" not in help:
+        help += f" (default: {more['default']})"
+    parser.add_argument(flag, action=_InRange, low=low, high=high, help=help, **{"metavar": "N"} | more)
+
+
+def add_seed(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add --seed."""
+    add_number(parser, "--seed", 0, 2**32 - 1, help, default=0)
 
 
 def add_model(parser: argparse.ArgumentParser, help: str = "model (default: the shipped one)") -> None:
@@ -40,7 +66,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", required=True, help="CLEVR folder with scenes and programs")
     parser.add_argument("--split", default="val", metavar="NAME", help="held-out images (default: val)")
     add_model(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    add_seed(parser, "of the sample")
 
 
 def add_example(parser: argparse.ArgumentParser, split: str) -> None:
@@ -58,62 +84,36 @@ def example_data(args: argparse.Namespace) -> str:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads."""
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+    add_number(parser, "--threads", 1, 1024, "CPU threads (default: torch's choice)")
 
 
 def use_threads(args: argparse.Namespace) -> None:
-    """Let torch use as many threads as --threads says. Raises InputError."""
+    """Let torch use as many threads as --threads says."""
     import torch
 
-    check_range("--threads", args.threads, 1, 1024)
     if args.threads:
         torch.set_num_threads(args.threads)
-
-
-def check_seed(seed: int) -> None:
-    """Raises InputError for a --seed out of range."""
-    check_range("--seed", seed, 0, 2**32 - 1)
-
-
-def check_range(flag: str, value: float | None, low: float, high: float) -> None:
-    """Raises InputError for a value out of range; None is not checked."""
-    if value is not None and not low <= value <= high:
-        raise InputError(f"{flag}: must be {low:,} to {high:,}, got {value}")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a model is run on many questions."""
     add_device(parser)
-    parser.add_argument(
-        "--batch-size", type=int, metavar="N", help="questions at a time (default: chosen for the device)"
-    )
+    add_number(parser, "--batch-size", 1, 65536, "questions at a time (default: chosen for the device)")
     parser.add_argument(
         "--mixed-precision", choices=["no", "bf16"], default="no", help="bf16 is faster on most machines (default: no)"
     )
 
 
 def running_options(args: argparse.Namespace) -> "Running":
-    """What `add_running`'s arguments say. Raises InputError."""
+    """What `add_running`'s arguments say."""
     from vqa.evaluation.evaluate import Running
 
-    check_range("--batch-size", args.batch_size, 1, 65536)
     return Running(args.device, args.batch_size, args.mixed_precision == "bf16")
 
 
-def add_columns(parser: argparse.ArgumentParser) -> None:
-    """Add --columns."""
-    parser.add_argument(
-        "--columns",
-        metavar="image=X,question=Y,answer=Z",
-        help="which columns of parquet, a hub dataset or a tar to read (default: found by their usual names)",
-    )
-
-
-def add_strict(parser: argparse.ArgumentParser) -> None:
-    """Add --strict."""
-    parser.add_argument(
-        "--strict", action="store_true", help="fail if images are missing, instead of leaving their questions out"
-    )
+def add_reading(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add those of `vqa train`'s options that say how data is read: questions, columns, strict."""
+    add_options(parser, TrainingOptions, only=names)
 
 
 def check_strict(args: argparse.Namespace, sets: "Sequence[EvaluationSet]") -> None:

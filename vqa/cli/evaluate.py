@@ -6,15 +6,15 @@ launch -m vqa evaluate ...`. Several --data, --split and --questions are matched
 """
 
 import argparse
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vqa.cli.arguments import (
-    add_columns,
     add_list,
+    add_number,
+    add_reading,
     add_running,
-    add_strict,
-    check_range,
     check_strict,
     command_line,
     running_options,
@@ -53,13 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "square320, screenshot1.25, width240, blur1, noise5, brightness0.8, typo, synonyms, casual; with other numbers "
         "for other amounts",
     )
-    add("--perturb-seed", type=int, default=0, metavar="N", help="of the perturbations (default: 0)")
+    add_number(parser, "--perturb-seed", 0, math.inf, "of the perturbations", default=0)
     add("--json", metavar="FILE", help="write the whole report as JSON")
     add("--html", metavar="FILE", help="write the whole report as one page with plots")
-    add("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
-    add("--seed", type=int, default=0, help="of the resampling (default: 0)")
-    add_columns(parser)
-    add_strict(parser)
+    add_number(parser, "--resamples", 100, 100_000, "of the bootstrap", default=1000)
+    add_number(parser, "--seed", 0, math.inf, "of the resampling", default=0)
+    add_reading(parser, "columns", "strict")
     add(
         "--second-reading",
         action="store_true",
@@ -98,10 +97,6 @@ def run(args: argparse.Namespace) -> None:
     by = list(BREAKDOWNS) if args.by == ["all"] else args.by or ["type"]
     if unknown := [name for name in by if name not in BREAKDOWNS]:
         raise InputError(f"--by: {unknown[0]!r} is not one of {', '.join(BREAKDOWNS)}, all")
-    check_range("--resamples", args.resamples, 100, 100_000)
-    for flag in ("seed", "perturb_seed"):
-        if getattr(args, flag) < 0:
-            raise InputError(f"--{flag.replace('_', '-')}: must be at least 0, got {getattr(args, flag)}")
     running = running_options(args)
     for path in filter(None, (args.json, args.html)):
         check_writable(path)

@@ -1,7 +1,7 @@
-"""`vqa export`: a checkpoint as ONNX.
+"""`vqa export`: write a checkpoint as ONNX, to run it with onnxruntime.
 
-As ONNX, for onnxruntime: write the stem and the question half as two graphs, with any number of images, questions and
-words, and all that `vqa.load(DIR, backend='onnx')` needs to ask them.
+Write the stem and the question half of a checkpoint as two ONNX graphs, which take any number of images, questions and
+words, and all else that `vqa.load(DIR, backend='onnx')` needs to ask them.
 """
 
 import argparse

@@ -8,19 +8,17 @@ predict ...`.
 import argparse
 import sys
 
-from vqa.cli.arguments import add_columns, add_running, add_strict, check_strict, running_options
+from vqa.cli.arguments import add_reading, add_running, check_strict, running_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", metavar="DIR", required=True, help="CLEVR folder, zip, packed file, rows or hub name")
     add("--split", metavar="NAME", help="such as val or test")
-    add("--questions", metavar="FILE", help="another question file over the same images")
     add("--checkpoint", metavar="FOLDER|HUB_ID", help="model to run (default: the shipped one)")
     out = "file to write, such as answers.jsonl; X.txt gets an answer a line"
     add("--out", metavar="FILE", required=True, help=out)
-    add_columns(parser)
-    add_strict(parser)
+    add_reading(parser, "questions", "columns", "strict")
     add_running(parser)
 
 

@@ -60,7 +60,7 @@ class TrainingOptions:
     questions: str | None = _data(None, "another question file over the same images", metavar="FILE")
     columns: str | None = _data(
         None,
-        "which columns of rows are what (default: by their usual names)",
+        "which columns of parquet, a hub dataset or a tar to read (default: found by their usual names)",
         metavar="image=X,question=Y,answer=Z",
         free=True,
     )
@@ -70,7 +70,7 @@ class TrainingOptions:
         choices=("clevr", "data"),
         later=True,
     )
-    strict: bool = _data(False, "an error where images are missing", free=True)
+    strict: bool = _data(False, "fail if images are missing, instead of leaving their questions out", free=True)
     split_protocol: str | None = _data(
         None,
         "train on this protocol's training part only, questions and images, online questions too; `vqa evaluate "

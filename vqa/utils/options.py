@@ -29,12 +29,18 @@ def flag_of(item: Field) -> str:
     return item.metadata.get("flag", "--" + item.name.replace("_", "-"))
 
 
+def check_range(flag: str, value: float, low: float, high: float) -> None:
+    """Raises InputError for a value out of range."""
+    if not low <= value <= high:
+        raise InputError(f"{flag} {value}: must lie from {low:,} to {high:,}")
+
+
 def check_options(options: Any) -> None:
     """Raises InputError for an option out of its range or none of its choices; None is not checked."""
     for item in fields(options):
         value, limits, choices = getattr(options, item.name), item.metadata.get("range"), item.metadata.get("choices")
-        if value is not None and limits and not limits[0] <= value <= limits[1]:
-            raise InputError(f"{flag_of(item)} {value:g}: must lie from {limits[0]:g} to {limits[1]:g}")
+        if value is not None and limits:
+            check_range(flag_of(item), value, *limits)
         for one in value if isinstance(value, list) else [value]:
             if one is not None and choices and one not in choices:
                 raise InputError(f"{flag_of(item)} {one:.80}: must be one of {', '.join(choices)}")
@@ -44,6 +50,7 @@ def add_options(
     parser: argparse.ArgumentParser,
     options: type,
     *,
+    only: tuple[str, ...] = (),
     without: tuple[str, ...] = (),
     required: tuple[str, ...] = (),
     defaults: Mapping[str, Any] | None = None,
@@ -52,18 +59,21 @@ def add_options(
     """Add the flags of a dataclass of options, under the headings of their groups.
 
     Args:
+        only: the fields taken, without a heading (default: all).
         without: fields left out.
         required: fields that this command requires.
         defaults, helps: what this command has instead of the field's. A field with a `recipe`, in which its usual
             value is the first, stays None, and the default is only part of the help.
     """
     hints, defaults, helps = get_type_hints(options), defaults or {}, helps or {}
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    groups: dict[str, argparse._ActionsContainer] = {}
     for item in fields(options):
-        if item.name in without or "help" not in item.metadata:
+        if item.name in without or item.name not in (only or hints) or "help" not in item.metadata:
             continue
         heading = item.metadata["group"]
-        group = groups[heading] = groups.get(heading) or parser.add_argument_group(heading)
+        if heading not in groups:
+            groups[heading] = parser if only else parser.add_argument_group(heading)
+        group = groups[heading]
         default = defaults.get(item.name, item.default)
         help = helps.get(item.name, item.metadata["help"])
         needed = item.name in required or (default is MISSING and item.default_factory is MISSING)

@@ -1,14 +1,13 @@
 """Applying a split protocol to a CLEVR folder: counting its parts, writing them as splits of their own."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vqa.clevr.annotations import (
     check_split,
     images_folder,
-    list_splits,
     no_dataset,
     questions_path,
     read_info,
@@ -119,16 +118,6 @@ def write_selection(
         kept = (replace(scenes[name], split=selection.name) for name in scenes if name in selection.images)
         write_scenes(scenes_path(out, selection.name), kept, info)
     return path
-
-
-def splits_of(root: str | os.PathLike, wanted: Collection[str] | None = None) -> list[str]:
-    """The splits of a CLEVR folder that have questions, or those wanted; raises InputError for one that is missing."""
-    found = list_splits(root)
-    if not found:
-        raise no_dataset(root, "no questions/CLEVR_SPLIT_questions.json")
-    if missing := sorted(set(wanted or ()) - set(found)):
-        raise InputError(f"{root}: no questions for the split {missing[0]!r:.80}; it has {', '.join(found)}")
-    return [split for split in found if not wanted or split in wanted]
 
 
 def link_images(link: Path, images: Path) -> None:

@@ -13,12 +13,12 @@ from itertools import chain
 from pathlib import Path
 
 from vqa.clevr.annotations import (
+    choose_splits,
     find_annotations,
     images_folder,
     iter_records,
     list_images,
     list_splits,
-    no_dataset,
     read_info,
 )
 from vqa.clevr.dataset.image_pool import Opened, open_image, open_images
@@ -333,11 +333,7 @@ def _find_splits(root: Path, wanted: Sequence[str] | None) -> list[str]:
     found = {path.name for path in root.glob("images/[!.]*") if path.is_dir()}
     matches = (re.fullmatch(r"CLEVR_(.+)_scenes\.json", path.name) for path in root.glob("scenes/*.json"))
     found |= {match[1] for match in matches if match} | {*list_splits(root)}
-    if not found:
-        raise no_dataset(root, "no images/SPLIT, scenes/ or questions/ here")
-    if missing := sorted({*(wanted or ())} - found):
-        raise InputError(f"{root}: no split {missing[0]!r:.80}; it has {', '.join(sorted(found))}")
-    return sorted(wanted or found)
+    return choose_splits(root, found, wanted, "no images/SPLIT, scenes/ or questions/ here")
 
 
 def _split_of(path: Path, names: Sequence[str]) -> str:

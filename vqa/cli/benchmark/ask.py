@@ -9,14 +9,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from vqa.cli.arguments import add_example, add_model, add_threads, check_range, example_data, use_threads
+from vqa.cli.arguments import add_example, add_model, add_number, add_threads, example_data, use_threads
 from vqa.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_example(parser, "val")
-    parser.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls of each kind (default: 200)")
+    add_number(parser, "--runs", 1, 100_000, "timed calls of each kind", default=200)
     add_threads(parser)
     parser.add_argument(
         "--backend", choices=["torch", "onnx"], default="torch", help="onnx: --checkpoint is of `vqa export onnx`"
@@ -31,7 +31,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.benchmarks.latency import measure_asking
     from vqa.inference.answerer import load
 
-    check_range("--runs", args.runs, 1, 100_000)
     use_threads(args)
     images = _images(Path(example_data(args)), args.split)
     answerer = load(args.checkpoint, args.device, args.backend)

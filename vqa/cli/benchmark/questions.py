@@ -8,16 +8,15 @@ import argparse
 import json
 from dataclasses import asdict
 
-from vqa.cli.arguments import add_example, check_range, example_data
+from vqa.cli.arguments import add_example, add_number, example_data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_example(parser, "train")
-    add = parser.add_argument
-    add("--images", type=int, default=70_000, metavar="N", help="images of the data (default: 70000)")
-    add("--per-image", type=int, default=6, metavar="N", help="questions an image (default: 6)")
-    add("--seconds", type=float, default=5.0, metavar="S", help="timed of each kind (default: 5)")
-    add("--json", action="store_true", help="print JSON instead of a table")
+    add_number(parser, "--images", 1, 1_000_000, "images of the data", default=70_000)
+    add_number(parser, "--per-image", 1, 100, "questions an image", default=6)
+    add_number(parser, "--seconds", 0.001, 1e6, "timed of each kind", default=5.0, metavar="S")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,9 +25,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.benchmarks.questions import benchmark_questions
     from vqa.utils.tables import markdown_table
 
-    check_range("--images", args.images, 1, 1_000_000)
-    check_range("--per-image", args.per_image, 1, 100)
-    check_range("--seconds", args.seconds, 0.001, 1e6)
     data = example_data(args)
     with tqdm(desc="questions", unit=" chunks", disable=None) as bar:
         speeds = benchmark_questions(data, args.split, args.images, args.per_image, args.seconds, bar.update)

@@ -8,7 +8,7 @@ more of them.
 import argparse
 from pathlib import Path
 
-from vqa.cli.arguments import check_range, check_seed
+from vqa.cli.arguments import add_number
 from vqa.cli.train import training_arguments
 from vqa.training.options import SHIPPED, TrainingOptions
 from vqa.utils.options import add_options
@@ -18,9 +18,9 @@ _WITHOUT = ("out", "seed", "resume", "init", "encoders", "split_protocol", "trac
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--target", type=float, default=97.0, metavar="PERCENT", help="accuracy (default: 97.0)")
+    add_number(parser, "--target", 0.0, 100.0, "accuracy", default=97.0, metavar="PERCENT")
     add("--on", default="val", metavar="SPLIT", help="split of --data to reach it on (default: val)")
-    add("--seeds", type=int, nargs="+", default=[0], metavar="N", help="a run each (default: 0)")
+    add_number(parser, "--seeds", 0, 2**32 - 1, "a run each (default: 0)", nargs="+", default=[0])
     add("--out", default="runs/speedrun", metavar="DIR", help="folder of the runs (default: runs/speedrun)")
     defaults = SHIPPED | {"evaluate_minutes": 1.0, "save_minutes": 100.0}
     add_options(parser, TrainingOptions, without=_WITHOUT, defaults=defaults)
@@ -31,9 +31,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.evaluation.evaluate import EvaluationSet, open_table
     from vqa.training.runtime import processes
 
-    check_range("--target", args.target, 0, 100)
-    for seed in args.seeds:
-        check_seed(seed)
     questions = open_table(EvaluationSet(args.data, args.on, columns=args.columns))
     given = SHIPPED | {name: value for name, value in training_arguments(args).items() if value not in (None, [])}
     given = {name: value for name, value in given.items() if name not in ("out", "seed")}

@@ -7,18 +7,18 @@ data is repeated to --images images.
 
 import argparse
 
-from vqa.cli.arguments import add_example, add_list, add_threads, check_range, example_data, use_threads
+from vqa.cli.arguments import add_example, add_list, add_number, add_threads, example_data, use_threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_list(parser, "--presets", "NAME", "the first is what the others are compared with (default: film film-qcse)")
     add_list(parser, "--set", "key=value", "change all presets, as in width=128", dest="overrides", default=[])
-    add("--steps", type=int, default=200, metavar="N", help="timed steps of each (default: 200)")
-    add("--max-seconds", type=float, default=300.0, metavar="S", help="end a preset's steps after S (default: 300)")
+    add_number(parser, "--steps", 1, 1_000_000, "timed steps of each", default=200)
+    add_number(parser, "--max-seconds", 0.001, 1e6, "end a preset's steps after S", default=300.0, metavar="S")
     add_example(parser, "train")
-    images = "images of the data, by repeating it; 70000 is CLEVR's train split (default: 512)"
-    add("--images", type=int, default=512, metavar="N", help=images)
+    images = "images of the data, by repeating it; 70000 is CLEVR's train split"
+    add_number(parser, "--images", 1, 1_000_000, images, default=512)
     add(
         "--mixed-precision",
         choices=["auto", "no", "bf16", "fp16"],
@@ -35,9 +35,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.benchmarks.training import benchmark_training, format_benchmark
     from vqa.utils.files import write_json
 
-    check_range("--steps", args.steps, 1, 1_000_000)
-    check_range("--max-seconds", args.max_seconds, 0.001, 1e6)
-    check_range("--images", args.images, 1, 1_000_000)
     use_threads(args)
     layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}"
     with tqdm(total=100, desc="train", bar_format=layout, disable=None) as bar:

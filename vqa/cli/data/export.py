@@ -5,7 +5,7 @@ Write a folder of parquet files, images inside, with a dataset card; `--data` re
 
 import argparse
 
-from vqa.cli.arguments import add_columns, add_list
+from vqa.cli.arguments import add_list, add_reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make")
     add_list(parser, "--split", "NAME", "splits to export (default: all with questions)")
     parser.add_argument("--title", help="title of the dataset card (default: the folder's name)")
-    add_columns(parser)
+    add_reading(parser, "columns")
 
 
 def run(args: argparse.Namespace) -> None:

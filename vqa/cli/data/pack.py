@@ -5,7 +5,7 @@ Pack one split for fast training on machines that have neither gradio nor datase
 
 import argparse
 
-from vqa.cli.arguments import add_columns
+from vqa.cli.arguments import add_reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,8 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="FILE", help="file to write; `vqa train --data FILE` reads it")
     add("--size", default="160x240", metavar="HxW", help="height x width in pixels (default: 160x240)")
     add("--split", default="train", help="default: train")
-    add("--questions", metavar="FILE", help="another question file over the same images")
-    add_columns(parser)
+    add_reading(parser, "questions", "columns")
 
 
 def run(args: argparse.Namespace) -> None:

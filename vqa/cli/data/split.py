@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from vqa.clevr.dataset.derived_splits import select_rows, splits_of, write_selection
+    from vqa.clevr.annotations import choose_splits, list_splits
+    from vqa.clevr.dataset.derived_splits import select_rows, write_selection
     from vqa.clevr.split_protocols import make_protocol
 
     given = ("objects", "depth", "pairs", "families", "share", "seed")
     protocol = make_protocol(args.protocol, {name: getattr(args, name) for name in given})
-    splits = splits_of(args.data, args.split)
+    splits = choose_splits(args.data, list_splits(args.data), args.split, "no questions/CLEVR_SPLIT_questions.json")
     if args.questions and len(splits) > 1:
         raise InputError(f"--questions is about one split: choose with --split one of {', '.join(splits)}")
     print(f"{protocol.name}: {protocol.description}\nsource: {protocol.source}\n")

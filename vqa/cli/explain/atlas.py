@@ -9,13 +9,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from vqa.cli.arguments import add_set, check_range, check_seed
+from vqa.cli.arguments import add_number, add_set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_set(parser)
-    add("--images", type=int, default=400, metavar="N", help="to look at (default: 400)")
+    add_number(parser, "--images", 10, 100_000, "to look at", default=400)
     add("--out", metavar="FILE", help="file to write (default: atlas.json in the checkpoint's folder)")
     other = "another atlas of this checkpoint: say how many channels keep their concept"
     add("--beside", metavar="FILE", help=other)
@@ -33,8 +33,6 @@ def run(args: argparse.Namespace) -> None:
     def progress(stage: str, steps: int) -> Callable[[int], object]:
         return tqdm(total=steps, desc=stage, disable=None).update
 
-    check_range("--images", args.images, 10, 100_000)
-    check_seed(args.seed)
     folder = checkpoint_folder(args.checkpoint)
     out = Path(args.out or folder / FILENAME)
     check_writable(out)

@@ -10,16 +10,16 @@ whether answers stay under another wording.
 import argparse
 from pathlib import Path
 
-from vqa.cli.arguments import add_list, add_set, check_range, check_seed, report_source
+from vqa.cli.arguments import add_list, add_number, add_set, report_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_set(parser)
-    add("--num-questions", type=int, default=300, metavar="N", help="sample size (default: 300)")
+    add_number(parser, "--num-questions", 1, 1_000_000, "sample size", default=300)
     removed = "how many of each block to remove (default: a sixteenth and a quarter of them)"
     add_list(parser, "--channels", "K", removed, type=int)
-    add("--draws", type=int, default=20, metavar="N", help="of random channels (default: 20)")
+    add_number(parser, "--draws", 1, 1000, "of random channels", default=20)
     report = "write all figures as JSON; faithfulness.json beside the weights is shown on the page"
     add("--json", metavar="FILE", help=report)
     add("--baseline", metavar="FOLDER|HUB_ID", help="compare the accuracy with this model's")
@@ -36,9 +36,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.utils.files import write_file, write_json
     from vqa.utils.records import to_json
 
-    check_range("--num-questions", args.num_questions, 1, 1_000_000)
-    check_range("--draws", args.draws, 1, 1000)
-    check_seed(args.seed)
     for path in filter(None, (args.json, args.plot)):
         check_writable(path)
     data = open_data(args.data, args.split)

@@ -6,7 +6,7 @@ integrated gradients and LRP, on questions that the model answers correctly.
 
 import argparse
 
-from vqa.cli.arguments import add_set, check_range, check_seed, report_source
+from vqa.cli.arguments import add_number, add_set, report_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_set(parser)
     masks = "made by `vqa data render --masks`; images without one are left out (default: computed from the scenes)"
     add("--masks", metavar="DIR", help=masks)
-    add("--num-questions", type=int, default=1000, metavar="N", help="sample size (default: 1000)")
-    add("--gradient-questions", type=int, default=200, metavar="N", help="of these for the slow methods (default: 200)")
+    add_number(parser, "--num-questions", 1, 1_000_000, "sample size", default=1000)
+    add_number(parser, "--gradient-questions", 0, 1_000_000, "of these for the slow methods", default=200)
     add("--json", metavar="FILE", help="write all figures as JSON")
 
 
@@ -29,9 +29,6 @@ def run(args: argparse.Namespace) -> None:
     from vqa.utils.files import write_json
     from vqa.utils.records import to_json
 
-    check_range("--num-questions", args.num_questions, 1, 1_000_000)
-    check_range("--gradient-questions", args.gradient_questions, 0, 1_000_000)
-    check_seed(args.seed)
     if args.json:
         check_writable(args.json)
     data = open_data(args.data, args.split)
