@@ -1,6 +1,6 @@
 """What the tab "Channels" shows, as HTML: strips of weights, one channel's card, the atlas as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -204,13 +204,10 @@ def _weight_rows(
         kind: max(CHANNEL_WEIGHTS[kind].least_reach, *(abs(cells[kind] - usual[kind]) for _, cells in rows))
         for kind in weights
     }
-    return [(name, [_cell(cells, kind, usual, reach) for kind in weights]) for name, cells in rows]
-
-
-def _cell(
-    cells: Mapping[str, float], kind: str, usual: Mapping[str, float], reach: Mapping[str, float]
-) -> dict[str, float]:
-    return {"value": cells[kind], "share": (cells[kind] - usual[kind]) / reach[kind]}
+    return [
+        (name, [{"value": cells[kind], "share": (cells[kind] - usual[kind]) / reach[kind]} for kind in weights])
+        for name, cells in rows
+    ]
 
 
 def _examples(examples: Sequence[ExampleImage]) -> list[tuple[ExampleImage, Image.Image]]:

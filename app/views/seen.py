@@ -4,18 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from scipy.optimize import linear_sum_assignment
 
 from app.views.render import render
 from vqa import Answer
 from vqa.clevr.image_generation.camera import PIXEL_FRAME
 from vqa.clevr.scenes import Scene, SceneObject
+from vqa.evaluation.second_reading import match_objects
 from vqa.explain.object_regions import discs_of
-
-_NEAR = 20
-"""An object seen is the true one nearest to it, at most this many of CLEVR's pixels away."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +63,15 @@ def seen_card(answer: Answer | None, image: Image.Image | None, truth: Scene | N
 
 def true_names(answer: Answer, truth: Scene) -> tuple[list[str | None], list[str]]:
     """What each object seen truly is, None where nothing is there; and the true objects that are not seen."""
-    seen = [] if answer.scene is None else answer.scene.scene.objects
-    here, there = (_places(objects) for objects in (seen, truth.objects))
-    distances = np.linalg.norm(here[:, None] - there[None], axis=-1)
-    pairs = {int(i): int(j) for i, j in zip(*linear_sum_assignment(distances), strict=True) if distances[i, j] <= _NEAR}
     names = [name_of(item) for item in truth.objects]
-    missed = [name for j, name in enumerate(names) if j not in pairs.values()]
-    return [names[pairs[i]] if i in pairs else None for i in range(len(seen))], missed
+    if answer.scene is None:
+        return [], names
+    seen = answer.scene.scene
+    pairs = {j: i for i, j in match_objects(truth, seen)}
+    missed = [name for i, name in enumerate(names) if i not in pairs.values()]
+    return [names[pairs[j]] if j in pairs else None for j in range(len(seen.objects))], missed
 
 
 def name_of(item: SceneObject) -> str:
     """An object in words."""
     return f"{item.size} {item.color} {item.material} {item.shape}"
-
-
-def _places(objects: Iterable[SceneObject]) -> np.ndarray:
-    return np.array([item.pixel_coords[:2] for item in objects if item.pixel_coords], float).reshape(-1, 2)

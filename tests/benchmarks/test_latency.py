@@ -47,7 +47,7 @@ def test_the_command(tiny_checkpoint, capsys):
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--runs", "0"], "--runs: must be 1"),
+        (["--runs", "0"], "--runs 0: must lie from 1"),
         (["--threads", "0"], "--threads"),
         (["--data", "no/such/folder"], "no/such/folder"),
         (["--split", "../x"], "split"),

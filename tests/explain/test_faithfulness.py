@@ -164,8 +164,8 @@ def test_on_the_command_line(tiny_checkpoint, tmp_path, capsys):
     assert capsys.readouterr().out == said
     for wrong, complaint in (
         (["--channels", "9"], "--channels 9: must be 1 to 8"),
-        (["--num-questions", "0"], "--num-questions: must be 1"),
-        (["--draws", "0"], "--draws: must be 1"),
+        (["--num-questions", "0"], "--num-questions 0: must lie from 1"),
+        (["--draws", "0"], "--draws 0: must lie from 1"),
         (["--split", "nowhere"], "nowhere"),
     ):
         assert main([*command, *wrong]) == 2

@@ -80,8 +80,8 @@ def test_on_the_command_line(tmp_path, capsys, mini):
     assert "object attention, answer" in capsys.readouterr().out
     for wrong, complaint in (
         (["--masks", str(tmp_path / "none")], "no mask of split val; make them with `vqa data render --masks`"),
-        (["--num-questions", "0"], "--num-questions: must be 1"),
-        (["--gradient-questions", "-1"], "--gradient-questions: must be 0"),
+        (["--num-questions", "0"], "--num-questions 0: must lie from 1"),
+        (["--gradient-questions", "-1"], "--gradient-questions -1: must lie from 0"),
     ):
         assert main([*command, *wrong]) == 2
         assert complaint in capsys.readouterr().err

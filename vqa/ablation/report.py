@@ -10,7 +10,6 @@ from vqa.ablation.cells import Cell, predictions_path
 from vqa.ablation.results import (
     AblationReport,
     CellTraining,
-    CurvePoint,
     MeanAccuracy,
     SeedDifference,
     SeedResult,
@@ -94,7 +93,7 @@ def _variant(
                 seed=cell.seed,
                 folder=cell.folder.name,
                 accuracy=share,
-                passed_at=_passed_at(result.curve),
+                passed_at=next((p.questions_seen for p in result.curve if p.held_out_accuracy >= THRESHOLD), None),
                 **{name: getattr(result, name) for name in training},
             )
             for (cell, result), share in zip(results.items(), shares, strict=True)
@@ -119,11 +118,6 @@ def _difference(
     found = paired_difference(first, second, _bootstrap(table, len(pairs)))
     seeds = [cell.seed for cell, _ in pairs]
     return SeedDifference(value=found.value, low=found.low, high=found.high, p=found.p, seeds=seeds)
-
-
-def _passed_at(curve: Sequence[CurvePoint]) -> int | None:
-    """Training questions seen at the first measurement at the threshold or above."""
-    return next((point.questions_seen for point in curve if point.held_out_accuracy >= THRESHOLD), None)
 
 
 def format_report(report: AblationReport, markdown: bool = False) -> str:
@@ -161,7 +155,7 @@ def _overview(report: AblationReport) -> Table:
                 str(len(variant.seeds)),
                 f"{variant.parameters:,}",
                 f"{variant.minutes:.1f}",
-                " ".join(_thousands(seed.passed_at) for seed in variant.seeds),
+                " ".join("never" if s.passed_at is None else f"{s.passed_at / 1000:.0f}k" for s in variant.seeds),
                 format_interval(variant.accuracy) + ("" if deviation is None else f" ± {format_percent(deviation)}"),
                 "" if difference is None else format_interval(difference, "+"),
                 "" if difference is None else f"{difference.p:.4f}",
@@ -191,10 +185,6 @@ def _gates(report: AblationReport) -> Table:
                     ]
                 )
     return header, rows
-
-
-def _thousands(number: int | None) -> str:
-    return "never" if number is None else f"{number / 1000:.0f}k"
 
 
 def _table(table: Table, markdown: bool) -> list[str]:

@@ -3,7 +3,6 @@
 import math
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -160,7 +159,8 @@ def _scaled(
     steps = min(end for end in ends if end)
 
     device, kept = trainer.accelerator.device, trainer.data
-    grown = _bytes([kept.stored.tokens, kept.stored.labels, *kept.stored.targets, *kept.scenes]) / len(kept.pack)
+    tensors = (kept.stored.tokens, kept.stored.labels, *kept.stored.targets, *kept.scenes)
+    grown = sum(tensor.nbytes for tensor in tensors) / len(kept.pack)
     return Plan(
         machine=machine(device),
         images=len(data),
@@ -191,10 +191,6 @@ def _generating(trainer: Trainer) -> float:
     online.about(_UNMADE, rows)
     at_once = min(online.workers, math.ceil(len(rows) / CHUNK))
     return (time.perf_counter() - started) * at_once / len(rows) / online.workers
-
-
-def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _existing(path: Path) -> Path:

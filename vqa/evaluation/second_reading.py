@@ -160,7 +160,8 @@ def measure(
                 report.readers.setdefault("nothing: refused", Counter())["n"] += 1
                 continue
             if question.program:
-                _count_premise(report, half, question.premise or "holds", answer)
+                premises = report.premises.setdefault(half, {}).setdefault(question.premise or "holds", Counter())
+                premises.update({"n": 1, answer.premise.status: 1})
             if question.answer:
                 _count_answer(report, half, question, answer, scene)
         seen = predict_scene(answerer, image)
@@ -183,6 +184,18 @@ def _answers(answerer: VisualQuestionAnswerer, image: Image, questions: Sequence
         return found or [None]
 
 
+def match_objects(true: Scene, seen: Scene) -> list[tuple[int, int]]:
+    """Each true object that is seen, and the object seen that it is. Raises InputError without `pixel_coords`."""
+    one, other = (
+        np.array([item.pixel_coords[:2] for item in scene.objects if item.pixel_coords]).reshape(-1, 2)
+        for scene in (true, seen)
+    )
+    if len(one) != len(true.objects):
+        raise InputError("the scenes lack pixel_coords, by which objects are matched")
+    distances = np.linalg.norm(one[:, None] - other[None], axis=-1)
+    return [(i, j) for i, j in zip(*linear_sum_assignment(distances), strict=True) if distances[i, j] <= MATCHED]
+
+
 def compare_scenes(true: Scene, seen: PredictedScene) -> tuple[Counter[str], dict[str, Counter[str]]]:
     """Counts of objects, of those found with each attribute right, and of relations; all, and by `VISIBLE`.
 
@@ -190,14 +203,7 @@ def compare_scenes(true: Scene, seen: PredictedScene) -> tuple[Counter[str], dic
     predicted scene would show it.
     """
     found = seen.scene
-    one, other = (
-        np.array([item.pixel_coords[:2] for item in scene.objects if item.pixel_coords]).reshape(-1, 2)
-        for scene in (true, found)
-    )
-    if len(one) != len(true.objects):
-        raise InputError("the scenes lack pixel_coords, by which objects are matched")
-    distances = np.linalg.norm(one[:, None] - other[None], axis=-1)
-    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(distances), strict=True) if distances[i, j] <= MATCHED]
+    pairs = match_objects(true, found)
     by_occlusion = {name: Counter[str]() for name in VISIBLE}
     places = [by_occlusion[name] for name in _visible(true)]
     for place in places:
@@ -267,8 +273,3 @@ def _sentence_is_true(program: Program, answer: Answer, scene: Scene) -> bool:
     name, seen = asked_attribute(program), answer.scene.objects if answer.scene else ()
     compared = [(true[k][0], said[0]) for k in readers if (said := told[k]) is not None and len(true[k]) == 1]
     return name is None or all(getattr(scene.objects[i], name) == seen[j].value(name) for i, j in compared)
-
-
-def _count_premise(report: SecondReadingReport, half: str, kind: str, answer: Answer) -> None:
-    counts = report.premises.setdefault(half, {}).setdefault(kind, Counter())
-    counts.update({"n": 1, answer.premise.status: 1})

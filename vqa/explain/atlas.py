@@ -102,11 +102,6 @@ class BlockAtlas:
         best = int(self.best[channel])
         return CONCEPTS[best] if self.areas[channel, best] > self.baseline[channel] else None
 
-    def channels_of(self, concept: str) -> list[int]:
-        """The channels that track a concept, in falling order of area."""
-        areas = self.areas[:, CONCEPTS.index(concept)]
-        return sorted((c for c in range(len(areas)) if self.concept(c) == concept), key=lambda c: -areas[c])
-
 
 @dataclass(frozen=True, eq=False)
 class Atlas:

@@ -23,7 +23,7 @@ from vqa.explain.interventions import Watch
 from vqa.explain.object_regions import find_referents, grid_points
 from vqa.explain.probe_set import ProbeSet, gather_probe_set
 from vqa.model.configuration import FilmSEConfig
-from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
+from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
 from vqa.utils.resources import shipped
 
@@ -38,10 +38,6 @@ Progress = Callable[[str, int], Callable[[int], object]]
 """Begins a stage, by its name and number of steps; gives a callback for the steps done."""
 
 
-def _silent(stage: str, steps: int) -> Callable[[int], object]:
-    return lambda number: None
-
-
 def build_atlas(
     model: FilmSEForVisualQuestionAnswering,
     processor: FilmSEProcessor,
@@ -50,7 +46,7 @@ def build_atlas(
     images: int = IMAGES,
     seed: int = 0,
     about: dict[str, Any] | None = None,
-    progress: Progress = _silent,
+    progress: Progress = lambda stage, steps: lambda number: None,
 ) -> Atlas:
     """The atlas of a model on held-out images.
 
@@ -129,12 +125,15 @@ def _look(
     objects: list[list[np.ndarray]] = [[] for _ in range(blocks)]
     decoys: list[list[np.ndarray]] = [[] for _ in range(blocks)]
     owner, asked, own_question, decoy_question = [], [], [], []
-    weights = _room(model, total)
-    active = np.zeros((blocks, total, model.config.trunk_width), bool)
+    shape = (blocks, total, model.config.trunk_width)
+    weights = {kind: np.zeros(shape, np.float32) for kind in weight_kinds(cast(FilmSEConfig, model.config))}
+    active = np.zeros(shape, bool)
     activation = np.zeros((blocks, model.config.trunk_width))
     with torch.inference_mode():
         for numbers, inputs in probes.batches(processor):
-            _keep_weights(watch(**inputs), numbers, weights)
+            output = watch(**inputs)
+            for kind, values in weights.items():
+                values[:, numbers] = torch.stack(getattr(output, kind)).float().cpu().numpy()
             flat = [y.flatten(2).transpose(1, 2).float().cpu().numpy() for y in watch.maps]
             for k in range(blocks):
                 activation[k] += flat[k].mean(1).sum(0) / total
@@ -173,17 +172,6 @@ def _asked(probes: ProbeSet, number: int, objects: np.ndarray, blocks: int) -> n
         if chosen is not None:
             out[k] = np.isin(objects, chosen)
     return out
-
-
-def _room(model: FilmSEForVisualQuestionAnswering, questions: int) -> dict[str, np.ndarray]:
-    config = model.config
-    shape = (config.num_blocks, questions, config.trunk_width)
-    return {kind: np.zeros(shape, np.float32) for kind in weight_kinds(cast(FilmSEConfig, config))}
-
-
-def _keep_weights(output: FilmSEOutput, numbers: np.ndarray, weights: dict[str, np.ndarray]) -> None:
-    for kind, values in weights.items():
-        values[:, numbers] = torch.stack(getattr(output, kind)).float().cpu().numpy()
 
 
 def _statistics(values: np.ndarray, types: np.ndarray, crossed: np.ndarray, crossing: ProbeSet) -> WeightStatistics:

@@ -4,7 +4,6 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,11 +40,10 @@ from vqa.explain.gate_selection import (
 from vqa.explain.paraphrase_stability import Paraphrase, measure_paraphrase
 from vqa.explain.pointing_game import Pointing, measure_pointing
 from vqa.explain.probe_set import gather_probe_set
-from vqa.inference.checkpoints import weights_sha256
+from vqa.inference.checkpoints import read_beside
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.processing import FilmSEProcessor
-from vqa.utils.files import read_limited
-from vqa.utils.records import LEFT_OUT_IF_NONE, Count, Share, from_json
+from vqa.utils.records import LEFT_OUT_IF_NONE, Count, Share
 from vqa.utils.tables import format_interval, format_percent, text_table
 
 FILENAME = "faithfulness.json"
@@ -121,7 +119,11 @@ def measure_faithfulness(
     if wrong := [k for k in channels if not 1 <= k <= width // 2]:
         raise InputError(f"--channels {wrong[0]}: must be 1 to {width // 2}, half of a block's channels")
 
-    sample = partial(_sampled, data=data, images=-(-questions // PER_IMAGE), seed=seed)
+    def sample(model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor) -> Experiment:
+        images = -(-questions // PER_IMAGE)
+        probes = gather_probe_set(model, processor, data, images=images, per_image=PER_IMAGE, seed=seed)
+        return Experiment(model, processor, probes)
+
     experiment = sample(model, processor)
     rng = np.random.default_rng(seed)
 
@@ -152,13 +154,6 @@ def measure_faithfulness(
     )
 
 
-def _sampled(
-    model: FilmSEForVisualQuestionAnswering, processor: FilmSEProcessor, data: PackedDataset, images: int, seed: int
-) -> Experiment:
-    probes = gather_probe_set(model, processor, data, images=images, per_image=PER_IMAGE, seed=seed)
-    return Experiment(model, processor, probes)
-
-
 def _compared(experiment: Experiment, name: str, other: Experiment) -> Baseline:
     difference = experiment.plain.right.astype(float) - other.plain.right
     return Baseline(
@@ -173,15 +168,8 @@ def read_faithfulness(folder: str | os.PathLike) -> FaithfulnessReport:
 
     Raises InputError if it is missing or made for other weights, and one that names the field that is wrong.
     """
-    path = Path(folder) / FILENAME
     remedy = "make it with `vqa explain faithfulness --data DIR`"
-    try:
-        report = from_json(FaithfulnessReport, read_limited(path, _MAX_BYTES, remedy), path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: this checkpoint has no report of faithfulness yet; {remedy}") from error
-    if report.weights_sha256 != weights_sha256(folder):
-        raise InputError(f"{path}: made for other weights; {remedy}")
-    return report
+    return read_beside(FaithfulnessReport, Path(folder) / FILENAME, _MAX_BYTES, "report of faithfulness", remedy)
 
 
 def format_faithfulness(report: FaithfulnessReport) -> str:

@@ -287,7 +287,8 @@ def measure_reliance(pairs: AttributePairs) -> dict[str, dict[str, dict[str, Rel
         named = [{step.function.partition("_")[2] for step in (question.program or ())} for question in questions]
         for k, changed in enumerate(ATTRIBUTES):
             part = slice(_STARTS[k], _STARTS[k + 1])
-            twin = _exchanged(experiment.model, part)
+            twin = twin_of(experiment.model)
+            twin.scene = _Exchanged(experiment.model.scene, part)
             outcomes = {"exchanged": experiment.ask(lambda numbers, twin=twin: twin)}  # type: ignore[misc]
             if experiment.model.input_gate is not None and plain.weights is not None:
                 opened = plain.weights.copy()
@@ -315,9 +316,3 @@ class _Exchanged(nn.Module):
         attributes = maps.attributes.clone()
         attributes[:, self.part] = attributes[:, self.part].roll(1, 1)
         return replace(maps, attributes=attributes)
-
-
-def _exchanged(model: FilmSEForVisualQuestionAnswering, part: slice) -> FilmSEForVisualQuestionAnswering:
-    twin = twin_of(model)
-    twin.scene = _Exchanged(model.scene, part)
-    return twin

@@ -25,12 +25,11 @@ from vqa.explain.faithfulness import mean_estimate
 from vqa.explain.object_regions import WHOLE, find_referents
 from vqa.explain.probe_set import ProbeSet, gather_probe_set
 from vqa.inference.answer import read_step
-from vqa.inference.checkpoints import weights_sha256
+from vqa.inference.checkpoints import read_beside
 from vqa.inference.predicted_scene import decode
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering, FilmSEOutput
 from vqa.model.processing import FilmSEProcessor
-from vqa.utils.files import read_limited
-from vqa.utils.records import Count, from_json
+from vqa.utils.records import Count
 from vqa.utils.tables import format_interval, text_table
 
 TARGETS = {
@@ -229,14 +228,8 @@ def read_masks(folder: str | os.PathLike) -> MaskReport:
 
     Raises InputError if it is missing or made for other weights, and one that names the field that is wrong.
     """
-    path, remedy = Path(folder) / FILENAME, "make it with `vqa explain masks --data DIR --json FILE`"
-    try:
-        report = from_json(MaskReport, read_limited(path, _MAX_BYTES, remedy), path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such report; {remedy}") from error
-    if report.weights_sha256 != weights_sha256(folder):
-        raise InputError(f"{path}: made for other weights; {remedy}")
-    return report
+    remedy = "make it with `vqa explain masks --data DIR --json FILE`"
+    return read_beside(MaskReport, Path(folder) / FILENAME, _MAX_BYTES, "report on masks", remedy)
 
 
 def format_masks(report: MaskReport) -> str:

@@ -18,7 +18,8 @@ from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
 from vqa.model.presets import token_limit
 from vqa.model.processing import FilmSEProcessor
-from vqa.utils.files import read_object
+from vqa.utils.files import first_line, read_limited, read_object
+from vqa.utils.records import T, from_json
 from vqa.utils.resources import shipped
 
 DEFAULT_CHECKPOINT = "checkpoints/film-qcse-clevr"
@@ -67,7 +68,8 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         chosen = torch.device(device)
         torch.empty(1, device=chosen).cpu()
     except Exception as error:
-        raise InputError(f"device: {str(device)!r:.40} is unavailable; use cpu{_gpu_names()}") from error
+        others = "".join(f" or cuda:{i}" for i in range(torch.cuda.device_count()))
+        raise InputError(f"device: {str(device)!r:.40} is unavailable; use cpu{others}") from error
     return chosen
 
 
@@ -102,6 +104,21 @@ def weights_sha256(source: str | os.PathLike | None = None) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_beside(kind: type[T], path: Path, most: int, what: str, remedy: str) -> T:
+    """A report of at most `most` bytes in a checkpoint's folder, which has a field `weights_sha256`.
+
+    Raises InputError if it is missing (`what` it is, and its `remedy`) or made for other weights, and one that names
+    the field that is wrong.
+    """
+    try:
+        report: Any = from_json(kind, read_limited(path, most, remedy), path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: this checkpoint has no {what} yet; {remedy}") from error
+    if report.weights_sha256 != weights_sha256(path.parent):
+        raise InputError(f"{path}: made for other weights; {remedy}")
+    return report
 
 
 def read_config(folder: Path) -> FilmSEConfig:
@@ -202,17 +219,9 @@ def _fetch(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"]))
     except Exception as error:
         raise InputError(
-            f"{name}: neither a folder nor a model that the Hugging Face hub gives now ({_first_line(error)})"
+            f"{name}: neither a folder nor a model that the Hugging Face hub gives now ({first_line(error)})"
         ) from error
 
 
-def _gpu_names() -> str:
-    return "".join(f" or cuda:{i}" for i in range(torch.cuda.device_count()))
-
-
 def _broken(path: Path, what: str, error: Exception) -> InputError:
-    return InputError(f"{path}: {what} ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:300]
+    return InputError(f"{path}: {what} ({first_line(error)})")

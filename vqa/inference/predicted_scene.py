@@ -112,17 +112,6 @@ def predict_scene(answerer: "VisualQuestionAnswerer", image: ImageLike) -> Predi
     return replace(decode(maps, prepared.box), unfamiliar=strange)
 
 
-def read_scene(answerer: "VisualQuestionAnswerer", image: ImageLike) -> Scene | None:
-    """The most probable scene of `predict_scene`."""
-    found = predict_scene(answerer, image)
-    return None if found is None else found.scene
-
-
-def scene_of(maps: SceneMaps) -> Scene:
-    """The most probable scene in the readings of one image (N = 1)."""
-    return decode(maps).scene
-
-
 def decode(maps: SceneMaps, box: Box = (0.0, 0.0, 1.0, 1.0)) -> PredictedScene:
     """The objects in the readings of one image (N = 1), which lies at `box` of the grid.
 

@@ -229,7 +229,12 @@ def load_training_data(
     if pack.images is None:
         raise InputError(f"{pack.path}: holds no images; pack it with `vqa data pack`")
     stored, unknown = _read_questions(pack, encode, answers, blocks, protocol, progress)
-    _require_answers(pack, stored, unknown, answers)
+    if (stored.labels < 0).all():
+        commonest = ", ".join(f"{text!r:.40}" for text, _ in unknown.most_common(3))
+        raise InputError(
+            f"--split {pack.split}: none of its answers is one that the model can give: {commonest} are not "
+            f"among {', '.join(answers)}"
+        )
     asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
     held_out = held_out_rows(asked, holdout, seed)
     rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
@@ -254,14 +259,6 @@ def load_training_data(
         rows=rows,
         online=OnlineQuestions(*making) if generated else None,
     )
-
-
-def _require_answers(pack: PackedDataset, stored: Questions, unknown: Counter[str], answers: dict[str, int]) -> None:
-    if (stored.labels < 0).all():
-        raise InputError(
-            f"--split {pack.split}: none of its answers is one that the model can give: {_some(unknown)} are not "
-            f"among {', '.join(answers)}"
-        )
 
 
 def _generating_rows(pack: PackedDataset, protocol: str | None) -> list[int]:
@@ -335,8 +332,3 @@ def check_aspect_ratio(data: str, pack: PackedDataset, images: FilmSEImageProces
             "would be squashed in training, but get a border when questions are asked; choose an image_size of their "
             "ratio, or add keep_aspect_ratio=false"
         )
-
-
-def _some(counted: Counter[str], number: int = 3) -> str:
-    """The commonest of some texts, quoted and cut."""
-    return ", ".join(f"{text!r:.40}" for text, _ in counted.most_common(number))

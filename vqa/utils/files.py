@@ -173,5 +173,5 @@ def with_progress(file: IO[bytes], path: Path, progress: bool) -> Any:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, at most 120 characters."""
-    return str(error).strip().split("\n", 1)[0][:120]
+    """The first line of an error's message, at most 300 characters; its kind where it has none."""
+    return (str(error).strip().split("\n", 1)[0] or type(error).__name__)[:300]
