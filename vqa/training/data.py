@@ -5,7 +5,7 @@ and processes share an epoch without communication.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -230,15 +230,9 @@ def load_training_data(
         raise InputError(f"{pack.path}: holds no images; pack it with `vqa data pack`")
     stored, unknown = _read_questions(pack, encode, answers, blocks, protocol, progress)
     if (stored.labels < 0).all():
-        commonest = ", ".join(f"{text!r:.40}" for text, _ in unknown.most_common(3))
-        raise InputError(
-            f"--split {pack.split}: none of its answers is one that the model can give: {commonest} are not "
-            f"among {', '.join(answers)}"
-        )
-    asked, generating = np.unique(stored.rows), _generating_rows(pack, protocol) if generated else []
-    held_out = held_out_rows(asked, holdout, seed)
-    rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
-    rows = np.sort(np.random.default_rng((seed, 2)).permutation(rows)[:training_images])
+        raise InputError(_no_answer(pack.split, unknown, answers))
+    generating = _generating_rows(pack, protocol) if generated else []
+    rows, held_out = _divided(np.unique(stored.rows), generating, holdout, training_images, seed)
     per_image = max(1, round(12 * generated))  # of 8 questions an image, some images get more than their share
     families = tuple(composed_families) or ("composition",)
     make = QuestionMaker(pack.path, per_image, compositions, blocks, protocol, families)
@@ -259,6 +253,23 @@ def load_training_data(
         rows=rows,
         online=OnlineQuestions(*making) if generated else None,
     )
+
+
+def _no_answer(split: str, unknown: Counter[str], answers: Iterable[str]) -> str:
+    commonest = ", ".join(f"{text!r:.40}" for text, _ in unknown.most_common(3))
+    return (
+        f"--split {split}: none of its answers is one that the model can give: {commonest} are not "
+        f"among {', '.join(answers)}"
+    )
+
+
+def _divided(
+    asked: np.ndarray, generating: list[int], holdout: float, training_images: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to train on and those held out, of rows with questions and rows to generate some for."""
+    held_out = held_out_rows(asked, holdout, seed)
+    rows = np.setdiff1d(np.union1d(asked, np.array(generating, int)), held_out)
+    return np.sort(np.random.default_rng((seed, 2)).permutation(rows)[:training_images]), held_out
 
 
 def _generating_rows(pack: PackedDataset, protocol: str | None) -> list[int]:

@@ -49,11 +49,12 @@ def test_sorted_strips_name_their_channels(tiny):
 
 def test_what_a_channel_tracks_is_said_with_its_baseline(tiny, atlas):
     answer = ask(tiny, "film-base", "width=64", "num_blocks=5")
-    block = atlas.blocks[4]
-    channels = range(len(block.baseline))
-    for wanted in (lambda c: block.concept(c), lambda c: not block.concept(c) and block.active[c]):
-        channel = next(c for c in channels if wanted(c))
-        card = channel_card(answer, IMAGE, np.eye(4, 6), 5, channel, atlas)
+    channels = range(len(atlas.blocks[0].baseline))
+    every = [(k, c) for k in range(5) for c in channels if atlas.blocks[k].active[c]]
+    for tracks in (True, False):
+        k, channel = next((k, c) for k, c in every if bool(atlas.blocks[k].concept(c)) is tracks)
+        block = atlas.blocks[k]
+        card = channel_card(answer, IMAGE, np.eye(4, 6), k + 1, channel, atlas)
         concept = block.concept(channel)
         assert (
             f"“{concept}”" if concept and concept != "asked for" else "no concept" if not concept else "asked"
