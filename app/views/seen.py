@@ -64,7 +64,7 @@ def seen_card(answer: Answer | None, image: Image.Image | None, truth: Scene | N
 def true_names(answer: Answer, truth: Scene) -> tuple[list[str | None], list[str]]:
     """What each object seen truly is, None where nothing is there; and the true objects that are not seen."""
     names = [name_of(item) for item in truth.objects]
-    if answer.scene is None:
+    if answer.scene is None or not all(item.pixel_coords for item in truth.objects):
         return [], names
     seen = answer.scene.scene
     pairs = {j: i for i, j in match_objects(truth, seen)}

@@ -53,6 +53,10 @@ def test_a_checkpoint_holds_the_weights_once_and_loads_them_shared(tmp_path):
 
 
 def test_a_first_block_that_reads_other_channels_cannot_share():
-    with pytest.raises(InputError, match="shared_blocks: the first block reads other channels"):
-        build_config("film-base", ["shared_blocks=true"])
-    assert _model("shared_blocks=true", "factored=false", "head_features=false").blocks[1].reduce.weight is not None
+    with pytest.raises(InputError, match="shared_blocks: the first block reads more channels"):
+        build_config("film-base", ["shared_blocks=true", "trunk_features=true"])
+    with pytest.raises(InputError, match="shared_blocks: True has no effect with evidence=False"):
+        build_config("qcse", ["shared_blocks=true"])
+    for preset in ("film-base", "film-qcse-1"):
+        model = _model("shared_blocks=true", preset=preset)
+        assert model.blocks[0].reduce.weight is model.blocks[1].reduce.weight

@@ -170,6 +170,7 @@ def work(folder: Path) -> None:
         trainer = build_trainer(options, about["command"])
         trainer.run()
         plot_curve(folder)
+        # json has NaN, of a run that failed, and orjson null
         write_file(folder / RESULT, json.dumps(_result(trainer, read_log(folder)), indent=1).encode())
     (folder / FILE).unlink(missing_ok=True)
     test = EvaluationSet(**about["test"])

@@ -79,6 +79,7 @@ _EFFECT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "second_look": ("vision_encoder", ("two_stream",)),
     "trunk_features": ("evidence", (True,)),
     "factored": ("evidence", (True,)),
+    "shared_blocks": ("evidence", (True,)),
     "pointer": ("evidence", (True,)),
     "head_features": ("evidence", (True,)),
 }
@@ -128,7 +129,7 @@ class FilmSEConfig(PretrainedConfig):
             the image is what `evidence` reads of it: objects, their attributes and places.
         factored: the channels of a block are in groups that never mix, one of places and one of each attribute, and all
             that the head knows of the question is its kind; see `vqa.model.factored_attention`.
-        shared_blocks: one set of weights for all blocks, so that what one step has learned all can (compare Universal
+        shared_blocks: one set of weights for all blocks, so that what one learns, all can do (compare Universal
             Transformers, Dehghani et al. 2019). Each keeps its pointer and its normalization's statistics.
         pointer: how a union, an intersection or a comparison finds the earlier of its two sets: `learned`, read off the
             question, or `stack`, which follows from the operations that the steps are read as; see
@@ -262,10 +263,8 @@ class FilmSEConfig(PretrainedConfig):
             )
         if self.factored and self.channel_attention != "none" and self.gate_placement != "input":
             raise InputError("config.factored: needs gate_placement=input, or channel_attention=none")
-        if self.shared_blocks and not self.factored and self.gate_placement != "input":
-            raise InputError(
-                "config.shared_blocks: the first block reads other channels; needs factored=true or an input gate"
-            )
+        if self.shared_blocks and self.vision_encoder == "two_stream" and self.trunk_features:
+            raise InputError("config.shared_blocks: the first block reads more channels; needs trunk_features=false")
         if self.factored and self.width < 4:
             raise InputError(f"config.width: {self.width} must be at least 4 with factored=true")
         if not self.film and self.channel_attention == "none":

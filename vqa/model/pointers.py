@@ -81,4 +81,4 @@ def read_choice(weights: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[
     chosen = torch.zeros_like(like)
     for j, seen in enumerate(maps):
         chosen = chosen + weights[:, j + 1, None, None] * seen
-    return chosen, weights.clamp(min=1e-6).log()
+    return chosen, (weights + 1e-6).log()

@@ -29,10 +29,16 @@ def flag_of(item: Field) -> str:
     return item.metadata.get("flag", "--" + item.name.replace("_", "-"))
 
 
+MOST = 2**63 - 1
+"""Of an option without an upper limit."""
+
+
 def check_range(flag: str, value: float, low: float, high: float) -> None:
     """Raises InputError for a value out of range."""
     if not low <= value <= high:
-        raise InputError(f"{flag} {value}: must lie from {low:,} to {high:,}")
+        least, most = (f"{limit:,}" if isinstance(limit, int) else f"{limit:,g}" for limit in (low, high))
+        wanted = f"be at least {least}" if high >= MOST else f"lie from {least} to {most}"
+        raise InputError(f"{flag} {value}: must {wanted}")
 
 
 def check_options(options: Any) -> None:
