@@ -116,3 +116,29 @@ def test_the_option_is_worth_the_heads_pointer_and_changes_nothing_else_of_the_w
 def test_a_stack_needs_object_attention():
     with pytest.raises(InputError, match=r"config\.pointer: 'stack' has no effect with evidence=False"):
         build_config("qcse", ["pointer=stack"])
+
+
+def test_an_exported_program_takes_any_number_of_questions():
+    torch.manual_seed(0)
+    model = build_model(
+        build_config("film-qcse", ["width=16", "text_dim=16", "word_dim=8", "stem_widths=4,4,8"])
+    ).eval()
+    questions, length = torch.export.Dim("questions", max=4096), torch.export.Dim("length", max=4096)
+
+    def inputs(number, words):
+        ids = torch.randint(2, 20, (number, words))
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "image_index": torch.zeros(number, dtype=torch.long),
+            "image_features": features,
+        }
+
+    with torch.no_grad():
+        features = model.encode_images(torch.rand(1, 3, 64, 96))
+        free = {0: questions, 1: length}
+        shapes = {"input_ids": free, "attention_mask": free, "image_index": {0: questions}, "image_features": {}}
+        program = torch.export.export(model, (), inputs(3, 7), dynamic_shapes=shapes, strict=False)
+        for size in ((1, 4), (5, 9)):
+            given = inputs(*size)
+            assert program.module()(**given).pointer_logits.allclose(model(**given).pointer_logits, atol=1e-5)

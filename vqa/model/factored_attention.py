@@ -91,5 +91,5 @@ def _reading_size() -> int:
 
 def _grouped(parts: Sequence[Tensor]) -> Tensor:
     """Parts (B, n, ...) of at most `_SLOTS` channels side by side, (B, groups * _SLOTS, ...), padded with zeros."""
-    empty = parts[0].new_zeros(len(parts[0]), _SLOTS, *parts[0].shape[2:])
+    empty = parts[0].new_zeros(parts[0].shape[0], _SLOTS, *parts[0].shape[2:])
     return torch.cat([piece for part in parts for piece in (part, empty[:, part.shape[1] :])], 1)

@@ -46,7 +46,7 @@ class SetStack:
         """
         joins, begins, idle = (part[:, self.steps, None] for part in (self.joins, self.begins, self.idle))
         begins = begins + (1 - joins - begins - idle) * (1 - learned[:, :1])
-        first, none = self.last[:, None], self.choices[0].expand(len(joins), 1, -1)
+        first, none = self.last[:, None], self.choices[0].expand(joins.shape[0], 1, -1)
         put, taken = torch.cat([first, self.below[:, :-1]], 1), torch.cat([self.below[:, 1:], none], 1)
         kept, beneath = 1 - begins - joins, self.beneath
         self.below = begins[..., None] * put + joins[..., None] * taken + kept[..., None] * self.below
