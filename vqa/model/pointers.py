@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vqa.clevr.programs import OPERATIONS
 
 _NONE, _SCENE = OPERATIONS.index("none"), OPERATIONS.index("scene")
-_JOINS = [OPERATIONS.index(name) for name in ("union", "intersect")]
+_UNION, _INTERSECT = OPERATIONS.index("union"), OPERATIONS.index("intersect")
 
 
 class SetStack:
@@ -28,7 +28,7 @@ class SetStack:
         """Probabilities (B, K, `OPERATIONS`) of each block's operation."""
         batch, blocks, _ = operations.shape
         self.begins, self.idle = operations[..., _SCENE], operations[..., _NONE]
-        self.joins = operations[..., _JOINS].sum(-1)
+        self.joins = operations[..., _UNION] + operations[..., _INTERSECT]
         self.choices = torch.eye(blocks + 1, dtype=operations.dtype, device=operations.device)
         self.below = self.choices[0].expand(batch, max(1, blocks // 2), -1)
         self.last = self.choices[0].expand(batch, -1)

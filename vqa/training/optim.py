@@ -82,7 +82,7 @@ def update_average(average: AveragedModel, model: nn.Module, decay: float) -> No
     if number:
         floats = [(one, other) for one, other in zip(old, new, strict=True) if one.is_floating_point()]
         torch._foreach_lerp_([one for one, _ in floats], [other for _, other in floats], 1 - keep)
-    for averaged, current in zip(old, new, strict=True):
-        if not (number and averaged.is_floating_point()):
-            averaged.copy_(current)
+    others = [(one, other) for one, other in zip(old, new, strict=True) if not (number and one.is_floating_point())]
+    if others:
+        torch._foreach_copy_([one for one, _ in others], [other for _, other in others])
     average.n_averaged += 1

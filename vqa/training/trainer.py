@@ -37,7 +37,12 @@ from vqa.training.optim import Schedule, update_average
 from vqa.training.options import TrainingOptions
 from vqa.training.run_log import plot_curve, rewind_log, write_log
 from vqa.training.runtime import Interruption, warn
+from vqa.training.step_graphs import StepGraphs, beside_default_stream
 from vqa.training.tensors import constant
+
+
+Gates = tuple[tuple[Tensor, ...], Tensor | None]
+"""Every block's channel weights (B, C), and an input gate's logits (B, K, C)."""
 
 
 @dataclass(eq=False, repr=False)
@@ -65,10 +70,15 @@ class Trainer:
     after_evaluation: Callable[[], None] | None = None
     interruption: Interruption = field(default_factory=Interruption)
     _epoch: Epoch | None = field(default=None, init=False)
-    _gates: tuple[tuple[Tensor, ...], Tensor | None] = field(default=((), None), init=False)
+    _gates: Gates = field(default=((), None), init=False)
 
     def __post_init__(self) -> None:
         self._seconds = self.progress.seconds  # this process's own clock; the one in `progress` is agreed on
+        options, place = self.options, self.accelerator
+        lone = place.num_processes == options.gradient_accumulation == 1 and self.progress.precision != "fp16"
+        images = options.images_per_step if lone and place.device.type == "cuda" else None
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._graphs = StepGraphs(self._pass, parameters, images, images and images * options.questions_per_image)
 
     def run(self) -> Path:
         """Train until the epochs, minutes or questions are over; returns the checkpoint's folder.
@@ -82,7 +92,7 @@ class Trainer:
             self.save()
         bar = self._bar()
         try:
-            with self.interruption:
+            with self.interruption, beside_default_stream(self.accelerator.device):
                 self._train(bar)
                 if not progress.history or progress.history[-1]["step"] < progress.step:
                     self.evaluate()
@@ -161,20 +171,16 @@ class Trainer:
         counted = [numbers(batch.labels, batch.scenes, batch.steps, batch.image_index) for batch in parts]
         local = {name: torch.stack([each[name] for each in counted]).sum() for name in counted[0]}
         terms = dict(zip(local, accelerator.reduce(torch.stack([*local.values()]), "sum").clamp(min=1), strict=True))
-        shares = accelerator.num_processes * len(parts)
-
         sums: dict[str, Tensor] = {}
         for part, batch in enumerate(parts):
             with accelerator.accumulate(self.prepared):
-                losses, correct = self._forward_part(part, batch)
-                scaled = [options.weights[name] * loss * shares / terms[name] for name, loss in losses.items()]
-                accelerator.backward(torch.stack(scaled).sum())
+                measured, self._gates = self._graphs(*self._drawn(part, batch), terms, self.schedule.pretraining)
                 if options.clip_norm and accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(self.prepared.parameters(), options.clip_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-            for name, value in (losses | correct).items():
-                sums[name] = sums.get(name, 0) + value.detach().float()
+            for name, value in measured.items():
+                sums[name] = sums.get(name, 0) + value
         update_average(self.average, self.model, options.ema)
 
         # The schedule needs the exact number of questions, which the loader knows without asking the device.
@@ -184,8 +190,8 @@ class Trainer:
         means = accelerator.reduce(torch.stack([*sums.values()]), "sum")
         return {name: value / terms.get(name, terms["answer"]) for name, value in zip(sums, means, strict=True)}
 
-    def _forward_part(self, part: int, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The losses of a part of the batch, each a sum, and how many of its answers are correct ("accuracy")."""
+    def _drawn(self, part: int, batch: Batch) -> tuple[Batch, Tensor]:
+        """A part of the batch with its images (N, 3, H, W) in 0..1, augmented; torch is seeded for what follows."""
         options, place = self.options, self.accelerator
 
         # What is drawn hangs on seed, step, process and part alone, so that a resumed run draws the same.
@@ -196,17 +202,24 @@ class Trainer:
         if options.augment:
             images, motion = augment(images, torch.Generator().manual_seed(seed), options.augment)
             batch = replace(batch, scenes=batch.scenes._replace(centre=motion(batch.scenes.centre)))
+        return batch, images
 
+    def _pass(self, batch: Batch, images: Tensor, terms: dict[str, Tensor]) -> tuple[dict[str, Tensor], Gates]:
+        """Forward and backward: sums of losses and correct answers ("accuracy"), and what to log of gates."""
+        options, place = self.options, self.accelerator
         self.prepared.train()
         for frozen in frozen_encoders(self.model, options.freeze_encoders):
             frozen.eval()
         keep_norm_statistics(self.model, len(batch.labels), options.freeze_norm)
         losses, output = self.losses(batch, images)
+        shares = place.num_processes * options.gradient_accumulation
+        scaled = [options.weights[name] * loss * shares / terms[name] for name, loss in losses.items()]
+        place.backward(torch.stack(scaled).sum())
+        measured = {name: loss.detach().float() for name, loss in losses.items()}
+        if output.logits is not None:
+            measured["accuracy"] = (output.logits.argmax(1) == batch.labels).sum().float()
         gates = tuple(weights.detach() for weights in output.channel_weights or ())
-        self._gates = gates, None if output.gate_logits is None else output.gate_logits.detach()
-        if output.logits is None:
-            return losses, {}
-        return losses, {"accuracy": (output.logits.argmax(1) == batch.labels).sum()}
+        return measured, (gates, None if output.gate_logits is None else output.gate_logits.detach())
 
     def losses(self, batch: Batch, images: Tensor) -> tuple[dict[str, Tensor], FilmSEOutput]:
         """All losses of a batch whose images (N, 3, H, W) lie in 0..1, each a sum, and the model's output."""
