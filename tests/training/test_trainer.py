@@ -407,6 +407,22 @@ def test_frozen_encoders_stay_as_they_were(tmp_path: Path, kind: str) -> None:
         options(tmp_path / "d", freeze_encoders=kind)
 
 
+def test_what_reads_the_question_comes_from_another_model(tmp_path: Path) -> None:
+    build_trainer(options(tmp_path / "a", epochs=1)).run()
+    build_trainer(options(tmp_path / "b", epochs=1, seed=1)).run()
+    given = {"init": str(tmp_path / "a"), "text_encoders": str(tmp_path / "b"), "overrides": []}
+    trainer = build_trainer(options(tmp_path / "c", epochs=1, freeze_encoders="all", **given))
+    one, other = weights(tmp_path / "a"), weights(tmp_path / "b")
+    state = trainer.model.state_dict()
+    for name, values in ((name, state[name]) for name in one):
+        reads = name.startswith((*TEXT_ENCODERS, "head.kinds")) or ".pointer." in name
+        assert torch.equal(values, (other if reads else one)[name]), name
+    trainer.run()
+    after = weights(tmp_path / "c")
+    assert all(torch.equal(after[name], other[name]) for name in after if name.startswith(TEXT_ENCODERS))
+    assert not all(torch.equal(after[name], one[name]) for name in after if name.startswith("blocks"))
+
+
 def test_questions_made_on_the_fly_are_trained_on(tmp_path: Path) -> None:
     trainer = build_trainer(options(tmp_path, epochs=1, generated=1.0, holdout=0))
     epoch = trainer.data.epoch(0)

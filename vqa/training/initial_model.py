@@ -13,6 +13,7 @@ from vqa.errors import InputError
 from vqa.inference.checkpoints import checkpoint_folder, load_checkpoint
 from vqa.model.configuration import FilmSEConfig
 from vqa.model.modeling import FilmSEForVisualQuestionAnswering
+from vqa.model.pointers import Pointer
 from vqa.model.presets import build_config, build_model, build_processor
 from vqa.model.processing import FilmSEProcessor
 from vqa.training.model_card import read_record
@@ -52,6 +53,11 @@ def initial_model(
     folder = options.folder if (options.folder / SAFE_WEIGHTS_NAME).is_file() else checkpoint_folder(init)
     model, processor = load_checkpoint(folder, "cpu")
     model.config.logit_temperature, model.config.domain = 1.0, None  # calibrated for weights that are about to change
+    if options.text_encoders and not options.resume:
+        readers = [name for name, part in model.named_modules() if isinstance(part, Pointer) or name == "head.kinds"]
+        take_encoders(model, options.text_encoders, (*TEXT_ENCODERS, *readers))
+    for part in frozen_encoders(model, options.freeze_encoders):
+        part.requires_grad_(False)
     record = read_record(folder)
     if options.faithful != (record.get("preset", options.preset) == "film"):
         warn(
@@ -78,11 +84,19 @@ def frozen_encoders(model: FilmSEForVisualQuestionAnswering, kind: str | None) -
     return [part for name in names if (part := getattr(model, name)) is not None]
 
 
+def part_of(model: nn.Module, name: str) -> nn.Module | None:
+    """A part of a model by its dotted name, None where the model lacks it."""
+    part: Any = model
+    for step in name.split("."):
+        part = getattr(part, step, None)
+    return part
+
+
 def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str, names: Sequence[str] = ENCODERS) -> None:
-    """Load encoders of a checkpoint into a model. Raises InputError if they do not fit."""
+    """Load encoders, or other parts, of a checkpoint into a model. Raises InputError if they do not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
     for name in names:
-        part, taken = getattr(model, name), getattr(source, name)
+        part, taken = (part_of(each, name) for each in (model, source))
         if part is not None:
             try:
                 part.load_state_dict(taken.state_dict() if taken is not None else {})

@@ -113,11 +113,14 @@ class TrainingOptions:
         None, "start from this model's image and text encoders, with the trunk from scratch", metavar="CHECKPOINT"
     )
     text_encoders: str | None = _model(
-        None, "start from this model's text encoder instead", metavar="CHECKPOINT", later=True
+        None,
+        "start from this model's text encoder instead; with --init also from all else in it that reads the question",
+        metavar="CHECKPOINT",
+        later=True,
     )
     freeze_encoders: str | None = _model(
         None,
-        "keep those of --encoders as they are; without training image encoders a step is twice as fast",
+        "keep these as they are; without training image encoders a step is twice as fast",
         choices=("image", "text", "all"),
         later=True,
     )
@@ -211,8 +214,8 @@ class TrainingOptions:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
         if self.init and self.encoders:
             raise InputError("--encoders: the model of --init has its own; give one of them")
-        if (self.text_encoders or self.freeze_encoders) and not self.encoders:
-            raise InputError("--text-encoders, --freeze-encoders: give --encoders too, the model they come from")
+        if (self.text_encoders or self.freeze_encoders) and not (self.encoders or self.init):
+            raise InputError("--text-encoders, --freeze-encoders: give --encoders or --init too, whose others stay")
         if self.resume and self.init:
             raise InputError("--resume continues the run in --out, --init starts a new one: give one of them")
         if self.compositions and not self.generated:
