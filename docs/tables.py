@@ -86,7 +86,7 @@ def training(checkpoint: Path) -> dict[str, Any]:
     seen = record.get("earlier_presentations", 0) + record["presentations"]
     return {
         "images": record["pictures"],
-        "asked": sum(map(int, asked)) or seen,  # a run whose length is given in minutes asks for no number
+        "asked": max(sum(map(int, asked)), seen),  # a run whose length is given in minutes asks for no number
         "seen": seen,
         "held_out": record["held_out"],
         "commands": record["commands"],

@@ -63,7 +63,8 @@ class FiLM(nn.Module):
             return torch.ones_like(out), out
         if self.beta == "fixed":
             return _BOUNDS[self.gamma](1 + out), torch.zeros_like(out)
-        delta, beta = (part.flatten(1) for part in out.unflatten(1, (self.groups, -1)).chunk(2, dim=2))
+        parts = out.view(out.shape[0], self.groups, 2, -1)
+        delta, beta = (part.flatten(1) for part in parts.unbind(2))
         return _BOUNDS[self.gamma](1 + delta), beta
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:
@@ -83,10 +84,11 @@ class GroupedLinear(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_features) -> (B, out_features)."""
         # as matrix products: what a Conv1d gives hangs on where in memory its weights lie, in the last bit
-        weight = self.weight[..., 0].unflatten(0, (self.groups, -1)).transpose(1, 2)
         assert self.bias is not None
-        bias = self.bias.unflatten(0, (self.groups, 1, -1))
-        return torch.baddbmm(bias, x.unflatten(1, (self.groups, -1)).transpose(0, 1), weight).transpose(0, 1).flatten(1)
+        features = self.out_channels // self.groups
+        weight = self.weight.view(self.groups, features, -1).transpose(1, 2)
+        parts = x.reshape(x.shape[0], self.groups, -1).transpose(0, 1)
+        return torch.baddbmm(self.bias.view(self.groups, 1, features), parts, weight).transpose(0, 1).flatten(1)
 
 
 def film_norm_relu(

@@ -65,7 +65,8 @@ class FactoredAttention(nn.Module):
         moved = position - contents[:, :2, None, None]
         places = torch.cat([moved, position, presence, last[:, None], chosen[:, None]], 1)
         joined = self.query_join(reading.flatten(1)) * self.read_join(contents)
-        condition = torch.cat([reading, *(x.unflatten(1, (self.GROUPS, -1)) for x in (contents, joined))], 2)
+        parts = [x.view(x.shape[0], self.GROUPS, -1) for x in (contents, joined)]
+        condition = torch.cat([reading, *parts], 2)
         return _grouped([places, *attributes.split(ATTRIBUTE_SIZES, 1)]), condition.flatten(1), pointer
 
     def attend(self, x: Tensor, condition: Tensor, grid: Grid, gate: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -74,9 +75,11 @@ class FactoredAttention(nn.Module):
         Each group's probability is an inner product's; that of a selected object is their product. `gate` (B, 15)
         leaves out the groups of attributes that are shut; None leaves out none.
         """
-        channels = x.shape[1] // self.GROUPS
-        weights, bias = self.select(condition).unflatten(1, (self.GROUPS, -1)).split((channels, 1), 2)
-        logits = torch.einsum("bgchw,bgc->bghw", x.unflatten(1, (self.GROUPS, -1)), weights.to(x.dtype))
+        batch, channels = x.shape[0], x.shape[1] // self.GROUPS
+        weights, bias = self.select(condition).view(batch, self.GROUPS, -1).split((channels, 1), 2)
+        features = x.reshape(batch * self.GROUPS, channels, -1)
+        weights = weights.reshape(batch * self.GROUPS, 1, channels).to(x.dtype)
+        logits = torch.bmm(weights, features).view(batch, self.GROUPS, *x.shape[2:])
         said = F.logsigmoid(logits.float() + bias[..., None].float())
         if gate is not None:
             heard = torch.stack([part.amax(1) for part in gate.float().split(ATTRIBUTE_SIZES, 1)], 1)

@@ -27,11 +27,15 @@ class SetStack:
     def __init__(self, operations: Tensor) -> None:
         """Probabilities (B, K, `OPERATIONS`) of each block's operation."""
         batch, blocks, _ = operations.shape
-        self.begins, self.idle = operations[..., _SCENE], operations[..., _NONE]
-        self.joins = operations[..., _UNION] + operations[..., _INTERSECT]
-        self.choices = torch.eye(blocks + 1, dtype=operations.dtype, device=operations.device)
-        self.below = self.choices[0].expand(batch, max(1, blocks // 2), -1)
-        self.last = self.choices[0].expand(batch, -1)
+        begins, idle = operations[..., _SCENE], operations[..., _NONE]
+        joins = operations[..., _UNION] + operations[..., _INTERSECT]
+        none, *found = torch.eye(blocks + 1, dtype=operations.dtype, device=operations.device).unbind()
+        columns = (begins, 1 - joins - begins - idle, joins, idle)
+        self.begins, self.others, self.joins, self.idle = (column[..., None].unbind(1) for column in columns)
+        self.found = ((1 - idle)[..., None] * torch.stack(found)).unbind(1)
+        self.none = none.expand(batch, 1, -1)
+        self.below = none.expand(batch, max(1, blocks // 2), -1)
+        self.last = none.expand(batch, -1)
         self.steps = 0
 
     @property
@@ -44,15 +48,16 @@ class SetStack:
 
         A step that reads another set than the last begins one, as "scene" does.
         """
-        joins, begins, idle = (part[:, self.steps, None] for part in (self.joins, self.begins, self.idle))
-        begins = begins + (1 - joins - begins - idle) * (1 - learned[:, :1])
-        first, none = self.last[:, None], self.choices[0].expand(joins.shape[0], 1, -1)
-        put, taken = torch.cat([first, self.below[:, :-1]], 1), torch.cat([self.below[:, 1:], none], 1)
-        kept, beneath = 1 - begins - joins, self.beneath
-        self.below = begins[..., None] * put + joins[..., None] * taken + kept[..., None] * self.below
+        k = self.steps
+        joins = self.joins[k]
+        begins = torch.addcmul(self.begins[k], self.others[k], 1 - learned[:, :1])
+        chosen = torch.lerp(learned, self.beneath, joins)
+        sets = torch.cat([self.last[:, None], self.below, self.none], 1)
+        kept = torch.addcmul(begins[..., None] * sets[:, :-2], joins[..., None], sets[:, 2:])
+        self.below = torch.addcmul(kept, (1 - begins - joins)[..., None], sets[:, 1:-1])
+        self.last = torch.addcmul(self.found[k], self.idle[k], self.last)
         self.steps += 1
-        self.last = idle * self.last + (1 - idle) * self.choices[self.steps]
-        return joins * beneath + (1 - joins) * learned
+        return chosen
 
 
 class Pointer(nn.Module):
@@ -79,6 +84,6 @@ class Pointer(nn.Module):
 def read_choice(weights: Tensor, maps: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
     """Choices (B, K + 1) of maps (B, H, W) -> their weighted sum (B, H, W), and the choices as logits."""
     chosen = torch.zeros_like(like)
-    for j, seen in enumerate(maps):
-        chosen = chosen + weights[:, j + 1, None, None] * seen
+    for weight, seen in zip(weights[:, 1:, None, None].unbind(1), maps, strict=False):
+        chosen = torch.addcmul(chosen, weight, seen)
     return chosen, (weights + 1e-6).log()
