@@ -237,4 +237,4 @@ def read_step(output: FilmSEOutput, k: int, i: int = 0) -> Step:
 
 def array_of(batch: Tensor | None, i: int = 0) -> np.ndarray | None:
     """What a batch holds of question i, in float32; None of None."""
-    return None if batch is None else batch[i].float().cpu().numpy()
+    return None if batch is None else batch.float().cpu().numpy()[i]

@@ -71,8 +71,9 @@ class TwoStreamEncoder(nn.Module):
             gray = pixel_values.mean(1, keepdim=True)
         if not self.contrast:
             return gray.expand(-1, 2, -1, -1)
-        coarse, fine = _box_mean(gray, _COARSE), _box_mean(gray, _FINE)
-        deviation = (_box_mean(gray * gray, _COARSE) - coarse * coarse).clamp(min=0).sqrt()
+        coarse, squares = _box_mean(torch.cat([gray, gray * gray], 1), _COARSE).split(1, 1)
+        fine = _box_mean(gray, _FINE)
+        deviation = (squares - coarse * coarse).clamp(min=0).sqrt()
         return torch.cat([(gray - coarse) / (deviation + _FLOOR), (gray - fine) / (deviation + _FLOOR)], 1)
 
     def forward(self, pixel_values: Tensor, luminance: Tensor | None = None) -> Tensor:
@@ -83,7 +84,7 @@ class TwoStreamEncoder(nn.Module):
         form = torch.relu(self.project(self.layers(luminance.contiguous(memory_format=torch.channels_last))))
         coords = coordinate_maps(form).expand(form.shape[0], -1, -1, -1)
         weights = self.where(torch.cat([form, coords], 1)).float().softmax(1).to(form.dtype)
-        patches = torch.relu(self.patches(F.avg_pool2d(torch.relu(self.pixels(pixel_values)), _PATCH)))
+        patches = torch.relu(self.patches(F.avg_pool2d(torch.relu_(self.pixels(pixel_values)), _PATCH)))
         return torch.cat([form, self._look(patches, weights)], 1)
 
     def _look(self, patches: Tensor, weights: Tensor) -> Tensor:
@@ -98,15 +99,15 @@ class TwoStreamEncoder(nn.Module):
         after = self.window - stride - before
         around, weights = F.pad(patches, (before, after) * 2).float(), weights.float()
         mean = around.new_zeros(patches.shape[0], patches.shape[1], height, width)
-        for place in range(self.window**2):
+        for place, weight in enumerate(weights.split(1, 1)):
             top, left = divmod(place, self.window)
-            shown = around[:, :, top:, left:][:, :, ::stride, ::stride][:, :, :height, :width]
-            mean = torch.addcmul(mean, shown, weights[:, place : place + 1])
+            shown = around[:, :, top : top + stride * height : stride, left : left + stride * width : stride]
+            mean = torch.addcmul(mean, shown, weight)
         return mean.to(patches.dtype)
 
 
 def _box_mean(x: Tensor, size: int) -> Tensor:
-    """The mean over size x size pixels around each of x (N, 1, H, W), its edge repeated; one axis after the other."""
+    """The mean over size x size pixels around each of x (N, C, H, W), its edge repeated; one axis after the other."""
     around = size // 2
     x = F.avg_pool2d(F.pad(x, (around, around, 0, 0), mode="replicate"), (1, size), 1)
     return F.avg_pool2d(F.pad(x, (0, 0, around, around), mode="replicate"), (size, 1), 1)
