@@ -1,4 +1,4 @@
-"""Padded batches teach what batches as they are do, and a step recorded as a CUDA graph what one launched piece by piece does."""
+"""A padded batch teaches what it does unpadded, and a step recorded as a CUDA graph what single launches teach."""
 
 from pathlib import Path
 from types import SimpleNamespace

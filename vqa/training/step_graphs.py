@@ -45,13 +45,16 @@ class _Graph:
 
 
 class StepGraphs:
-    """Runs passes of full batches of `images` images and up to `questions` questions as CUDA graphs; None: runs all as they are.
+    """Runs passes of full batches, of `images` images and up to `questions` questions, as CUDA graphs.
 
-    Batches of fewer images, and the first ones of every shape, run as they are. If a pass cannot be recorded, such as
-    that of an encoder which waits for the device, there is a warning, and all go on without graphs.
+    Batches of fewer images, the first ones of every shape, and all where `images` is None run as they are. If a pass
+    cannot be recorded, such as that of an encoder which waits for the device, there is a warning, and all go on without
+    graphs.
     """
 
-    def __init__(self, run: Pass, parameters: Sequence[nn.Parameter], images: int | None, questions: int | None) -> None:
+    def __init__(
+        self, run: Pass, parameters: Sequence[nn.Parameter], images: int | None, questions: int | None
+    ) -> None:
         self.run, self.parameters, self.images, self.questions = run, parameters, images, questions or 0
         self._graphs: dict[tuple, _Graph] = {}
         self._seen: Counter[tuple] = Counter()

@@ -40,7 +40,6 @@ from vqa.training.runtime import Interruption, warn
 from vqa.training.step_graphs import StepGraphs, beside_default_stream
 from vqa.training.tensors import constant
 
-
 Gates = tuple[tuple[Tensor, ...], Tensor | None]
 """Every block's channel weights (B, C), and an input gate's logits (B, K, C)."""
 
