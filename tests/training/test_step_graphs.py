@@ -52,16 +52,18 @@ def trained(folder: Path, graphs: type[StepGraphs] | None, steps: int = 8, **mor
 
 
 def test_steps_in_padded_batches_from_a_record_teach_the_same(tmp_path: Path) -> None:
-    settings = {"overrides": [*TINY, "image_size=64x96"], "augment": 0.0}
+    settings = {"overrides": [*TINY, "image_size=64x96", "dropout=0"], "warmup_steps": 0, "learning_rate": 3e-3}
     plain, expected = trained(tmp_path / "plain", None, **settings)
     other, found = trained(tmp_path / "graphs", OnTheHost, **settings)
     assert isinstance(other._graphs, OnTheHost)
     assert other._graphs.replays > 2
     for one, two in zip(expected, found, strict=True):
-        assert one == pytest.approx(two, rel=2e-3, abs=2e-3)
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-4)
+    assert expected[0]["answer"] > expected[-1]["answer"] + 0.05
     assert plain.progress.questions_seen == other.progress.questions_seen
     for name, weights in plain.model.state_dict().items():
-        torch.testing.assert_close(weights, other.model.state_dict()[name], atol=2e-3, rtol=2e-2, msg=name)
+        apart = (weights.float() - other.model.state_dict()[name].float()).abs().mean()
+        assert apart < 2e-4, name  # a mean, for Adam may step either way where a gradient is next to nothing
 
 
 def test_questions_added_have_no_targets(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_a_graph_teaches_what_separate_launches_do(precision: str, tmp_path: Pat
             self.recorded += 1
             return super().record(batch, images, terms)
 
-    settings = {"overrides": ["image_size=64x96"], "steps": 16, "mixed_precision": precision, "learning_rate": 1e-4}
+    settings = {"overrides": ["image_size=64x96", "dropout=0"], "steps": 16, "mixed_precision": precision}
     _, expected = trained(tmp_path / "plain", None, **settings)
     trainer, found = trained(tmp_path / "graphs", Counted, **settings)
     assert isinstance(trainer._graphs, Counted)
