@@ -107,7 +107,17 @@ class TwoStreamEncoder(nn.Module):
 
 
 def _box_mean(x: Tensor, size: int) -> Tensor:
-    """The mean over size x size pixels around each of x (N, C, H, W), its edge repeated; one axis after the other."""
+    """The mean over size x size pixels around each of x (N, C, H, W), its edge repeated; `size` is 2^n + 1.
+
+    Along each axis pairs are summed, then pairs of these, and the last pixel is added: n + 1 sums instead of 2^n.
+    """
     around = size // 2
-    x = F.avg_pool2d(F.pad(x, (around, around, 0, 0), mode="replicate"), (1, size), 1)
-    return F.avg_pool2d(F.pad(x, (0, 0, around, around), mode="replicate"), (size, 1), 1)
+    x = F.pad(x, (around,) * 4, mode="replicate")
+    for axis in (2, 3):
+        places, total, width = x.shape[axis] - size + 1, x, 1
+        while width < size - 1:
+            rest = total.shape[axis] - width
+            total = total.narrow(axis, 0, rest) + total.narrow(axis, width, rest)
+            width *= 2
+        x = (total.narrow(axis, 0, places) + x.narrow(axis, size - 1, places)) / size
+    return x
