@@ -36,6 +36,21 @@ def same(one: Trainer, other: Trainer) -> bool:
     )
 
 
+def test_a_run_from_two_models_is_resumed(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        trainer_of(tmp_path / name, epochs=1, seed=seed).run()
+    given = {"init": str(tmp_path / "a"), "text_encoders": str(tmp_path / "b"), "freeze_encoders": "all"}
+    straight = trainer_of(tmp_path / "straight", overrides=[], epochs=2, **given)
+    straight.run()
+    cut = trainer_of(tmp_path / "cut", overrides=[], epochs=1, **given)
+    cut.run()
+    resumed = trainer_of(tmp_path / "cut", overrides=[], epochs=2, resume=True, **(given | {"init": None}))
+    resumed.run()
+    frozen = resumed.model.text.state_dict()
+    assert all(torch.equal(value, frozen[name]) for name, value in straight.model.text.state_dict().items())
+    assert resumed.progress.step == straight.progress.step
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_inside_a_step_waits_for_its_end(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = trainer_of(tmp_path / "straight")

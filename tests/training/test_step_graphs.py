@@ -1,5 +1,6 @@
 """A padded batch teaches what it does unpadded, and a step recorded as a CUDA graph what single launches teach."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,42 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_it_is(tmp_path: Path, capsys
     assert capsys.readouterr().err.count("training goes on without CUDA graphs") == 1
 
 
+def test_graphs_of_the_pretraining_are_forgotten_when_the_trunk_joins(tmp_path: Path) -> None:
+    settings = {"overrides": [*TINY, "image_size=64x96", "dropout=0"], "pretrain_epochs": 1, "epochs": 3}
+    _, expected = trained(tmp_path / "plain", None, steps=24, **settings)
+    other, found = trained(tmp_path / "graphs", OnTheHost, steps=24, **settings)
+    assert isinstance(other._graphs, OnTheHost)
+    assert other._graphs.kind is False
+    assert "answer" not in found[0]
+    assert "answer" in found[-1]
+    for one, two in zip(expected, found, strict=True):
+        assert one == pytest.approx(two, rel=1e-3, abs=1e-3)
+
+
+def test_the_default_stream_waits_even_for_an_interrupted_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Stream:
+        def __init__(self, name: Any) -> None:
+            self.name = name if isinstance(name, str) else "own"
+
+        def wait_stream(self, other: "Stream") -> None:
+            done.append(f"{self.name} waits for {other.name}")
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("default"))
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    with pytest.raises(KeyboardInterrupt), beside_default_stream(torch.device("cuda")):
+        raise KeyboardInterrupt
+    assert done == ["own waits for default", "default waits for own"]
+
+
+def test_words_are_not_padded_beyond_what_the_text_encoder_takes() -> None:
+    batch = SimpleNamespace(input_ids=torch.zeros(5, 73))
+    assert StepGraphs(lambda *_: None, [], 4, 16, 77)._size(batch) == (6, 77)  # type: ignore[arg-type]
+    assert StepGraphs(lambda *_: None, [], 4, 16)._size(batch) == (6, 80)  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_a_graph_teaches_what_separate_launches_do(precision: str, tmp_path: Path) -> None:
@@ -105,6 +142,6 @@ def test_a_graph_teaches_what_separate_launches_do(precision: str, tmp_path: Pat
     trainer, found = trained(tmp_path / "graphs", Counted, **settings)
     assert isinstance(trainer._graphs, Counted)
     assert trainer._graphs.recorded
-    assert trainer._graphs._usable
+    assert trainer._graphs.usable
     for one, two in zip(expected, found, strict=True):
         assert one == pytest.approx(two, rel=0.05, abs=0.05)

@@ -403,7 +403,7 @@ def test_frozen_encoders_stay_as_they_were(tmp_path: Path, kind: str) -> None:
         same.setdefault(part, []).append(torch.equal(after[name], source[name]))
     frozen = {"image": IMAGE_ENCODERS, "text": TEXT_ENCODERS, "all": ENCODERS}[kind]
     assert {part for part, equal in same.items() if all(equal)} == set(frozen)
-    with pytest.raises(InputError, match="--freeze-encoders: give --encoders"):
+    with pytest.raises(InputError, match="--freeze-encoders: give --encoders or --init"):
         options(tmp_path / "d", freeze_encoders=kind)
 
 

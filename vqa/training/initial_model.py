@@ -44,7 +44,7 @@ def initial_model(
         if options.encoders and not options.resume:
             take_encoders(model, options.encoders, IMAGE_ENCODERS if options.text_encoders else ENCODERS)
         if options.text_encoders and not options.resume:
-            take_encoders(model, options.text_encoders, TEXT_ENCODERS)
+            take_encoders(model, options.text_encoders, TEXT_ENCODERS, "--text-encoders")
         for part in frozen_encoders(model, options.freeze_encoders):
             part.requires_grad_(False)
         return model, build_processor(config, words), {}
@@ -55,7 +55,7 @@ def initial_model(
     model.config.logit_temperature, model.config.domain = 1.0, None  # calibrated for weights that are about to change
     if options.text_encoders and not options.resume:
         readers = [name for name, part in model.named_modules() if isinstance(part, Pointer) or name == "head.kinds"]
-        take_encoders(model, options.text_encoders, (*TEXT_ENCODERS, *readers))
+        take_encoders(model, options.text_encoders, (*TEXT_ENCODERS, *readers), "--text-encoders")
     for part in frozen_encoders(model, options.freeze_encoders):
         part.requires_grad_(False)
     record = read_record(folder)
@@ -92,8 +92,13 @@ def part_of(model: nn.Module, name: str) -> nn.Module | None:
     return part
 
 
-def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str, names: Sequence[str] = ENCODERS) -> None:
-    """Load encoders, or other parts, of a checkpoint into a model. Raises InputError if they do not fit."""
+def take_encoders(
+    model: FilmSEForVisualQuestionAnswering,
+    checkpoint: str,
+    names: Sequence[str] = ENCODERS,
+    flag: str = "--encoders",
+) -> None:
+    """Load parts of a checkpoint into a model. Raises InputError, naming `flag`, if they do not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
     for name in names:
         part, taken = (part_of(each, name) for each in (model, source))
@@ -101,6 +106,4 @@ def take_encoders(model: FilmSEForVisualQuestionAnswering, checkpoint: str, name
             try:
                 part.load_state_dict(taken.state_dict() if taken is not None else {})
             except RuntimeError as error:
-                raise InputError(
-                    f"--encoders {checkpoint}: its {name} does not fit this model: {error}"[:400]
-                ) from error
+                raise InputError(f"{flag} {checkpoint}: its {name} does not fit this model: {error}"[:400]) from error

@@ -120,7 +120,7 @@ class TrainingOptions:
     )
     freeze_encoders: str | None = _model(
         None,
-        "keep these as they are; without training image encoders a step is twice as fast",
+        "keep the image or text encoders, or both, as they are; with those of images kept a step is twice as fast",
         choices=("image", "text", "all"),
         later=True,
     )
@@ -214,8 +214,10 @@ class TrainingOptions:
                 raise InputError(f"--tracker {name}: not installed; add it with `uv sync --extra trackers`")
         if self.init and self.encoders:
             raise InputError("--encoders: the model of --init has its own; give one of them")
-        if (self.text_encoders or self.freeze_encoders) and not (self.encoders or self.init):
-            raise InputError("--text-encoders, --freeze-encoders: give --encoders or --init too, whose others stay")
+        if (self.text_encoders or self.freeze_encoders) and not (self.encoders or self.init or self.resume):
+            raise InputError(
+                "--text-encoders, --freeze-encoders: give --encoders or --init too, the model that all else comes from"
+            )
         if self.resume and self.init:
             raise InputError("--resume continues the run in --out, --init starts a new one: give one of them")
         if self.compositions and not self.generated:

@@ -1,6 +1,6 @@
 """The forward and backward pass of a training step as one CUDA graph, which the host launches at once.
 
-A step of film-qcse is some 4,500 small kernels. Launching them one by one takes the host four times as long as they
+A step of film-qcse is some 4,700 small kernels. Launching them one by one takes the host three times as long as they
 take the GPU, so that it waits; a graph of them is recorded once and launched as one (CUDA C++ Programming Guide,
 section "CUDA Graphs"). Its shapes are fixed: batches are padded to one of a few, with questions that have no targets.
 """
@@ -25,7 +25,8 @@ Pass = Callable[[Batch, Tensor, Terms], Any]
 """A batch with its images (N, 3, H, W), forward and backward: leaves gradients, returns tensors that it measured."""
 
 _WARMUP = 2
-"""Passes of each shape before its graph is recorded, in which libraries choose and load their kernels."""
+"""Passes of each shape before its graph is recorded, in which libraries choose and load their kernels. The last one
+raises where the host would wait."""
 _MOST = 16
 """Graphs that are kept; batches of yet another shape go without."""
 _WORDS = 8
@@ -53,33 +54,53 @@ class StepGraphs:
     """
 
     def __init__(
-        self, run: Pass, parameters: Sequence[nn.Parameter], images: int | None, questions: int | None
+        self,
+        run: Pass,
+        parameters: Sequence[nn.Parameter],
+        images: int | None,
+        questions: int | None,
+        longest: int = 1_000_000,
     ) -> None:
+        """`longest` is the most words that a question can be padded to."""
         self.run, self.parameters, self.images, self.questions = run, parameters, images, questions or 0
+        self.longest, self.kind, self.usable = longest, object(), True
         self._graphs: dict[tuple, _Graph] = {}
         self._seen: Counter[tuple] = Counter()
         self._pool: Any = None
-        self._usable = True
 
     def __call__(self, batch: Batch, images: Tensor, terms: Terms, kind: object = None) -> Any:
-        """What `run` gives for the batch. Passes of another `kind` take other ways through the model."""
-        if not self._usable or len(images) != self.images:
+        """What `run` gives for the batch. Passes of another `kind` than the last take other ways through the model."""
+        if not self.usable or len(images) != self.images:
             return self.run(batch, images, terms)
+        if kind != self.kind:
+            self._forget()
+            self.kind = kind
         batch = pad_batch(batch, *self._size(batch))
-        key = (kind, *batch.input_ids.shape)
+        key = tuple(batch.input_ids.shape)
         self._seen[key] += 1
         if key not in self._graphs:
-            if self._seen[key] <= _WARMUP or len(self._graphs) == _MOST:
+            if self._seen[key] < _WARMUP or len(self._graphs) == _MOST:
                 return self.run(batch, images, terms)
             try:
+                if self._seen[key] == _WARMUP:
+                    with _refusing_waits(images.device):
+                        return self.run(batch, images, terms)
                 self._graphs[key] = self.record(batch, images, terms)
             except RuntimeError as error:
-                self._usable = False
-                warn(f"training goes on without CUDA graphs, for a step cannot be recorded: {error}"[:300])
-                for parameter in self.parameters:
-                    parameter.grad = None
+                self._give_up(error)
                 return self.run(batch, images, terms)
         return self._replay(self._graphs[key], batch, images, terms)
+
+    def _give_up(self, error: RuntimeError) -> None:
+        warn(f"training goes on without CUDA graphs, for a step cannot be recorded: {error}"[:300])
+        self.usable = False
+        self._forget()
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def _forget(self) -> None:
+        self._graphs, self._pool = {}, None
+        self._seen.clear()
 
     def record(self, batch: Batch, images: Tensor, terms: Terms) -> _Graph:
         """Record the pass for batches of this shape; gradients must be None."""
@@ -100,7 +121,8 @@ class StepGraphs:
     def _size(self, batch: Batch) -> tuple[int, int]:
         questions, words = batch.input_ids.shape
         unit = -(-self.questions // _SIZES)
-        return min(self.questions, -(-questions // unit) * unit), -(-words // _WORDS) * _WORDS
+        padded = max(words, min(self.longest, -(-words // _WORDS) * _WORDS))
+        return min(self.questions, -(-questions // unit) * unit), padded
 
 
 @contextmanager
@@ -111,9 +133,24 @@ def beside_default_stream(device: torch.device) -> Iterator[None]:
         return
     before, stream = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     stream.wait_stream(before)
-    with torch.cuda.stream(stream):
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        before.wait_stream(stream)  # an interrupted run saves what its last step leaves
+
+
+@contextmanager
+def _refusing_waits(device: torch.device) -> Iterator[None]:
+    """CUDA raises RuntimeError where the host would wait for it, which would spoil a recording beyond repair."""
+    if device.type != "cuda":
         yield
-    before.wait_stream(stream)
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def pad_batch(batch: Batch, questions: int, words: int) -> Batch:

@@ -77,7 +77,8 @@ class Trainer:
         lone = place.num_processes == options.gradient_accumulation == 1 and self.progress.precision != "fp16"
         images = options.images_per_step if lone and place.device.type == "cuda" else None
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self._graphs = StepGraphs(self._pass, parameters, images, images and images * options.questions_per_image)
+        questions, longest = images and images * options.questions_per_image, self.processor.tokenizer.model_max_length
+        self._graphs = StepGraphs(self._pass, parameters, images, questions, longest)
 
     def run(self) -> Path:
         """Train until the epochs, minutes or questions are over; returns the checkpoint's folder.

@@ -13,7 +13,10 @@ from vqa.cli.train import training_arguments
 from vqa.training.options import SHIPPED, TrainingOptions
 from vqa.utils.options import add_options
 
-_WITHOUT = ("out", "seed", "resume", "init", "encoders", "split_protocol", "trackers", "evaluate_every")
+_WITHOUT = (
+    *("out", "seed", "resume", "init", "encoders", "text_encoders", "freeze_encoders"),
+    *("split_protocol", "trackers", "evaluate_every"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
