@@ -72,7 +72,7 @@ def test_open_click_read_why_intervene_and_ask_about_an_own_image(open_page, tmp
 
     page.get_by_role("tab", name="Ask", exact=True).click()
     upload(page, OWN)
-    assert page.locator("#seen .seen").count() > 2
+    page.locator("#seen .seen").nth(2).wait_for()
     ask(page, "How many things are there?")
     assert page.locator("#answer .said strong").inner_text() == str(page.locator("#seen .seen").count())
     page.locator("#answer .because").wait_for()

@@ -48,7 +48,7 @@ def test_sorted_strips_name_their_channels(tiny):
 
 
 def test_what_a_channel_tracks_is_said_with_its_baseline(tiny, atlas):
-    answer = ask(tiny, "film-base", "width=64", "num_blocks=5")
+    answer = ask(tiny, "film-base", "width=80", "num_blocks=5")
     channels = range(len(atlas.blocks[0].baseline))
     every = [(k, c) for k in range(5) for c in channels if atlas.blocks[k].active[c]]
     for tracks in (True, False):
