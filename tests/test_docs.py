@@ -107,8 +107,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def _commands() -> list[str]:
     pages = [*tables.PAGES, ROOT / "CONTRIBUTING.md", ROOT / "data/README.md"]
     blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
-    lines = [line for block in blocks for line in block.splitlines()]
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
     return sorted({line for line in lines if re.match(r"(uv run )?vqa ", line)})
+
+
+def test_fences_stand_on_lines_of_their_own() -> None:
+    for page in PAGES:
+        assert not re.search(r"^ *```\w* \S|\S ```$", page.read_text(), re.MULTILINE), page
 
 
 @pytest.mark.parametrize("line", _commands())
