@@ -84,7 +84,7 @@ def frozen_encoders(model: FilmSEForVisualQuestionAnswering, kind: str | None) -
     return [part for name in names if (part := getattr(model, name)) is not None]
 
 
-def part_of(model: nn.Module, name: str) -> nn.Module | None:
+def _part_of(model: nn.Module, name: str) -> nn.Module | None:
     """A part of a model by its dotted name, None where the model lacks it."""
     part: Any = model
     for step in name.split("."):
@@ -101,7 +101,7 @@ def take_encoders(
     """Load parts of a checkpoint into a model. Raises InputError, naming `flag`, if they do not fit."""
     source, _ = load_checkpoint(checkpoint_folder(checkpoint), "cpu")
     for name in names:
-        part, taken = (part_of(each, name) for each in (model, source))
+        part, taken = (_part_of(each, name) for each in (model, source))
         if part is not None:
             try:
                 part.load_state_dict(taken.state_dict() if taken is not None else {})
